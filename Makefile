@@ -1,0 +1,140 @@
+# Penstock's commands. `make` alone lists them; each works on a fresh machine with only python3
+# (3.11 or newer, with venv), make and git.
+#
+#   PYTHON=python3.12 make install   another interpreter for the virtual environment
+#   make test ARGS="-k lease -x"     arguments for pytest
+#   V=1 make ...                     shows each command
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+V ?=
+Q := $(if $(V),,@)
+
+REDIS7 ?= $(shell command -v redis-server 2>/dev/null)
+
+# One process a core, as far as tests with timing in them bear it.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest
+
+# Generators are found by name (buf.gen.yaml), and tests start `penstock` as users do.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+say = @printf '\033[1m%s\033[0m\n' '$(1)'
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET\n" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ Start
+
+.PHONY: demo
+demo: $(STAMP) ## Run the demonstration: real jobs on real files, in about a minute.
+	$(Q)$(BIN)/python -m examples.demo $(ARGS)
+
+.PHONY: dev
+dev: $(STAMP) ## Run Valkey, a gateway and a worker in this terminal.
+	$(Q)$(BIN)/penstock dev $(ARGS)
+
+.PHONY: install
+install: $(STAMP) ## Create .venv with everything pinned, and Penstock itself editable.
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	$(call say,Installing into $(VENV) (once, and again when a pin changes))
+	$(Q)$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	  f"Penstock needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}: try PYTHON=python3.11 make")'
+	$(Q)test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { echo 'No virtual environment: apt install python3-venv' >&2; rm -rf $(VENV); exit 1; }
+	$(Q)$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(Q)$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+##@ Check
+
+.PHONY: check
+check: lint test ## Run lint, then test.
+
+.PHONY: lint
+lint: $(STAMP) ## Check style, types, imports, the contract, and that generated code is current.
+	$(call say,ruff)
+	$(Q)ruff check --quiet .
+	$(Q)ruff format --quiet --check . || { ruff format --diff --quiet .; exit 1; }
+	$(call say,mypy)
+	$(Q)mypy --no-error-summary $(sort $(foreach root,$(TYPED),$(wildcard $(root))))
+	$(call say,import-linter)
+	$(Q)report=$$(lint-imports --no-cache 2>&1) || { echo "$$report" >&2; exit 1; }
+	$(call say,buf)
+	$(Q)buf lint
+	$(Q)buf format --diff --exit-code
+	$(Q)tools/check_breaking.sh
+	$(Q)$(MAKE) --no-print-directory proto-check
+
+TYPED := broker/penstock cli/penstock clients/python/penstock runtime/penstock server/penstock \
+  worker/penstock bench examples tests tools
+
+.PHONY: format
+format: $(STAMP) ## Rewrite Python and proto files in the house style.
+	$(Q)ruff check --quiet --fix-only .
+	$(Q)ruff format --quiet .
+	$(Q)buf format --write
+
+.PHONY: test
+test: $(STAMP) ## Run all tests but the slow ones, on Valkey.
+	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) $(ARGS)
+ifeq ($(REDIS7),)
+	@echo 'redis-server not found: the Redis 7.0 tier is skipped; apt install redis-server adds it (make test-redis7).'
+else
+	@echo 'redis-server found: `make test-redis7` runs the broker tests on it.'
+endif
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## Run the slow tests: faults, floods, long property runs.
+	$(Q)HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -m slow $(ARGS)
+
+.PHONY: test-loops
+test-loops: $(STAMP) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).
+	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
+
+.PHONY: test-redis7
+test-redis7: $(STAMP) ## Run the broker tests on Redis 7.0, from REDIS7 or PATH.
+	$(Q)test -n '$(REDIS7)' || { echo 'redis-server not found: apt install redis-server' >&2; exit 1; }
+	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --redis-server='$(REDIS7)' tests/broker tests/runtime $(ARGS)
+
+.PHONY: bench
+bench: $(STAMP) ## Measure Penstock against its limits, in about a minute.
+	$(Q)$(BIN)/python -m bench $(ARGS)
+
+##@ Build
+
+.PHONY: proto
+proto: $(STAMP) ## Generate gen/ from protos/.
+	$(Q)tools/generate.sh gen
+
+.PHONY: proto-check
+proto-check: $(STAMP) ## Fail if gen/ is not what protos/ generates.
+	$(Q)out=$$(mktemp -d) && trap 'rm -rf $$out' EXIT && tools/generate.sh $$out \
+	  && diff --recursive --brief --exclude=__pycache__ $$out gen \
+	  || { echo 'gen/ differs from what protos/ generates: make proto' >&2; exit 1; }
+
+.PHONY: wheel
+wheel: $(STAMP) ## Build the wheel into dist/.
+	$(Q)$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls -1t dist/*.whl | head -1
+
+.PHONY: requirements
+requirements: ## Pin the dependencies anew (ARGS=--upgrade takes newer releases).
+	$(Q)PYTHON='$(PYTHON)' tools/pin.sh $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was built and cached (and keep .venv).
+	$(Q)rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	$(Q)find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
