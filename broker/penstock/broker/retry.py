@@ -1,0 +1,85 @@
+"""The one retry helper, for idempotent scripts alone, and the delays that every retry here uses.
+
+Nothing below this repeats a command: redis-py's own retries are off, since they repeat a write
+whose reply was lost whether or not it may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from penstock.broker.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+FIRST_DELAY_S: Final = 0.025
+LONGEST_DELAY_S: Final = 1.0
+
+_T = TypeVar("_T")
+
+
+class Readiness(Protocol):
+    """Something that can be waited for until it serves again; in practice a `RedisLink`."""
+
+    async def ready(self, timeout_s: float | None = None) -> None:
+        """Returns when commands can be issued; raises Unavailable where they never will be."""
+
+
+def backoff(first_s: float, longest_s: float) -> Iterator[float]:
+    """Endless delays in seconds that double from first_s to longest_s.
+
+    Each is spread over the upper half of its range, so that processes that failed together do not
+    come back together.
+    """
+    delay_s = first_s
+    while True:
+        yield delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards no secret.
+        delay_s = min(delay_s * 2, longest_s)
+
+
+async def with_retry(
+    fn: Callable[[], Awaitable[_T]],
+    *,
+    link: Readiness,
+    budget_s: float,
+    retry_on: type[Exception] | tuple[type[Exception], ...] = Unavailable,
+) -> _T:
+    """Awaits fn() until it succeeds, repeating it on retry_on for as long as the budget lasts.
+
+    Args:
+        fn: one attempt. **It must be idempotent**: a lost reply may hide an executed command.
+        link: waited for between attempts, so that none is wasted on a connection that is down.
+        budget_s: seconds by the monotonic clock for all attempts and the delays between them,
+            usually what is left of the caller's deadline. An attempt that outlives it is abandoned.
+        retry_on: what is worth another attempt.
+
+    Raises:
+        Unavailable: the link was closed, or the budget was spent before any attempt had failed.
+        Exception: whatever else fn raises, at once; the last error, once the budget is spent.
+    """
+    if budget_s <= 0:
+        raise Unavailable("the time allowed was spent before the first attempt")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + budget_s
+    delays_s = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+    last: Exception | None = None
+    scope = asyncio.timeout_at(deadline)
+    try:
+        async with scope:
+            while True:
+                try:
+                    return await fn()
+                except retry_on as error:
+                    last = error
+                    delay_s = next(delays_s)
+                    if loop.time() + delay_s >= deadline:
+                        raise
+                await asyncio.sleep(delay_s)
+                await link.ready()
+    except TimeoutError:
+        if not scope.expired():
+            raise  # An attempt's own time-out, not ours.
+        raise last or Unavailable("no reply from Redis in the time allowed") from None
