@@ -1,0 +1,1 @@
+"""What every Penstock process shares."""

@@ -1,0 +1,42 @@
+"""What a test left behind."""
+
+import asyncio
+import threading
+import time
+from typing import Final
+
+__all__ = ["tasks_left", "threads_left"]
+
+# Those that already end need a moment; those that do not are the leak.
+_GRACE_S: Final = 1.0
+
+# Threads that end later by themselves, by the beginning of their names.
+_OTHERS_THREADS: Final = (
+    "asyncio_",  # The event loop's own executor, joined when the loop closes, after this check.
+    "uvloop_",  # The same, on uvloop.
+    "execnet",  # pytest-xdist's channel to the main process.
+    "pytest_timeout",  # The watch of pytest-timeout, where it uses a thread.
+)
+
+
+def threads_left(before: set[threading.Thread]) -> list[str]:
+    """Return the names of live threads that were not there before, after a short grace."""
+    give_up = time.monotonic() + _GRACE_S
+    while True:
+        left = [
+            thread.name
+            for thread in threading.enumerate()
+            if thread not in before and not thread.name.startswith(_OTHERS_THREADS)
+        ]
+        if not left or time.monotonic() >= give_up:
+            return left
+        time.sleep(0.005)
+
+
+async def tasks_left() -> list[str]:
+    """Return the pending tasks of the running loop, except the caller, after a short grace."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if not others:
+        return []
+    _, pending = await asyncio.wait(others, timeout=_GRACE_S)
+    return sorted(repr(task) for task in pending)
