@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import hiredis
 
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 Arg: TypeAlias = bytes | str | int
 """An argument of a command. A str is sent as UTF-8, an int in decimal."""
 
-Reply: TypeAlias = Union[bytes, int, "list[Reply]", None]
-"""A RESP2 reply, a status such as OK being bytes too. Error replies are raised."""
+Reply: TypeAlias = Any
+"""A RESP2 reply: bytes (a status such as OK, too), int, None or a list of replies.
+
+Any, since whoever issues a command knows the one shape that its reply has.
+"""
 
 # The stub says a tuple of one.
 _pack: Callable[[tuple[Arg, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
