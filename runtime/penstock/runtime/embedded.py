@@ -211,7 +211,9 @@ class EmbeddedServer:
         short = len(tempfile.gettempdir()) + len(prefix) + 24 <= _MAX_SOCKET_PATH
         return self._folders.enter_context(
             tempfile.TemporaryDirectory(
-                prefix=prefix, dir=None if short else "/tmp", ignore_cleanup_errors=True  # noqa: S108 - 0700, and named at random.
+                prefix=prefix,
+                dir=None if short else "/tmp",  # noqa: S108 - 0700, and named at random.
+                ignore_cleanup_errors=True,
             )
         )
 
