@@ -169,7 +169,7 @@ class RedisLink:
 
     async def _attempt(self) -> Pipeline:
         options = self._options
-        pipeline = Pipeline(options, self._stats)
+        pipeline = Pipeline(options, self._stats, self._go_down)
         pipeline.keepalive = await open_connection(
             self._endpoint,
             pipeline,
@@ -196,7 +196,10 @@ class RedisLink:
         try:
             return await pipeline.ended()
         finally:
-            self._pipeline = None
-            if not self._closed:
-                self._changed.clear()
             await pipeline.close()
+
+    def _go_down(self) -> None:
+        # Called by the pipeline itself: whoever is told of a loss must find `ready` waiting.
+        self._pipeline = None
+        if not self._closed:
+            self._changed.clear()

@@ -48,7 +48,8 @@ class LinkOptions:
         client_name: shown by CLIENT LIST.
         connect_timeout_s: bound of one attempt to connect and of each connect hook, in seconds.
         stall_timeout_s: a connection whose commands wait for so long without a byte coming in is
-            given up, in seconds. Must exceed the longest script.
+            given up, in seconds. Must exceed what Redis needs for all the commands of one read,
+            since it answers them together.
         ping_interval_s: an idle connection is tried so often, in seconds.
         max_pending: unanswered commands beyond which a call fails with `Overloaded`.
         coalesce_ms: at high rates, how long a write waits so that one carries several commands, in
@@ -90,7 +91,8 @@ class Pipeline(asyncio.Protocol):
     changes the connection: every caller shares it, and each reply waits for those before it.
     """
 
-    def __init__(self, options: LinkOptions, stats: LinkStats) -> None:
+    def __init__(self, options: LinkOptions, stats: LinkStats, on_down: Callable[[], None]) -> None:
+        """Needs a running event loop; on_down is called once it refuses commands for good."""
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._options = options
@@ -99,6 +101,7 @@ class Pipeline(asyncio.Protocol):
         # Callers in the order of their commands; None for fire-and-forget.
         self._pending: deque[Future[Reply] | None] = deque()
         self._unsent: list[bytes] = []  # The commands of the last len(_unsent) entries above.
+        self._on_down = on_down
         self._limit = 0  # Of _pending. 0 while out of service, which saves the hot path a check.
         self._writable = True
         self._window = Window(options.coalesce_ms / 1000) if options.coalesce_ms else None
@@ -224,8 +227,7 @@ class Pipeline(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fails everything that is pending."""
-        self._limit = 0
-        self._watchdog.stop()
+        self._go_down()
         reason = self._reason or str(exc or "closed by the server")
         written = len(self._pending) - len(self._unsent)
         for position, future in enumerate(self._pending):
@@ -248,13 +250,13 @@ class Pipeline(asyncio.Protocol):
 
     def abort(self, reason: str) -> None:
         """Ends the connection at once, without writing what is left."""
-        self._limit = 0
+        self._go_down()
         self._reason = self._reason or reason
         self._transport.abort()
 
     async def close(self, timeout_s: float = 1.0) -> None:
         """Writes what is left and ends the connection; whoever still waits gets ConnectionLost."""
-        self._limit = 0
+        self._go_down()
         self._reason = self._reason or "closed"
         self._write()
         self._transport.close()
@@ -264,3 +266,9 @@ class Pipeline(asyncio.Protocol):
         except TimeoutError:  # The server takes no more bytes, or does not answer TLS's farewell.
             self._transport.abort()
             await self.ended()
+
+    def _go_down(self) -> None:
+        if self._limit:
+            self._limit = 0
+            self._watchdog.stop()
+            self._on_down()

@@ -1,0 +1,146 @@
+"""The broker: all that Penstock does with Redis, by who asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from penstock.broker.activity import Activity
+from penstock.broker.attempts import Attempts
+from penstock.broker.doorbell import Doorbell
+from penstock.broker.engine import Engine
+from penstock.broker.errors import UnsafeServer
+from penstock.broker.housekeeper import MAX_CRASHES, MAX_RETAINED, Housekeeper
+from penstock.broker.jobs import DEFAULT_IDEMPOTENCY_TTL_MS, Jobs
+from penstock.broker.keys import NamespaceKeys
+from penstock.broker.link import RedisLink
+from penstock.broker.pipeline import LinkOptions
+from penstock.broker.queues import Queues
+from penstock.broker.registry import Registry
+from penstock.broker.script import load_all
+from penstock.broker.server_check import Durability, check_format, check_server
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from penstock.broker.pipeline import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOptions:
+    """How a process uses the server.
+
+    Attributes:
+        namespace: the tenant whose jobs these are.
+        partitions: of queues that this process is the first to use; fixed for a queue's life.
+        minimum_durability: weaker servers are refused at start.
+        asserted_durability: what the operator says, where the server denies CONFIG GET.
+        idempotency_ttl_ms: how long an idempotency key stands for its job.
+        max_crashes: a job whose workers vanished so often is quarantined.
+        max_retained: ended jobs that a partition keeps per terminal state.
+        client_name: shown by CLIENT LIST.
+        coalesce_ms: see `LinkOptions`.
+    """
+
+    namespace: str = "default"
+    partitions: int = 1
+    minimum_durability: Durability = Durability.EVERYSEC
+    asserted_durability: Durability | None = None
+    idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS
+    max_crashes: int = MAX_CRASHES
+    max_retained: int = MAX_RETAINED
+    client_name: str = "penstock"
+    coalesce_ms: float = 0.0
+
+
+class Broker:
+    """The engine over Redis. Use it as an async context manager, inside one event loop.
+
+    Attributes:
+        jobs: for those who submit and watch.
+        attempts: for workers.
+        queues: for operators.
+        registry: types, schemas, workers.
+        doorbell: who is idle, and whom to wake.
+        housekeeper: due jobs, deadlines, lost leases, retention.
+        engine: slots and scripts, for the other parts of this package and for tests.
+        durability: of the server, read at start.
+    """
+
+    def __init__(self, url: str, options: BrokerOptions | None = None) -> None:
+        """Parses the URL. Nothing is dialled yet. Raises ValueError where it is malformed."""
+        self.options = options or BrokerOptions()
+        link = RedisLink(
+            url,
+            LinkOptions(client_name=self.options.client_name, coalesce_ms=self.options.coalesce_ms),
+        )
+        self.durability = Durability.NONE
+        self._refusal: UnsafeServer | None = None
+        link.on_connect += [self._examine, load_all]
+        self.engine = Engine(link, self.options.namespace, self.options.partitions)
+        self.activity = Activity(self.engine)
+        self.doorbell = Doorbell(self.engine)
+        self.jobs = Jobs(self.engine, self.doorbell, self.activity, self.options.idempotency_ttl_ms)
+        self.attempts = Attempts(self.engine, self.activity)
+        self.queues = Queues(self.engine, self.jobs)
+        self.registry = Registry(self.engine)
+        self.housekeeper = Housekeeper(
+            self.engine,
+            self.activity,
+            self.doorbell,
+            max_crashes=self.options.max_crashes,
+            max_retained=self.options.max_retained,
+        )
+
+    @property
+    def link(self) -> RedisLink:
+        """The shared connection."""
+        return self.engine.link
+
+    def start(self) -> None:
+        """Begins to connect, in the background, and to stay connected, until `close`."""
+        self.link.start()
+
+    async def close(self) -> None:
+        """Ends the connection. Idempotent."""
+        await self.link.close()
+
+    async def __aenter__(self) -> Self:
+        """Connects.
+
+        Raises:
+            Unavailable: the server cannot be reached.
+            UnsafeServer: jobs may not be entrusted to it.
+        """
+        self.start()
+        try:
+            await self.link.ready(10.0)
+        except BaseException:
+            await self.close()
+            if self._refusal is not None:
+                raise self._refusal from None
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _examine(self, caller: Caller) -> None:
+        """At every connect: it may be another server by now."""
+        try:
+            self.durability = await check_server(
+                caller,
+                minimum=self.options.minimum_durability,
+                asserted=self.options.asserted_durability,
+            )
+            await check_format(caller, NamespaceKeys(self.options.namespace))
+        except UnsafeServer as error:
+            self._refusal = error
+            raise
+        self._refusal = None
+        self.activity.forget()

@@ -1,0 +1,130 @@
+"""The passage of time, as jobs feel it: due jobs, deadlines, lost leases, retention.
+
+Any number of processes do this at once, without a leader or a lock: every step is a bounded script
+that the first to come wins. The cost follows the number of active slots.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker.engine import SCRIPT_BATCH, Engine
+from penstock.broker.observer import LeaseObserver
+from penstock.broker.script import load_script
+
+if TYPE_CHECKING:
+    from penstock.broker.activity import Activity
+    from penstock.broker.doorbell import Doorbell
+    from penstock.broker.keys import Slot
+
+PROMOTE = load_script("promote")
+EXPIRE = load_script("expire")
+LEASES = load_script("leases")
+RECLAIM = load_script("reclaim")
+PRUNE = load_script("prune")
+
+#: Longest pause between two visits of an active slot (s); it bounds how late a retry may start.
+VISIT_EVERY_S: Final = 0.5
+#: Slots that are visited within VISIT_EVERY_S; with more, the pause grows in proportion.
+SLOTS_PER_VISIT: Final = 100
+#: Retention is coarse: it is looked at this often (s).
+PRUNE_EVERY_S: Final = 10.0
+SHORTEST_PAUSE_S: Final = 0.01
+LEASES_PER_LOOK: Final = 1_000
+MAX_CRASHES: Final = 3
+#: Most ended jobs that a partition keeps per terminal state.
+MAX_RETAINED: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
+
+
+class Housekeeper:
+    """Visits the active slots. Call `sweep` again and again, with the pauses that it asks for.
+
+    Attributes:
+        max_crashes: a job whose workers vanished so often is quarantined.
+        max_retained: ended jobs that a partition keeps per terminal state.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        activity: Activity,
+        doorbell: Doorbell,
+        *,
+        max_crashes: int = MAX_CRASHES,
+        max_retained: int = MAX_RETAINED,
+    ) -> None:
+        self._engine = engine
+        self._activity = activity
+        self._doorbell = doorbell
+        self._observers: dict[Slot, LeaseObserver] = {}
+        self._prune_at: dict[Slot, float] = {}
+        self.max_crashes = max_crashes
+        self.max_retained = max_retained
+
+    async def sweep(self) -> float:
+        """Visits every active slot once. Returns how long to pause (s)."""
+        slots = await self._activity.slots()
+        pause_s = VISIT_EVERY_S * max(1.0, len(slots) / SLOTS_PER_VISIT)
+        for slot in slots:
+            pause_s = min(pause_s, await self.visit(slot))
+        for gone in self._observers.keys() - set(slots):
+            del self._observers[gone]
+        return max(pause_s, SHORTEST_PAUSE_S)
+
+    async def visit(self, slot: Slot) -> float:
+        """Does what is due in one slot. Returns when there is more to do (s, at most a visit's)."""
+        waits_s = [
+            await self._promote(slot),
+            await self._expire(slot),
+            await self._reclaim(slot),
+        ]
+        await self._prune(slot, idle=all(wait is None for wait in waits_s))
+        return min((wait for wait in waits_s if wait is not None), default=VISIT_EVERY_S)
+
+    async def _promote(self, slot: Slot) -> float | None:
+        queued, next_ms = await self._engine.run(PROMOTE, [slot.base], SCRIPT_BATCH)
+        if queued:
+            self._doorbell.ring(slot, queued)
+        return None if next_ms < 0 else next_ms / 1000
+
+    async def _expire(self, slot: Slot) -> float | None:
+        _, next_ms = await self._engine.run(EXPIRE, [slot.base], SCRIPT_BATCH)
+        return None if next_ms < 0 else next_ms / 1000
+
+    async def _reclaim(self, slot: Slot) -> float | None:
+        observer = self._observers.setdefault(slot, LeaseObserver())
+        newest, *moved = await self._engine.run(
+            LEASES, [slot.base], observer.newest_tick, LEASES_PER_LOOK
+        )
+        # After the reply: a lease is never taken for older than it is.
+        now_s = time.monotonic()
+        observer.note(
+            newest, ((tail.decode(), tick, lease_ms) for tail, tick, lease_ms in moved), now_s
+        )
+        expired = observer.expired(now_s)[:SCRIPT_BATCH]
+        if expired:
+            args = [part for lease in expired for part in lease]
+            queued, ended = await self._engine.run(RECLAIM, [slot.base], self.max_crashes, *args)
+            observer.forget(tail for tail, _ in expired)
+            if queued:
+                self._doorbell.ring(slot, queued)
+            if queued or ended:
+                _log.warning("leases lost: %d queued again, %d ended", queued, ended)
+        next_s = observer.next_expiry_s()
+        return None if next_s is None else max(0.0, next_s - now_s)
+
+    async def _prune(self, slot: Slot, *, idle: bool) -> None:
+        now_s = time.monotonic()
+        if now_s < self._prune_at.get(slot, 0.0):
+            return
+        forgotten, next_ms = await self._engine.run(
+            PRUNE, [slot.base], SCRIPT_BATCH, self.max_retained
+        )
+        if forgotten < SCRIPT_BATCH:
+            self._prune_at[slot] = now_s + PRUNE_EVERY_S
+        if idle and next_ms < 0:
+            await self._activity.drop(slot)

@@ -1,0 +1,325 @@
+"""The callers' side of the broker: submit, read, list, cancel, retry, and the events of a job."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.broker import ids
+from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
+from penstock.broker.errors import (
+    AlreadyExists,
+    CursorOutOfRange,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PenstockError,
+    Unavailable,
+)
+from penstock.broker.event_log import decode_page
+from penstock.broker.job import Content, EventPage, Job, JobState, NewJob, SubmitOutcome, Submitted
+from penstock.broker.record import INLINE_BYTES, decode_job, digest_of, encode_new, fields_of
+from penstock.broker.retry import with_retry
+from penstock.broker.script import load_script
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Sequence
+
+    from penstock.broker.activity import Activity
+    from penstock.broker.doorbell import Doorbell
+    from penstock.broker.keys import Slot
+    from penstock.broker.pipeline import Arg
+
+SUBMIT = load_script("submit")
+READ = load_script("read")
+EVENTS = load_script("events")
+CANCEL = load_script("cancel")
+LIST = load_script("list")
+
+#: States that RetryJob starts from.
+RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
+DEFAULT_IDEMPOTENCY_TTL_MS: Final = 86_400_000
+EVENTS_PER_PAGE: Final = 500
+
+#: A position within a structure: a stream id, or a score and a tail.
+_POSITION = re.compile(r"|[0-9]{1,20}-[0-9]{1,20}|[0-9.e+]{1,24} [0-9a-z]{26}")
+
+#: The structures that ListJobs walks for each state, in this order.
+STRUCTURES: Final[dict[JobState, tuple[str, ...]]] = {
+    JobState.RUNNING: ("lease",),
+    JobState.QUEUED: ("h", "d", "l"),
+    JobState.SCHEDULED: ("due",),
+    JobState.FAILED: ("F",),
+    JobState.SUCCEEDED: ("D",),
+    JobState.CANCELLED: ("C",),
+    JobState.EXPIRED: ("E",),
+}
+
+
+class Jobs:
+    """What may be asked of jobs by those who submit them.
+
+    Every method retries by itself within budget_s (seconds, usually what is left of the caller's
+    deadline) and raises Unavailable, Overloaded or StorageFull when Redis cannot serve.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        doorbell: Doorbell,
+        activity: Activity,
+        idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS,
+    ) -> None:
+        self._engine = engine
+        self._doorbell = doorbell
+        self._activity = activity
+        self._idempotency_ttl_ms = idempotency_ttl_ms
+
+    async def submit(self, job: NewJob, budget_s: float = DEFAULT_BUDGET_S) -> Submitted:
+        """Stores a job; repeating it with the same request id yields the same job.
+
+        Raises:
+            AlreadyExists: the request id or idempotency key stands for other work.
+            InvalidArgument: the deadline has passed.
+            LimitExceeded: the queue is new, and there are too many.
+        """
+        slot, args = await self._prepare(job, budget_s)
+
+        def attempt() -> Awaitable[Any]:
+            flight = SUBMIT.run(self._engine.link, [slot.base], args)
+            # Issued behind the submit, on the same connection: it rings once the job is there.
+            self._doorbell.ring(slot, 1)
+            return flight
+
+        reply = await with_retry(attempt, link=self._engine.link, budget_s=budget_s)
+        return self._receipt(slot, reply)
+
+    async def submit_many(
+        self, jobs: Sequence[NewJob], budget_s: float = DEFAULT_BUDGET_S
+    ) -> list[Submitted | PenstockError]:
+        """Stores many jobs in one go; each has its own outcome, in the same order."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + budget_s
+        flights: list[tuple[Slot, Awaitable[Any]] | PenstockError] = []
+        rings: Counter[Slot] = Counter()
+        for job in jobs:
+            try:
+                slot, args = await self._prepare(job, budget_s)
+            except PenstockError as error:
+                flights.append(error)
+                continue
+            flights.append((slot, SUBMIT.run(self._engine.link, [slot.base], args)))
+            rings[slot] += 1
+        for slot, count in rings.items():
+            self._doorbell.ring(slot, count)
+        answers: list[Submitted | PenstockError] = []
+        for job, flight in zip(jobs, flights, strict=True):
+            if isinstance(flight, PenstockError):
+                answers.append(flight)
+                continue
+            try:
+                answers.append(self._receipt(flight[0], await flight[1]))
+            except Unavailable:
+                # Whether it was stored is not known; the same request id makes repeating it safe.
+                answers.append(await self._settle(job, deadline - loop.time()))
+            except PenstockError as error:
+                answers.append(error)
+        return answers
+
+    async def get(
+        self,
+        job_id: str,
+        *,
+        payload: bool = False,
+        result: bool = False,
+        budget_s: float = DEFAULT_BUDGET_S,
+    ) -> Job:
+        """The job as it stands, with payload and result if asked for. Raises NotFound."""
+        slot, tail, queue = await self._engine.locate(job_id, budget_s)
+        payload_apart, result_apart, flat = await self._engine.run(
+            READ, [slot.base], tail, int(payload), int(result), budget_s=budget_s
+        )
+        if not flat:
+            raise NotFound("job", job_id)
+        return decode_job(
+            job_id,
+            queue,
+            fields_of(flat),
+            payload=payload_apart,
+            result=result_apart,
+            with_payload=payload,
+            with_result=result,
+        )
+
+    async def events(
+        self,
+        job_id: str,
+        after: int = 0,
+        *,
+        limit: int = EVENTS_PER_PAGE,
+        budget_s: float = DEFAULT_BUDGET_S,
+    ) -> EventPage:
+        """Events after a sequence, at most limit of them, oldest first; none if there are none yet.
+
+        Raises:
+            NotFound: no such job.
+            CursorOutOfRange: after is beyond the newest event.
+        """
+        slot, tail, _ = await self._engine.locate(job_id, budget_s)
+        reply = await self._engine.run(EVENTS, [slot.base], tail, after, limit, budget_s=budget_s)
+        if not reply:
+            raise NotFound("job", job_id)
+        page = decode_page(after, reply)
+        if after > page.last_sequence:
+            raise CursorOutOfRange(page.last_sequence)
+        return page
+
+    async def cancel(self, job_id: str, reason: str, budget_s: float = DEFAULT_BUDGET_S) -> Job:
+        """Ends a waiting job, asks a running one to stop; a terminal one stays. Raises NotFound."""
+        slot, tail, _ = await self._engine.locate(job_id, budget_s)
+        state, worker = await self._engine.run(CANCEL, [slot.base], tail, reason, budget_s=budget_s)
+        if not state:
+            raise NotFound("job", job_id)
+        if worker:
+            self._doorbell.tell_cancel(worker.decode(), job_id)
+        return await self.get(job_id, budget_s=budget_s)
+
+    async def retry(
+        self, job_id: str, request_id: str, budget_s: float = DEFAULT_BUDGET_S
+    ) -> Submitted:
+        """Makes a new job from one that ended without success.
+
+        Raises:
+            NotFound: no such job.
+            FailedPrecondition: it is in another state.
+        """
+        job = await self.get(job_id, payload=True, budget_s=budget_s)
+        if job.state not in RETRYABLE:
+            raise FailedPrecondition(
+                "JOB_NOT_RETRYABLE",
+                f"the job is {job.state.name}; only FAILED, CANCELLED and EXPIRED ones are retried",
+                {"state": job.state.name},
+            )
+        return await self.submit(renewed(job, request_id), budget_s)
+
+    async def list(
+        self,
+        queue: str,
+        states: Iterable[JobState] = (),
+        *,
+        job_type: str = "",
+        limit: int = 100,
+        page_token: str = "",
+        budget_s: float = DEFAULT_BUDGET_S,
+    ) -> tuple[list[Job], str]:
+        """One page of a queue's jobs, and the token of the next page ('' after the last).
+
+        A call looks at no more than limit jobs, whatever the type filter lets through, so a page
+        may be short or empty and still have a next.
+
+        Raises:
+            NotFound: no such queue.
+            InvalidArgument: the token is not one of ours.
+        """
+        info = await self._engine.queue(queue, budget_s)
+        wanted = set(states) or set(STRUCTURES)
+        places = [
+            (slot, structure)
+            for slot in self._engine.slots(info)
+            for state, structures in STRUCTURES.items()
+            if state in wanted
+            for structure in structures
+        ]
+        index, position = _parse_token(page_token, len(places))
+        jobs: list[Job] = []
+        looked_at = 0
+        while index < len(places) and looked_at < limit:
+            slot, structure = places[index]
+            next_position, *rows = await self._engine.run(
+                LIST,
+                [slot.base],
+                structure,
+                position,
+                limit - looked_at,
+                job_type,
+                budget_s=budget_s,
+            )
+            for tail, flat in rows:
+                jobs.append(decode_job(slot.job_id(tail.decode()), queue, fields_of(flat)))
+            position = next_position.decode()
+            # With a filter, rows tell less than was looked at; a walk that has a next was full.
+            looked_at += limit - looked_at if position else len(rows)
+            if not position:
+                index += 1
+        return jobs, f"{index}:{position}" if index < len(places) else ""
+
+    async def _settle(self, job: NewJob, budget_s: float) -> Submitted | PenstockError:
+        try:
+            return await self.submit(job, budget_s)
+        except PenstockError as error:
+            return error
+
+    async def _prepare(self, job: NewJob, budget_s: float) -> tuple[Slot, Sequence[Arg]]:
+        """The slot that a job belongs to, and the arguments of the script."""
+        queue = await self._engine.ensure_queue(job.queue, budget_s)
+        routing_key = job.idempotency_key or job.request_id
+        slot = self._engine.slot(queue.code, ids.partition_of(routing_key, queue.partitions))
+        await self._activity.mark(slot)
+        payload = job.payload.data
+        return slot, [
+            ids.job_tail(self._engine.namespace, job.queue, job.request_id),
+            digest_of(job),
+            ids.key_digest(job.idempotency_key) if job.idempotency_key else b"",
+            self._idempotency_ttl_ms,
+            job.priority.value,
+            _optional(job.delay_ms),
+            _optional(job.run_at_ms),
+            _optional(job.expires_in_ms),
+            _optional(job.deadline_ms),
+            payload if len(payload) > INLINE_BYTES else b"",
+            *encode_new(job),
+        ]
+
+    def _receipt(self, slot: Slot, reply: Sequence[bytes]) -> Submitted:
+        kind = reply[0]
+        if kind == b"late":
+            raise InvalidArgument([("job.options.deadline", "it has passed already")])
+        job_id = slot.job_id(reply[1].decode())
+        if kind == b"conflict":
+            raise AlreadyExists(job_id)
+        state = JobState(reply[2].decode()) if reply[2] else None
+        return Submitted(job_id, state, SubmitOutcome(kind.decode()))
+
+
+def renewed(job: Job, request_id: str) -> NewJob:
+    """A submit of the same work as an ended job (read with its payload), to run at once."""
+    return NewJob(
+        type=job.type,
+        queue=job.queue,
+        request_id=request_id,
+        payload=job.payload or Content(),
+        priority=job.priority,
+        max_attempts=job.max_attempts,
+        backoff=job.backoff,
+        timeout_ms=job.timeout_ms,
+        retention_ms=job.retention_ms,
+        metadata=job.metadata,
+        retried_from=job.job_id,
+    )
+
+
+def _optional(number: int | None) -> Arg:
+    return b"" if number is None else number
+
+
+def _parse_token(token: str, places: int) -> tuple[int, str]:
+    """Index into the places to walk, and the position within that place."""
+    if not token:
+        return 0, ""
+    index, colon, position = token.partition(":")
+    sound = colon and index.isascii() and index.isdigit() and int(index) < places
+    if not sound or not _POSITION.fullmatch(position):
+        raise InvalidArgument([("page_token", "it is not a token that an earlier page gave")])
+    return int(index), position

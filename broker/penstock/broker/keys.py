@@ -1,0 +1,149 @@
+"""Every Redis key of Penstock: one function each, with its type and a sentence.
+
+Two classes of slot, by the hash tag in braces:
+
+* a queue partition, ``ps{namespace:queue:partition}``: all that belongs to its jobs;
+* a namespace, ``ps{namespace}``: types, queues, workers, doorbells.
+
+No script crosses slots. A script is given its slot as KEYS[1] (which is itself a key: the slot's
+counters) and derives every other name from it; ``scripts/lib/slot.lua`` mirrors this file, and a
+test holds the two together. Names and identifiers of callers never appear in keys, only codes and
+digests of fixed length and alphabet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from penstock.broker import ids
+
+if TYPE_CHECKING:
+    from penstock.broker.job import JobState, Priority
+
+#: Raised by one with every incompatible change of what is stored. Checked at start.
+DATA_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class NamespaceKeys:
+    """Keys of a namespace's slot."""
+
+    namespace: str
+
+    @cached_property
+    def code(self) -> str:
+        """Code that stands for the namespace."""
+        return ids.namespace_code(self.namespace)
+
+    @cached_property
+    def base(self) -> bytes:
+        """Hash: name of the namespace (against collisions of codes) and its data format."""
+        return f"ps{{{self.code}}}".encode()
+
+    def queues(self) -> bytes:
+        """Hash: queue name -> 'code partitions created_ms'. Lives as long as the namespace."""
+        return self.base + b":queues"
+
+    def types(self) -> bytes:
+        """Hash: 'type schema-digest' -> when a worker last registered it (ms)."""
+        return self.base + b":types"
+
+    def schemas(self) -> bytes:
+        """Hash: schema digest -> JSON of the payload's schema."""
+        return self.base + b":schemas"
+
+    def workers(self) -> bytes:
+        """Sorted set: worker id by its last heartbeat (ms)."""
+        return self.base + b":workers"
+
+    def worker(self, worker_id: str) -> bytes:
+        """String with TTL: what a worker process last reported, as JSON."""
+        return self.base + b":worker:" + worker_id.encode()
+
+    def bell(self, worker_id: str) -> bytes:
+        """List with TTL: hints for one worker process; it blocks here, and nowhere else."""
+        return self.base + b":bell:" + worker_id.encode()
+
+    def idle(self, code: str) -> bytes:
+        """Sorted set with TTL: workers with free slots for a queue, by when they said so (ms)."""
+        return self.base + b":idle:" + code.encode()
+
+    def active(self) -> bytes:
+        """Sorted set: 'queue-code:partition' to be kept in order, by when it was marked (ms)."""
+        return self.base + b":active"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One partition of one queue, and its keys."""
+
+    namespace_code: str
+    queue_code: str
+    partition: int
+
+    @cached_property
+    def base(self) -> bytes:
+        """Hash: the slot's counters. Given to every script as KEYS[1]."""
+        return f"ps{{{self.namespace_code}:{self.queue_code}:{self.partition}}}".encode()
+
+    def job_id(self, tail: str) -> str:
+        """The job id of a tail in this slot."""
+        return ids.join(self.partition, self.queue_code, tail)
+
+    def record(self, tail: str) -> bytes:
+        """Hash: the record of a job, the truth about it. TTL once the job is terminal."""
+        return self.base + b":j:" + tail.encode()
+
+    def payload(self, tail: str) -> bytes:
+        """String: a payload too long for the record's compact encoding. TTL as the record's."""
+        return self.base + b":p:" + tail.encode()
+
+    def result(self, tail: str) -> bytes:
+        """String with TTL: a result too long for the record's compact encoding."""
+        return self.base + b":r:" + tail.encode()
+
+    def checkpoint(self, tail: str) -> bytes:
+        """String: what a handler saved for its next attempt. Removed at the job's end."""
+        return self.base + b":k:" + tail.encode()
+
+    def log(self, tail: str) -> bytes:
+        """List: events of a job that has more to tell than its record. TTL as the record's."""
+        return self.base + b":e:" + tail.encode()
+
+    def stream(self, priority: Priority) -> bytes:
+        """Stream with the group 'workers': the QUEUED jobs of one priority."""
+        return self.base + b":s:" + priority.value.encode()
+
+    def due(self) -> bytes:
+        """Sorted set: the SCHEDULED jobs by the time at which they become QUEUED (ms)."""
+        return self.base + b":due"
+
+    def leases(self) -> bytes:
+        """Sorted set: the RUNNING jobs by the tick of their last renewal."""
+        return self.base + b":lease"
+
+    def deadlines(self) -> bytes:
+        """Sorted set: SCHEDULED and QUEUED jobs that have a deadline, by it (ms)."""
+        return self.base + b":dl"
+
+    def ended(self, state: JobState) -> bytes:
+        """Sorted set: the jobs in one terminal state by when they are forgotten (ms)."""
+        return self.base + b":z:" + state.value.encode()
+
+    def idempotency(self, digest: str) -> bytes:
+        """String with TTL: 'tail digest' of the job that an idempotency key stands for."""
+        return self.base + b":i:" + digest.encode()
+
+    def finished(self, bucket: int) -> bytes:
+        """String with TTL: how many jobs ended in one bucket of 10 s."""
+        return self.base + b":t:" + str(bucket).encode()
+
+    def paused(self) -> bytes:
+        """String: present while nothing is granted."""
+        return self.base + b":paused"
+
+    def channel(self, tail: str) -> bytes:
+        """Sharded pub/sub channel: the newest sequence of a job, as a wake-up for watchers."""
+        return self.base + b":w:" + tail.encode()

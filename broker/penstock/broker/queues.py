@@ -1,0 +1,177 @@
+"""The operators' side of the broker: count, pause, purge and redrive queues."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine, QueueInfo
+from penstock.broker.errors import PenstockError
+from penstock.broker.job import FailureReason, JobState, Priority, SubmitOutcome, Submitted
+from penstock.broker.jobs import Jobs, renewed
+from penstock.broker.record import fields_of
+from penstock.broker.retry import with_retry
+from penstock.broker.script import load_script
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STATS = load_script("stats")
+PURGE = load_script("purge")
+
+PURGED: Final = "purged"
+PURGE_STEPS: Final = 10
+REDRIVE_STEP: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """Counts of a queue.
+
+    Those of terminal states are of jobs still retained; counters and failed_by_reason count since
+    the queue was created.
+    """
+
+    waiting: Mapping[Priority, int]
+    scheduled: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+    oldest_waiting_age_ms: int | None
+    throughput_per_s: float
+    failed_by_reason: Mapping[FailureReason, int]
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+class Queues:
+    """What may be asked of queues by those who run them.
+
+    Every method but `all` raises NotFound for a queue that nobody ever used.
+    """
+
+    def __init__(self, engine: Engine, jobs: Jobs) -> None:
+        self._engine = engine
+        self._jobs = jobs
+
+    async def all(self, budget_s: float = DEFAULT_BUDGET_S) -> list[QueueInfo]:
+        """All queues, by name."""
+        return await self._engine.queues(budget_s)
+
+    async def get(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> QueueInfo:
+        """One queue."""
+        return await self._engine.queue(name, budget_s)
+
+    async def stats(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> QueueStats:
+        """Counts of a queue, summed over its partitions."""
+        queue = await self._engine.queue(name, budget_s)
+        replies = await asyncio.gather(
+            *(
+                self._engine.run(STATS, [slot.base], budget_s=budget_s)
+                for slot in self._engine.slots(queue)
+            )
+        )
+        return _sum(replies)
+
+    async def paused(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> bool:
+        """Whether the queue grants nothing."""
+        return all(await self._each(name, "EXISTS", budget_s=budget_s))
+
+    async def pause(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> None:
+        """Stops grants; running jobs go on, submits are accepted."""
+        await self._each(name, "SET", 1, budget_s=budget_s)
+
+    async def resume(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> None:
+        """Undoes `pause`. Idle workers notice at their next poll."""
+        await self._each(name, "DEL", budget_s=budget_s)
+
+    async def purge(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> tuple[int, bool]:
+        """Cancels waiting jobs, in bounded steps: how many, and whether more wait."""
+        queue = await self._engine.queue(name, budget_s)
+        cancelled, steps, slots = 0, PURGE_STEPS, self._engine.slots(queue)
+        while slots and steps:
+            done, more = await self._engine.run(
+                PURGE, [slots[-1].base], SCRIPT_BATCH, PURGED, budget_s=budget_s
+            )
+            cancelled, steps = cancelled + done, steps - 1
+            if not more:
+                slots.pop()
+        return cancelled, bool(slots)
+
+    async def redrive(
+        self,
+        name: str,
+        *,
+        job_type: str = "",
+        page_token: str = "",
+        budget_s: float = DEFAULT_BUDGET_S,
+    ) -> tuple[int, str]:
+        """Runs dead letters anew: how many jobs were made, and the token of the next step.
+
+        The new job's request id is derived from the old job's id, so that each dead letter is
+        redriven once, however often this is called.
+        """
+        page, next_token = await self._jobs.list(
+            name,
+            [JobState.FAILED],
+            job_type=job_type,
+            limit=REDRIVE_STEP,
+            page_token=page_token,
+            budget_s=budget_s,
+        )
+        letters = [
+            await self._jobs.get(job.job_id, payload=True, budget_s=budget_s) for job in page
+        ]
+        outcomes: list[Submitted | PenstockError] = await self._jobs.submit_many(
+            [renewed(job, f"redrive:{job.job_id}") for job in letters], budget_s
+        )
+        made = 0
+        for outcome in outcomes:
+            if isinstance(outcome, PenstockError):
+                raise outcome
+            made += outcome.outcome is SubmitOutcome.CREATED
+        return made, next_token
+
+    async def _each(self, name: str, command: str, *args: int, budget_s: float) -> list[int]:
+        """One command on the pause key of each partition."""
+        queue = await self._engine.queue(name, budget_s)
+        link = self._engine.link
+
+        async def on(key: bytes) -> int:
+            reply: int = await with_retry(
+                lambda: link.call(command, key, *args), link=link, budget_s=budget_s
+            )
+            return reply
+
+        return [await on(slot.paused()) for slot in self._engine.slots(queue)]
+
+
+def _sum(replies: Sequence[Sequence[Any]]) -> QueueStats:
+    """Stats of a queue from the replies of stats.lua, one per partition."""
+    totals = [sum(column) for column in zip(*(reply[1:10] for reply in replies), strict=True)]
+    high, default, low, scheduled, running, succeeded, failed, cancelled, expired = totals
+    arrivals = [(reply[0], reply[10]) for reply in replies if reply[10] != -1]
+    counters: dict[str, int] = {}
+    for reply in replies:
+        for key, value in fields_of(reply[12]).items():
+            name = key.decode()
+            counters[name] = counters.get(name, 0) + int(value)
+    return QueueStats(
+        waiting={Priority.HIGH: high, Priority.DEFAULT: default, Priority.LOW: low},
+        scheduled=scheduled,
+        running=running,
+        succeeded=succeeded,
+        failed=failed,
+        cancelled=cancelled,
+        expired=expired,
+        oldest_waiting_age_ms=max((max(0, now - at) for now, at in arrivals), default=None),
+        throughput_per_s=sum(reply[11] for reply in replies) / 60,
+        failed_by_reason={
+            reason: counters[f"failed:{reason}"]
+            for reason in FailureReason
+            if f"failed:{reason}" in counters
+        },
+        counters=counters,
+    )

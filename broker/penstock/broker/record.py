@@ -1,0 +1,233 @@
+"""How a job is written into its record, a Redis hash, and read back.
+
+The record is small on purpose: field names of one or two letters, defaults left out, and values of
+at most 64 bytes where that can be chosen, since a longer one makes Redis leave the hash's compact
+encoding (about three times the memory). Longer payloads and results have keys of their own.
+
+===== ==========================================================================================
+field meaning (a missing field is its default)
+===== ==========================================================================================
+s     state, a letter of `JobState`
+t     type
+pr    priority, if not default
+h     digest of type and payload
+f     fencing token of the last grant
+a k m attempts so far; crashes among them; max attempts
+c q   created; last queued, if later than created (ms)
+d0    present if it was SCHEDULED at first
+st e  last attempt started; ended (ms)
+du dl due; deadline (ms)
+to rt timeout; retention (ms)
+bo    backoff: initial ms, max ms, multiplier, jitter
+x     id of its stream entry
+w l   worker; lease (ms)
+p pl  payload; present if the payload has a key of its own
+r rl  result; present if the result has a key of its own
+ct rc content type of payload; of result
+md    metadata as JSON
+rf    job that it was retried from
+n lt  newest sequence; events trimmed from its log (present if it has a log)
+rn    last report of events: 'fencing token, number'
+cr    reason of a cancel, once requested
+ck    present if it has a checkpoint
+pc    progress: current (pt total, pm message)
+ft    failure: type (fm message, fr reason)
+===== ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from penstock.broker.job import (
+    Backoff,
+    Content,
+    Failure,
+    FailureReason,
+    Grant,
+    Job,
+    JobState,
+    NewJob,
+    Priority,
+    Progress,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: Longest value that stays in a hash's compact encoding (hash-max-listpack-value).
+INLINE_BYTES = 64
+
+DEFAULTS = NewJob(type="", queue="", request_id="")
+
+Fields = dict[bytes, bytes]
+
+
+def digest_of(job: NewJob) -> bytes:
+    """8 bytes that tell whether two submits are for the same work."""
+    hashed = blake2b(digest_size=8)
+    for part in (job.type.encode(), job.payload.content_type.encode(), job.payload.data):
+        hashed.update(len(part).to_bytes(4, "big"))
+        hashed.update(part)
+    return hashed.digest()
+
+
+def encode_new(job: NewJob) -> list[bytes | str | int]:
+    """The fields of a new record that its submitter decides: name, value, name, value, ..."""
+    fields: list[bytes | str | int] = ["t", job.type]
+    payload = job.payload
+    fields += ("p", payload.data) if len(payload.data) <= INLINE_BYTES else ("pl", 1)
+    if payload.content_type:
+        fields += ("ct", payload.content_type)
+    if job.max_attempts != DEFAULTS.max_attempts:
+        fields += ("m", job.max_attempts)
+    if job.backoff != DEFAULTS.backoff:
+        backoff = job.backoff
+        fields += (
+            "bo",
+            f"{backoff.initial_ms} {backoff.max_ms} {backoff.multiplier!r} {backoff.jitter!r}",
+        )
+    if job.timeout_ms is not None:
+        fields += ("to", job.timeout_ms)
+    if job.retention_ms != DEFAULTS.retention_ms:
+        fields += ("rt", job.retention_ms)
+    if job.metadata:
+        fields += ("md", json.dumps(dict(job.metadata), separators=(",", ":")))
+    if job.retried_from:
+        fields += ("rf", job.retried_from)
+    return fields
+
+
+def fields_of(flat: Sequence[bytes]) -> Fields:
+    """A reply of HGETALL as a dict."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _int(fields: Fields, name: bytes) -> int | None:
+    value = fields.get(name)
+    return None if value is None else int(value)
+
+
+def _text(fields: Fields, name: bytes) -> str:
+    return fields.get(name, b"").decode("utf-8", "replace")
+
+
+def _backoff(fields: Fields) -> Backoff:
+    packed = fields.get(b"bo")
+    if packed is None:
+        return DEFAULTS.backoff
+    initial, most, multiplier, jitter = packed.split()
+    return Backoff(int(initial), int(most), float(multiplier), float(jitter))
+
+
+def _metadata(fields: Fields) -> Mapping[str, str]:
+    packed = fields.get(b"md")
+    return json.loads(packed) if packed else {}
+
+
+def _payload(fields: Fields, apart: bytes | None) -> Content:
+    return Content(apart if apart is not None else fields.get(b"p", b""), _text(fields, b"ct"))
+
+
+def _result(fields: Fields, apart: bytes | None) -> Content | None:
+    if fields[b"s"] != b"D":
+        return None
+    return Content(apart if apart is not None else fields.get(b"r", b""), _text(fields, b"rc"))
+
+
+def _progress(fields: Fields) -> Progress | None:
+    if b"pc" not in fields:
+        return None
+    return Progress(float(fields[b"pc"]), float(fields[b"pt"]), _text(fields, b"pm"))
+
+
+def _failure(fields: Fields) -> Failure | None:
+    if b"ft" not in fields:
+        return None
+    reason = fields.get(b"fr")
+    return Failure(
+        _text(fields, b"ft"),
+        _text(fields, b"fm"),
+        FailureReason(reason.decode()) if reason else None,
+    )
+
+
+def decode_job(
+    job_id: str,
+    queue: str,
+    fields: Fields,
+    *,
+    payload: bytes | None = None,
+    result: bytes | None = None,
+    with_payload: bool = False,
+    with_result: bool = False,
+) -> Job:
+    """A job from its record; payload and result are what was kept apart, if it was read."""
+    state = JobState(fields[b"s"].decode())
+    created = int(fields[b"c"])
+    scheduled_only = state is JobState.SCHEDULED or b"d0" in fields
+    queued = _int(fields, b"q")
+    return Job(
+        job_id=job_id,
+        type=_text(fields, b"t"),
+        queue=queue,
+        state=state,
+        priority=Priority(_text(fields, b"pr") or Priority.DEFAULT),
+        attempt=_int(fields, b"a") or 0,
+        max_attempts=_int(fields, b"m") or DEFAULTS.max_attempts,
+        crashes=_int(fields, b"k") or 0,
+        fencing_token=_int(fields, b"f") or 0,
+        last_sequence=int(fields[b"n"]),
+        created_ms=created,
+        retention_ms=_int(fields, b"rt") or DEFAULTS.retention_ms,
+        backoff=_backoff(fields),
+        queued_ms=queued if queued is not None or scheduled_only else created,
+        started_ms=_int(fields, b"st"),
+        finished_ms=_int(fields, b"e"),
+        run_at_ms=_int(fields, b"du") if state is JobState.SCHEDULED else None,
+        deadline_ms=_int(fields, b"dl"),
+        timeout_ms=_int(fields, b"to"),
+        cancel_requested=state is JobState.RUNNING and b"cr" in fields,
+        cancel_reason=_text(fields, b"cr"),
+        worker_id=_text(fields, b"w"),
+        retried_from=_text(fields, b"rf"),
+        progress=_progress(fields),
+        failure=_failure(fields),
+        metadata=_metadata(fields),
+        payload=_payload(fields, payload) if with_payload else None,
+        result=_result(fields, result) if with_result else None,
+    )
+
+
+def decode_grant(
+    job_id: str,
+    queue: str,
+    fields: Fields,
+    *,
+    payload: bytes | None,
+    checkpoint: bytes | None,
+) -> Grant:
+    """A grant from the record as it stands right after the claim."""
+    attempt, crashes, created = int(fields[b"a"]), _int(fields, b"k") or 0, int(fields[b"c"])
+    return Grant(
+        job_id=job_id,
+        type=_text(fields, b"t"),
+        queue=queue,
+        fencing_token=int(fields[b"f"]),
+        attempt=attempt,
+        failures=attempt - 1 - crashes,
+        crashes=crashes,
+        max_attempts=_int(fields, b"m") or DEFAULTS.max_attempts,
+        backoff=_backoff(fields),
+        payload=_payload(fields, payload),
+        created_ms=created,
+        queued_ms=_int(fields, b"q") or created,
+        granted_ms=int(fields[b"st"]),
+        deadline_ms=_int(fields, b"dl"),
+        timeout_ms=_int(fields, b"to"),
+        metadata=_metadata(fields),
+        checkpoint=checkpoint,
+        cancel_requested=b"cr" in fields,
+    )

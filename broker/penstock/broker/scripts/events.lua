@@ -1,0 +1,24 @@
+#!lua flags=no-writes
+-- The events of a job after a sequence.
+--
+-- KEYS  1 slot
+-- ARGV  1 id  2 sequence seen last  3 most events
+-- Returns {state, newest sequence, sequence of the first line, line...} | {}: no such job
+--         a first sequence beyond the one asked for means that those between were trimmed
+--#include lib/slot.lua
+--#include lib/events.lua
+local id, after, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local head = fields_of(id, 's', 'n', 'lt')
+if not head.s then return {} end
+local answer = {head.s, tonumber(head.n), after + 1}
+local lines
+if head.lt then
+  local trimmed = tonumber(head.lt)
+  local first = math.max(after, trimmed)
+  answer[3] = first + 1
+  lines = redis.call('LRANGE', log_key(id), first - trimmed, first - trimmed + most - 1)
+else
+  lines = {unpack(plain_life(fields_of(id, unpack(plain_fields))), after + 1, after + most)}
+end
+for _, line in ipairs(lines) do answer[#answer + 1] = line end
+return answer

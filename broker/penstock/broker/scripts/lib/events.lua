@@ -1,0 +1,35 @@
+-- Events of a job. The record counts them (field n). A job whose life was plain so far has no log:
+-- its events are told from the record. The log (a list, one line an event) begins, with the events
+-- up to then, when there is more to tell. A line is: time_ms kind attempt data.
+
+-- Lines of a plain life: SCHEDULED?, QUEUED?, RUNNING?, terminal?
+local plain_fields = {'s', 'c', 'd0', 'q', 'st', 'e', 'a', 'cr', 'ft', 'fm'}
+local function plain_life(record)
+  local lines = {}
+  local attempt = record.a or '0'
+  if record.d0 then lines[1] = record.c .. ' S 0 ' end
+  if record.q or not record.d0 then lines[#lines + 1] = (record.q or record.c) .. ' Q 0 ' end
+  if record.st then lines[#lines + 1] = record.st .. ' R ' .. attempt .. ' ' end
+  if record.e then
+    local why = record.cr or ''
+    if record.s == 'F' then why = record.ft .. ': ' .. record.fm end
+    lines[#lines + 1] = record.e .. ' ' .. record.s .. ' ' .. attempt .. ' ' .. why
+  end
+  return lines
+end
+
+-- Begin the log if there is none, with what happened before. Call it before the record changes.
+local function open_log(id)
+  if redis.call('HSETNX', record_key(id), 'lt', 0) == 1 then
+    redis.call('RPUSH', log_key(id), unpack(plain_life(fields_of(id, unpack(plain_fields)))))
+  end
+end
+
+-- Count an event and wake watchers; keep its line where the job has a log.
+local function tell(id, has_log, now, kind, attempt, data)
+  local sequence = redis.call('HINCRBY', record_key(id), 'n', 1)
+  if has_log then
+    redis.call('RPUSH', log_key(id), now .. ' ' .. kind .. ' ' .. attempt .. ' ' .. data)
+  end
+  redis.call('SPUBLISH', channel_of(id), sequence)
+end

@@ -1,0 +1,18 @@
+-- The one way into a terminal state. The caller has fenced the write and taken the job out of the
+-- structure it was in. why is for people; more is a flat list of further fields of the record.
+-- The record must carry lt, a, rt, pl.
+local default_retention_ms = 86400000
+local function finish(id, record, now, state, why, counter, more)
+  local key = record_key(id)
+  redis.call('HSET', key, 's', state, 'e', now, unpack(more))
+  tell(id, record.lt, now, state, record.a or '0', why)
+  local retention = tonumber(record.rt or default_retention_ms)
+  redis.call('PEXPIRE', key, retention)
+  if record.pl then redis.call('PEXPIRE', payload_key(id), retention) end
+  if record.lt then redis.call('PEXPIRE', log_key(id), retention) end
+  if record.ck then redis.call('DEL', checkpoint_key(id)) end
+  redis.call('ZADD', ended_key(state), now + retention, id)
+  redis.call('HINCRBY', slot, counter, 1)
+  local bucket = finished_key(math.floor(now / 10000))
+  if redis.call('INCR', bucket) == 1 then redis.call('EXPIRE', bucket, 120) end
+end

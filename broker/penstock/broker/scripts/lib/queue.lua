@@ -1,0 +1,26 @@
+-- The one gate into QUEUED. Limits on concurrency or fairness would park a job here instead.
+local function enqueue(id, priority)
+  return redis.call('XADD', stream_key(priority or 'd'), '*', 'j', id)
+end
+
+-- Into SCHEDULED or QUEUED, from a running attempt or from SCHEDULED; the caller tells the event.
+local function wait_in_queue(id, record, now)
+  redis.call('HSET', record_key(id), 's', 'Q', 'q', now, 'x', enqueue(id, record.pr))
+  if record.dl then redis.call('ZADD', deadlines_key, record.dl, id) end
+end
+
+local function wait_until(id, record, due)
+  redis.call('HSET', record_key(id), 's', 'S', 'du', due)
+  redis.call('ZADD', due_key, due, id)
+  if record.dl then redis.call('ZADD', deadlines_key, record.dl, id) end
+end
+
+-- Out of whatever structure a waiting job (QUEUED or SCHEDULED) is in.
+local function leave_queue(id, record)
+  if record.s == 'Q' then
+    redis.call('XDEL', stream_key(record.pr or 'd'), record.x)
+  else
+    redis.call('ZREM', due_key, id)
+  end
+  if record.dl then redis.call('ZREM', deadlines_key, id) end
+end

@@ -1,0 +1,49 @@
+#!lua flags=no-writes
+-- Walk over one structure of a slot: a stream, the due set, the leases, or a retention set.
+--
+-- KEYS  1 slot
+-- ARGV  1 structure: h | d | l | due | lease | D | F | C | E  2 position: '' to begin, else as
+--       returned  3 most jobs to look at (at most 1,000)  4 type, or '' for all
+-- Returns {next position or '', {id, {name, value, ...}}...}
+--#include lib/slot.lua
+local structure, position, most, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+
+local function walk_stream()
+  local from = position == '' and '-' or '(' .. position
+  local entries = redis.call('XRANGE', stream_key(structure), from, '+', 'COUNT', most)
+  local ids = {}
+  for i, entry in ipairs(entries) do ids[i] = entry[2][2] end
+  return ids, entries[most] and entries[most][1] or ''
+end
+
+-- A position is 'score id': members of one score are in the order of their ids.
+local function walk_set(key)
+  local score, after = string.match(position, '^(%S+) (%S+)$')
+  local skip = 0
+  if after then
+    -- Where the member is still there its rank leads on; else begin again at its score.
+    local rank = redis.call('ZRANK', key, after)
+    skip = rank and rank + 1 or redis.call('ZCOUNT', key, '-inf', '(' .. score)
+  end
+  local pairs_of = redis.call('ZRANGE', key, skip, skip + most - 1, 'WITHSCORES')
+  local ids = {}
+  for i = 1, #pairs_of, 2 do ids[#ids + 1] = pairs_of[i] end
+  local last = pairs_of[2 * most] and (pairs_of[2 * most] .. ' ' .. ids[most]) or ''
+  return ids, last
+end
+
+local sets = {due = due_key, lease = leases_key}
+local ids, next_position
+if structure == 'h' or structure == 'd' or structure == 'l' then
+  ids, next_position = walk_stream()
+else
+  ids, next_position = walk_set(sets[structure] or ended_key(structure))
+end
+local answer = {next_position}
+for _, id in ipairs(ids) do
+  local job_type = redis.call('HGET', record_key(id), 't')
+  if job_type and (wanted == '' or wanted == job_type) then
+    answer[#answer + 1] = {id, redis.call('HGETALL', record_key(id))}
+  end
+end
+return answer

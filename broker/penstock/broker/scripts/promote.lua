@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+-- Queue the scheduled jobs whose time has come. SCHEDULED -> QUEUED
+--
+-- Guarantees: each is queued once, by whoever comes first; bounded. Ids are learned from the due
+-- set; keys are built from the slot.
+--
+-- KEYS  1 slot
+-- ARGV  1 most jobs to queue (at most 100)
+-- Returns {jobs queued, ms until the next is due, or -1 if none is}
+--#include lib/slot.lua
+--#include lib/events.lua
+--#include lib/queue.lua
+local now = now_ms()
+local ids = redis.call('ZRANGEBYSCORE', due_key, '-inf', now, 'LIMIT', 0, ARGV[1])
+local queued = 0
+for _, id in ipairs(ids) do
+  local record = fields_of(id, 's', 'pr', 'a', 'lt')
+  redis.call('ZREM', due_key, id)
+  if record.s == 'S' then
+    -- The deadline, if there is one, is already indexed.
+    wait_in_queue(id, record, now)
+    tell(id, record.lt, now, 'Q', record.a or '0', '')
+    queued = queued + 1
+  end
+end
+local next_due = redis.call('ZRANGE', due_key, 0, 0, 'WITHSCORES')[2]
+return {queued, next_due and math.max(0, next_due - now) or -1}

@@ -1,0 +1,49 @@
+#!lua flags=allow-oom
+-- Take jobs back whose lease did not move: their worker is gone, or as good as.
+-- RUNNING -> QUEUED | FAILED (QUARANTINED) | CANCELLED (was requested) | EXPIRED
+--
+-- Guarantees: a lease that moved since it was observed is left alone; the token is raised, so the
+-- lost worker's late writes are refused; bounded. The crash is counted apart from failures.
+--
+-- KEYS  1 slot
+-- ARGV  1 most crashes of one job  then id, tick observed, id, tick observed, ... (at most 100)
+-- Returns {jobs queued again, jobs ended}
+--#include lib/slot.lua
+--#include lib/events.lua
+--#include lib/queue.lua
+--#include lib/finish.lua
+local now = now_ms()
+local queued, ended = 0, 0
+
+local function take_back(id, record)
+  local key = record_key(id)
+  redis.call('HINCRBY', key, 'f', 1)
+  local crashes = redis.call('HINCRBY', key, 'k', 1)
+  redis.call('HINCRBY', slot, 'lost', 1)
+  if record.cr then
+    finish(id, record, now, 'C', record.cr, 'cancelled', {})
+  elseif record.dl and tonumber(record.dl) <= now then
+    finish(id, record, now, 'E', '', 'expired', {})
+  elseif crashes >= tonumber(ARGV[1]) then
+    local message = crashes .. ' workers vanished while they ran it'
+    finish(id, record, now, 'F', 'WorkerLost: ' .. message, 'failed:QUARANTINED',
+      {'ft', 'WorkerLost', 'fm', message, 'fr', 'QUARANTINED'})
+  else
+    open_log(id)
+    wait_in_queue(id, record, now)
+    tell(id, true, now, 'Q', record.a, 'lease lost by ' .. record.w)
+    queued = queued + 1
+    return
+  end
+  ended = ended + 1
+end
+
+for i = 2, #ARGV, 2 do
+  local id = ARGV[i]
+  if redis.call('ZSCORE', leases_key, id) == ARGV[i + 1] then
+    redis.call('ZREM', leases_key, id)
+    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck')
+    if record.s == 'R' then take_back(id, record) end
+  end
+end
+return {queued, ended}

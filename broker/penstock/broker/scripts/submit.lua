@@ -1,0 +1,58 @@
+#!lua
+-- Store a job, or find the one that stands for this submit already. -> SCHEDULED | QUEUED
+--
+-- Guarantees: all or nothing, also when memory is short (the first write is one that the server
+-- refuses then); repeating it never makes a second job; an equal idempotency key joins.
+--
+-- KEYS  1 slot
+-- ARGV  1 id  2 digest of type and payload  3 digest of the idempotency key or ''
+--       4 life of the idempotency key (ms)  5 priority  6 delay (ms) or ''  7 run at (ms) or ''
+--       8 expires in (ms) or ''  9 deadline (ms) or ''  10 payload kept apart, or ''
+--       11... further fields of the record: name, value, ...
+-- Returns {'created' | 'repeated' | 'joined', id, state or ''}
+--         {'conflict', id}: the id or the idempotency key stands for other work
+--         {'late'}: the deadline has passed
+--#include lib/slot.lua
+--#include lib/events.lua
+--#include lib/queue.lua
+local id, digest, held_by, priority = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
+
+local known = fields_of(id, 's', 'h')
+if known.s then
+  if known.h ~= digest then return {'conflict', id} end
+  return {'repeated', id, known.s}
+end
+if held_by ~= '' then
+  local holder = redis.call('GET', idempotency_key(held_by))
+  if holder then
+    local first, first_digest = string.sub(holder, 1, #id), string.sub(holder, #id + 2)
+    if first_digest ~= digest then return {'conflict', first} end
+    return {'joined', first, redis.call('HGET', record_key(first), 's') or ''}
+  end
+end
+
+local now = now_ms()
+local due = tonumber(ARGV[7]) or (now + (tonumber(ARGV[6]) or 0))
+local deadline = tonumber(ARGV[9]) or (ARGV[8] ~= '' and now + tonumber(ARGV[8]))
+if deadline and deadline <= now then return {'late'} end
+
+redis.call('HSET', record_key(id), 'c', now, 'n', 0, 'h', digest, unpack(ARGV, 11))
+if priority ~= 'd' then redis.call('HSET', record_key(id), 'pr', priority) end
+if deadline then
+  redis.call('HSET', record_key(id), 'dl', deadline)
+  redis.call('ZADD', deadlines_key, deadline, id)
+end
+if ARGV[10] ~= '' then redis.call('SET', payload_key(id), ARGV[10]) end
+if held_by ~= '' then
+  redis.call('SET', idempotency_key(held_by), id .. ' ' .. digest, 'PX', ARGV[4])
+end
+redis.call('HINCRBY', slot, 'submitted', 1)
+if due > now then
+  redis.call('HSET', record_key(id), 's', 'S', 'du', due, 'd0', 1)
+  redis.call('ZADD', due_key, due, id)
+  tell(id, false, now, 'S', 0, '')
+  return {'created', id, 'S'}
+end
+redis.call('HSET', record_key(id), 's', 'Q', 'x', enqueue(id, priority))
+tell(id, false, now, 'Q', 0, '')
+return {'created', id, 'Q'}

@@ -1,0 +1,128 @@
+"""What the server promises, read at every connect: durability, role, version, data format."""
+
+from __future__ import annotations
+
+import logging
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker.errors import ReplyError, UnsafeServer
+from penstock.broker.keys import DATA_FORMAT, NamespaceKeys
+
+if TYPE_CHECKING:
+    from penstock.broker.pipeline import Caller
+
+_log = logging.getLogger(__name__)
+
+#: (Redis, Valkey): commands used here need these.
+_OLDEST: Final = {"redis": (7, 0, 0), "valkey": (7, 2, 0)}
+#: Releases of these lines before the given patch have known holes in Lua or streams.
+_PATCHED: Final = {
+    "redis": {(7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 9, (8, 4): 6, (8, 6): 6},
+    "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4, (9, 0): 1},
+}
+_SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy")
+
+
+class Durability(IntEnum):
+    """What an acknowledged write survives. The order is the order of strength."""
+
+    NONE = 1
+    EVERYSEC = 2
+    ALWAYS = 3
+    REPLICATED = 4
+
+
+async def check_server(
+    caller: Caller, *, minimum: Durability, asserted: Durability | None
+) -> Durability:
+    """The server's durability, if jobs may be entrusted to it.
+
+    Args:
+        caller: a connection to it.
+        minimum: weaker servers are refused.
+        asserted: what the operator says it is, used only where the server denies CONFIG GET.
+
+    Raises:
+        UnsafeServer: it is a replica, too old, evicts keys, or is less durable than asked for.
+    """
+    info = _parse_info(await caller.call("INFO", "server"))
+    info |= _parse_info(await caller.call("INFO", "replication"))
+    _check_version(info)
+    if info.get("role", "master") != "master":
+        raise UnsafeServer("the server is a replica: point Penstock at the primary")
+    try:
+        flat = await caller.call("CONFIG", "GET", *_SETTINGS)
+    except ReplyError as error:
+        if asserted is None:
+            raise UnsafeServer(
+                f"the server denies CONFIG GET ({error.code}): allow it, or state its durability "
+                "yourself with PENSTOCK_ASSERT_DURABILITY=everysec|always"
+            ) from error
+        _log.warning("durability %s is asserted, not read from the server", asserted.name)
+        found = asserted
+    else:
+        settings = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
+        found = _durability(settings)
+    if found < minimum:
+        raise UnsafeServer(
+            f"the server's durability is {found.name}, and {minimum.name} is asked for: set "
+            "appendonly yes and appendfsync everysec|always on it, or lower "
+            "PENSTOCK_MIN_DURABILITY"
+        )
+    return found
+
+
+async def check_format(caller: Caller, names: NamespaceKeys) -> None:
+    """Marks a new namespace with our data format, or makes sure that it has it.
+
+    Raises:
+        UnsafeServer: the data has another format, or another namespace has the same code.
+    """
+    await caller.call("HSETNX", names.base, "format", DATA_FORMAT)
+    await caller.call("HSETNX", names.base, "namespace", names.namespace)
+    found, owner = await caller.call("HMGET", names.base, "format", "namespace")
+    if int(found) != DATA_FORMAT:
+        raise UnsafeServer(
+            f"the data has format {int(found)}, this version reads {DATA_FORMAT}: run the version "
+            "that wrote it until its jobs are done, or use another server or namespace"
+        )
+    if owner.decode() != names.namespace:
+        raise UnsafeServer(
+            f"the namespace {names.namespace!r} cannot be told from {owner.decode()!r} in keys: "
+            "choose another name"
+        )
+
+
+def _parse_info(reply: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
+    return {name: value for name, _, value in lines}
+
+
+def _check_version(info: dict[str, str]) -> None:
+    kind = "valkey" if "valkey_version" in info else "redis"
+    text = info.get(f"{kind}_version", "0.0.0")
+    version = tuple(int(part) for part in text.split(".")[:3] if part.isdigit())
+    if version < _OLDEST[kind]:
+        oldest = ".".join(map(str, _OLDEST[kind]))
+        raise UnsafeServer(f"the server is {kind} {text}; {kind} {oldest} or later is needed")
+    patched = _PATCHED[kind].get((version[0], version[1]))
+    if patched is not None and version[2] < patched:
+        _log.warning(
+            "the server is %s %s, which has known holes; %d.%d.%d or later mends them",
+            kind, text, version[0], version[1], patched,
+        )  # fmt: skip
+
+
+def _durability(settings: dict[str, str]) -> Durability:
+    policy = settings.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        raise UnsafeServer(
+            f"the server's maxmemory-policy is {policy}: it would evict jobs. Set noeviction"
+        )
+    if settings.get("appendonly") != "yes":
+        return Durability.NONE
+    fsync = settings.get("appendfsync")
+    return {"always": Durability.ALWAYS, "everysec": Durability.EVERYSEC}.get(
+        fsync or "", Durability.NONE
+    )
