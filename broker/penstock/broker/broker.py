@@ -16,6 +16,7 @@ from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
 from penstock.broker.pipeline import LinkOptions
 from penstock.broker.queues import Queues
+from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
 from penstock.broker.script import load_all
 from penstock.broker.server_check import Durability, check_format, check_server
@@ -63,6 +64,7 @@ class Broker:
         registry: types, schemas, workers.
         doorbell: who is idle, and whom to wake.
         housekeeper: due jobs, deadlines, lost leases, retention.
+        reconciler: rebuilds streams and sets from records.
         engine: slots and scripts, for the other parts of this package and for tests.
         durability: of the server, read at start.
     """
@@ -84,6 +86,7 @@ class Broker:
         self.attempts = Attempts(self.engine, self.activity)
         self.queues = Queues(self.engine, self.jobs)
         self.registry = Registry(self.engine)
+        self.reconciler = Reconciler(self.engine, self.activity)
         self.housekeeper = Housekeeper(
             self.engine,
             self.activity,

@@ -75,6 +75,11 @@ class NamespaceKeys:
         return self.base + b":active"
 
 
+    def walk(self) -> bytes:
+        """String with TTL: present while a reconciler's walk is young."""
+        return self.base + b":walk"
+
+
 @dataclass(frozen=True)
 class Slot:
     """One partition of one queue, and its keys."""

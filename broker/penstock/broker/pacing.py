@@ -45,8 +45,8 @@ class Window:
 
     def written(self, commands: int, now: float) -> None:
         """Notes a write of so many commands, at a time of the loop's clock in seconds."""
-        # A long pause counts as ten windows, else it would hide the rate of what follows.
-        elapsed_s = min(now - self._last_write, 10 * self._window_s)
+        # A long pause counts as a hundred windows, else it would hide the rate of what follows.
+        elapsed_s = min(now - self._last_write, 100 * self._window_s)
         self._last_write = now
         self._commands = self._commands * self._DECAY + commands
         self._elapsed_s = self._elapsed_s * self._DECAY + elapsed_s

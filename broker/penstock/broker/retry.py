@@ -7,10 +7,11 @@ whose reply was lost whether or not it may be repeated.
 from __future__ import annotations
 
 import asyncio
-import random
+from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from penstock.broker.errors import Unavailable
+from penstock.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -31,13 +32,11 @@ class Readiness(Protocol):
 def backoff(first_s: float, longest_s: float) -> Iterator[float]:
     """Endless delays in seconds that double from first_s to longest_s.
 
-    Each is spread over the upper half of its range, so that processes that failed together do not
-    come back together.
+    Each is moved by up to half of itself, so that processes that failed together do not come back
+    together.
     """
-    delay_s = first_s
-    while True:
-        yield delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards no secret.
-        delay_s = min(delay_s * 2, longest_s)
+    delays = Backoff(initial_s=first_s, max_s=longest_s, jitter=0.5)
+    return (delays.delay_s(retry) for retry in count(1))
 
 
 async def with_retry(

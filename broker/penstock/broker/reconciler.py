@@ -1,0 +1,81 @@
+"""Rebuilds streams and sets from records, should the server have lost part of them.
+
+That happens after a failover to a replica that was behind, or by foreign hands (a stream deleted, a
+group destroyed). A walk is resumable, bounded per step, and repairs only what is out of place, so
+any process may do it at any time. A mark with a TTL keeps a fleet from walking all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker import ids
+from penstock.broker.engine import SCRIPT_BATCH, Engine
+from penstock.broker.retry import with_retry
+from penstock.broker.script import load_script
+
+if TYPE_CHECKING:
+    from penstock.broker.activity import Activity
+    from penstock.broker.keys import Slot
+    from penstock.broker.pipeline import Arg, Reply
+
+REPAIR = load_script("repair")
+
+KEYS_PER_STEP: Final = 500
+#: Between two steps of a walk (s), so that a walk takes a small share of the server.
+STEP_PAUSE_S: Final = 0.01
+#: For so long after a walk began no other process begins one (s).
+WALK_MARK_S: Final = 60
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Walks over all records of a namespace."""
+
+    def __init__(self, engine: Engine, activity: Activity) -> None:
+        self._engine = engine
+        self._activity = activity
+
+    async def walk(self) -> int:
+        """Visits every record once. Returns how many jobs were out of place and put back.
+
+        Does nothing if another process began a walk within the last minute.
+        """
+        if not await self._call("SET", self._engine.names.walk(), 1, "NX", "EX", WALK_MARK_S):
+            return 0
+        pattern = f"ps{{{self._engine.names.code}:*}}:j:*"
+        repaired, cursor = 0, b"0"
+        while True:
+            cursor, found = await self._call(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP
+            )
+            repaired += await self._repair(found)
+            if cursor == b"0":
+                break
+            await asyncio.sleep(STEP_PAUSE_S)
+        if repaired:
+            _log.warning("jobs put back where their records say: %d", repaired)
+        return repaired
+
+    async def _repair(self, record_keys: list[bytes]) -> int:
+        by_slot: defaultdict[Slot, list[str]] = defaultdict(list)
+        for key in record_keys:
+            slot_name, _, tail = key.decode().rpartition(":j:")
+            _, code, partition = slot_name.removesuffix("}").split(":")
+            if len(tail) == ids.TAIL_LENGTH:
+                by_slot[self._engine.slot(code, int(partition))].append(tail)
+        repaired = 0
+        for slot, tails in by_slot.items():
+            await self._activity.mark(slot)
+            for start in range(0, len(tails), SCRIPT_BATCH):
+                batch = tails[start : start + SCRIPT_BATCH]
+                repaired += await self._engine.run(REPAIR, [slot.base], *batch)
+        return repaired
+
+    async def _call(self, command: str, *args: Arg) -> Reply:
+        link = self._engine.link
+        return await with_retry(lambda: link.call(command, *args), link=link, budget_s=5.0)

@@ -1,0 +1,62 @@
+#!lua flags=allow-oom
+-- Put jobs back into the structure that their record calls for: the record is the truth.
+--
+-- Guarantees: a job that is where it belongs is left alone, so repeating it is safe; bounded. What
+-- stands in a structure without a matching record is dropped by whoever meets it there.
+--
+-- KEYS  1 slot
+-- ARGV  ids (at most 100)
+-- Returns how many jobs were put back
+--#include lib/slot.lua
+--#include lib/queue.lua
+--#include lib/finish.lua
+local function parts(id)
+  local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(sequence)
+end
+
+-- How far the group has read, by stream; nothing at or before it will be delivered any more.
+local read_up_to = {}
+local function is_passed(stream, entry)
+  if not read_up_to[stream] then
+    read_up_to[stream] = '0-0'
+    local groups = redis.pcall('XINFO', 'GROUPS', stream)
+    for _, group in ipairs(groups.err and {} or groups) do
+      for i = 1, #group, 2 do
+        if group[i] == 'last-delivered-id' then read_up_to[stream] = group[i + 1] end
+      end
+    end
+  end
+  local read_ms, read_sequence = parts(read_up_to[stream])
+  local ms, sequence = parts(entry)
+  return ms < read_ms or (ms == read_ms and sequence <= read_sequence)
+end
+
+local function put_back_queued(id, record)
+  local stream = stream_key(record.pr or 'd')
+  local present = record.x and #redis.call('XRANGE', stream, record.x, record.x) == 1
+  if present and not is_passed(stream, record.x) then return false end
+  if present then redis.call('XDEL', stream, record.x) end
+  redis.call('HSET', record_key(id), 'x', enqueue(id, record.pr))
+  return true
+end
+
+local function put_back(id, record)
+  local key, score = leases_key, redis.call('HGET', slot, 'tick') or 0
+  if record.s == 'Q' then return put_back_queued(id, record) end
+  if record.s == 'S' then key, score = due_key, record.du end
+  if record.e then
+    key, score = ended_key(record.s), record.e + (record.rt or default_retention_ms)
+  end
+  return redis.call('ZADD', key, 'NX', score, id) == 1
+end
+
+local repaired = 0
+for _, id in ipairs(ARGV) do
+  local record = fields_of(id, 's', 'x', 'pr', 'du', 'dl', 'e', 'rt')
+  if record.s and put_back(id, record) then repaired = repaired + 1 end
+  if record.dl and (record.s == 'Q' or record.s == 'S') then
+    redis.call('ZADD', deadlines_key, 'NX', record.dl, id)
+  end
+end
+return repaired
