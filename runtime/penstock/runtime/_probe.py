@@ -68,7 +68,7 @@ def await_answer(
     while time.monotonic() < give_up:
         check_alive()
         try:
-            last = ask(address, *command.split())
+            last = ask(address, *command.split()) or "an empty reply"
         except ProbeError as error:
             last = str(error)
             if last.startswith("LOADING"):

@@ -50,5 +50,5 @@ class Backoff:
         try:
             exact = self.initial_s * self.multiplier ** (retry - 1)
         except OverflowError:
-            exact = self.max_s
+            exact = self.max_s if self.initial_s else 0.0
         return jittered(min(exact, self.max_s), self.jitter)
