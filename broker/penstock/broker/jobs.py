@@ -85,7 +85,7 @@ class Jobs:
             InvalidArgument: the deadline has passed.
             LimitExceeded: the queue is new, and there are too many.
         """
-        slot, args = await self._prepare(job, budget_s)
+        slot, args = await self.prepare(job, budget_s)
 
         def attempt() -> Awaitable[Any]:
             flight = SUBMIT.run(self._engine.link, [slot.base], args)
@@ -106,7 +106,7 @@ class Jobs:
         rings: Counter[Slot] = Counter()
         for job in jobs:
             try:
-                slot, args = await self._prepare(job, budget_s)
+                slot, args = await self.prepare(job, budget_s)
             except PenstockError as error:
                 flights.append(error)
                 continue
@@ -261,8 +261,8 @@ class Jobs:
         except PenstockError as error:
             return error
 
-    async def _prepare(self, job: NewJob, budget_s: float) -> tuple[Slot, Sequence[Arg]]:
-        """The slot that a job belongs to, and the arguments of the script."""
+    async def prepare(self, job: NewJob, budget_s: float) -> tuple[Slot, Sequence[Arg]]:
+        """The slot that a job belongs to, and the arguments of `SUBMIT`."""
         queue = await self._engine.ensure_queue(job.queue, budget_s)
         routing_key = job.idempotency_key or job.request_id
         slot = self._engine.slot(queue.code, ids.partition_of(routing_key, queue.partitions))

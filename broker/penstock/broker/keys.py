@@ -74,7 +74,6 @@ class NamespaceKeys:
         """Sorted set: 'queue-code:partition' to be kept in order, by when it was marked (ms)."""
         return self.base + b":active"
 
-
     def walk(self) -> bytes:
         """String with TTL: present while a reconciler's walk is young."""
         return self.base + b":walk"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from penstock.broker.errors import Unavailable
 from penstock.broker.handshake import open_connection, parse_endpoint
-from penstock.broker.pipeline import Arg, Caller, LinkOptions, LinkStats, Pipeline, Reply
+from penstock.broker.pipeline import Arg, Caller, LinkOptions, LinkStats, Pipeline, Reply, fail
 from penstock.broker.retry import backoff
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class RedisLink:
         pipeline = self._pipeline
         if pipeline is None:
             future: Future[Reply] = asyncio.get_running_loop().create_future()
-            future.set_exception(self._unavailable())
+            fail(future, self._unavailable())
             return future
         return pipeline.call(*args)
 

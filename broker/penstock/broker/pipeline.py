@@ -1,7 +1,7 @@
 """One connection as a pipeline: commands out in order, replies in, each to its own future.
 
-This is the hot path of everything: a command costs about 3 us of CPU here, so it trades a little
-repetition for few calls, and keeps counters per write rather than per command.
+This is the hot path of everything: a command costs 1 to 2 us of CPU here under load, so it trades a
+little repetition for few calls, and keeps counters per write rather than per command.
 """
 
 from __future__ import annotations
@@ -84,6 +84,16 @@ class LinkStats:
     pending: int = 0
 
 
+def fail(future: Future[Reply], error: Unavailable | Overloaded) -> None:
+    """Fails a command for want of a connection.
+
+    Its error counts as seen: where one awaits the first of many commands that fail together, the
+    others would each be logged as never retrieved.
+    """
+    future.set_exception(error)
+    future.exception()
+
+
 class Pipeline(asyncio.Protocol):
     """The protocol of one connection, from the handshake's end until it is lost.
 
@@ -136,7 +146,7 @@ class Pipeline(asyncio.Protocol):
         future: Future[Reply] = self._create_future()
         pending = self._pending
         if len(pending) >= self._limit:
-            future.set_exception(self._refusal())
+            fail(future, self._refusal())
             return future
         pending.append(future)
         unsent = self._unsent
@@ -235,8 +245,7 @@ class Pipeline(asyncio.Protocol):
                 self._stats.failed_sends += 1
             elif not future.done():
                 message = f"connection to Redis lost: {reason}"
-                future.set_exception(ConnectionLost(message, maybe_executed=position < written))
-                future.exception()  # A caller that gave up is no news; the loss is logged once.
+                fail(future, ConnectionLost(message, maybe_executed=position < written))
         self._pending.clear()
         self._unsent.clear()
         self._ended.set_result(reason)
