@@ -151,6 +151,12 @@ def test_the_code_of_an_error_reply_decides_its_class(
     assert isinstance(error, Unavailable) is (kind is NotServing)
 
 
+async def test_an_error_reply_need_not_be_text(link: RedisLink) -> None:
+    with pytest.raises(ReplyError) as caught:
+        await link.call("EVAL", b"return redis.error_reply('OWN \\255 code')", 0)
+    assert caught.value.code == "OWN"
+
+
 async def test_a_server_that_is_full_or_read_only_says_so(tcp_server: EmbeddedServer) -> None:
     async with RedisLink(tcp_server.url) as link:
         await link.call("CONFIG", "SET", "maxmemory", 1)
@@ -215,7 +221,7 @@ async def test_a_password_opens_the_door_and_is_never_shown(
     tcp_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    secret = "p@ss/w:rd %"  # noqa: S105 - of a server that lives as long as this test.
+    secret = "p@ss/w:rd %"
     address = f"127.0.0.1:{tcp_server.port}"
     async with RedisLink(tcp_server.url) as link:
         await link.call("CONFIG", "SET", "requirepass", secret)
