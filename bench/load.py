@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def rate(call: Callable[[], Awaitable[object]], *, in_flight: int, seconds: float) -> float:
-    """Calls per second, with that many callers that each call again as soon as they are answered."""
+    """Calls per second, by that many callers who each call again as soon as they are answered."""
     end = time.perf_counter() + seconds
     done = 0
 
