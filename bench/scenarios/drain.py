@@ -41,8 +41,8 @@ def _left(stats: QueueStats) -> int:
 async def _wait_until_empty(broker: Broker, stack: Stack) -> None:
     """Earlier scenarios leave jobs behind: run them first."""
     async with stack.worker():
-        while _left(await broker.queues.stats(QUEUE)):
-            await asyncio.sleep(POLL_S)  # noqa: ASYNC110 - another process ends the wait.
+        while _left(await broker.queues.stats(QUEUE)):  # noqa: ASYNC110 - by another process.
+            await asyncio.sleep(POLL_S)
 
 
 async def _drain_rate(broker: Broker, before: int) -> float:
