@@ -27,6 +27,8 @@ PRUNE = load_script("prune")
 
 #: Longest pause between two visits of an active slot (s); it bounds how late a retry may start.
 VISIT_EVERY_S: Final = 0.5
+#: Of the time between two visits, leases are charged no more than this (s).
+LONGEST_GAP_S: Final = 2 * VISIT_EVERY_S
 #: Slots that are visited within VISIT_EVERY_S; with more, the pause grows in proportion.
 SLOTS_PER_VISIT: Final = 100
 #: Retention is coarse: it is looked at this often (s).
@@ -62,13 +64,16 @@ class Housekeeper:
         self._doorbell = doorbell
         self._observers: dict[Slot, LeaseObserver] = {}
         self._prune_at: dict[Slot, float] = {}
+        self._longest_gap_s = LONGEST_GAP_S
         self.max_crashes = max_crashes
         self.max_retained = max_retained
 
     async def sweep(self) -> float:
         """Visits every active slot once. Returns how long to pause (s)."""
         slots = await self._activity.slots()
-        pause_s = VISIT_EVERY_S * max(1.0, len(slots) / SLOTS_PER_VISIT)
+        crowding = max(1.0, len(slots) / SLOTS_PER_VISIT)
+        pause_s = VISIT_EVERY_S * crowding
+        self._longest_gap_s = LONGEST_GAP_S * crowding
         for slot in slots:
             pause_s = min(pause_s, await self.visit(slot))
         for gone in self._observers.keys() - set(slots):
@@ -96,16 +101,17 @@ class Housekeeper:
         return None if next_ms < 0 else next_ms / 1000
 
     async def _reclaim(self, slot: Slot) -> float | None:
-        observer = self._observers.setdefault(slot, LeaseObserver())
+        observer = self._observers.setdefault(slot, LeaseObserver(self._longest_gap_s))
         newest, *moved = await self._engine.run(
             LEASES, [slot.base], observer.newest_tick, LEASES_PER_LOOK
         )
-        # After the reply: a lease is never taken for older than it is.
-        now_s = time.monotonic()
-        observer.note(
-            newest, ((tail.decode(), tick, lease_ms) for tail, tick, lease_ms in moved), now_s
+        # The time after the reply: a lease is never taken for older than it is.
+        observer.look(
+            newest,
+            ((tail.decode(), tick, lease_ms) for tail, tick, lease_ms in moved),
+            time.monotonic(),
         )
-        expired = observer.expired(now_s)[:SCRIPT_BATCH]
+        expired = observer.expired()[:SCRIPT_BATCH]
         if expired:
             args = [part for lease in expired for part in lease]
             queued, ended = await self._engine.run(RECLAIM, [slot.base], self.max_crashes, *args)
@@ -114,8 +120,7 @@ class Housekeeper:
                 self._doorbell.ring(slot, queued)
             if queued or ended:
                 _log.warning("leases lost: %d queued again, %d ended", queued, ended)
-        next_s = observer.next_expiry_s()
-        return None if next_s is None else max(0.0, next_s - now_s)
+        return observer.next_expiry_s()
 
     async def _prune(self, slot: Slot, *, idle: bool) -> None:
         now_s = time.monotonic()

@@ -1,8 +1,11 @@
 """Which leases have expired, told by the observer's own monotonic clock.
 
-A lease is renewed by moving it to a newer tick. The observer notes when it first saw each tick, and
-holds a lease for expired once its tick has not changed for the lease's length. Redis' clock has no
-part in this, so a jump of it neither expires leases nor keeps dead ones alive.
+A lease is renewed by moving it to a newer tick. The observer counts for how long it has watched
+each tick stand still, and holds the lease for expired once that is the lease's length. Redis' clock
+has no part in this, so a jump of it neither expires leases nor keeps dead ones alive.
+
+Only time between looks that came soon after one another is counted. While the server was away, or
+this process was suspended, nobody could have renewed, or nobody would have been seen to.
 """
 
 from __future__ import annotations
@@ -21,16 +24,32 @@ class _Seen:
 
 
 class LeaseObserver:
-    """The leases of one slot, as far as they have been seen."""
+    """The leases of one slot, as far as they have been seen.
 
-    def __init__(self) -> None:
+    Args:
+        longest_gap_s: of the time between two looks, no more than this is counted.
+    """
+
+    def __init__(self, longest_gap_s: float) -> None:
+        self._longest_gap_s = longest_gap_s
         self._seen: dict[str, _Seen] = {}
+        self._looked_s: float | None = None
+        self._watched_s = 0.0  # The clock that leases run by: time that was watched.
         self.newest_tick = 0
 
-    def note(self, newest_tick: int, moved: Iterable[tuple[str, int, int]], now_s: float) -> None:
-        """Takes in leases that moved: (tail, tick, lease in ms), seen at a monotonic time (s)."""
+    def look(self, newest_tick: int, moved: Iterable[tuple[str, int, int]], now_s: float) -> None:
+        """Takes in leases that moved since the last look: (tail, tick, lease in ms).
+
+        Args:
+            newest_tick: of the slot.
+            moved: leases beyond `newest_tick` of the last look.
+            now_s: monotonic time of the look.
+        """
+        if self._looked_s is not None:
+            self._watched_s += min(now_s - self._looked_s, self._longest_gap_s)
+        self._looked_s = now_s
         for tail, tick, lease_ms in moved:
-            self._seen[tail] = _Seen(tick, now_s + lease_ms / 1000)
+            self._seen[tail] = _Seen(tick, self._watched_s + lease_ms / 1000)
             self.newest_tick = max(self.newest_tick, tick)
         if newest_tick < self.newest_tick:
             # The server forgot ticks that it had given (it was flushed, or a replica took over):
@@ -38,13 +57,15 @@ class LeaseObserver:
             self._seen.clear()
             self.newest_tick = 0
 
-    def expired(self, now_s: float) -> list[tuple[str, int]]:
-        """Tail and tick of each lease that has not moved for its length."""
+    def expired(self) -> list[tuple[str, int]]:
+        """Tail and tick of each lease that has stood still for its length."""
+        now_s = self._watched_s
         return [(tail, seen.tick) for tail, seen in self._seen.items() if seen.expires_s <= now_s]
 
     def next_expiry_s(self) -> float | None:
-        """When the next lease may expire, by the monotonic clock."""
-        return min((seen.expires_s for seen in self._seen.values()), default=None)
+        """How long until the next lease may expire (s); None if none is watched."""
+        soonest_s = min((seen.expires_s for seen in self._seen.values()), default=None)
+        return None if soonest_s is None else max(0.0, soonest_s - self._watched_s)
 
     def forget(self, tails: Iterable[str]) -> None:
         """Drops leases that were taken back, or were gone."""
