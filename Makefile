@@ -33,7 +33,7 @@ say = @printf '\033[1m%s\033[0m\n' '$(1)'
 help: ## Show this list.
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET\n" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z][a-z0-9-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 ##@ Start
 
@@ -97,12 +97,16 @@ else
 endif
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## Run the slow tests: faults, floods, long property runs.
-	$(Q)HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(PYTEST) -m slow $(ARGS)
+test-slow: $(STAMP) ## Run the slow tests: faults, floods.
+	$(Q)$(PYTEST) -m slow $(ARGS)
 
-.PHONY: test-loops
-test-loops: $(STAMP) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).
+.PHONY: test-uvloop
+test-uvloop: $(STAMP) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
+
+.PHONY: test-properties
+test-properties: $(STAMP) ## Run the property tests with many more examples.
+	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
 .PHONY: test-redis7
 test-redis7: $(STAMP) ## Run the broker tests on Redis 7.0, from REDIS7 or PATH.
