@@ -112,6 +112,13 @@ def test_one_that_ended_by_itself_is_started_again(server: EmbeddedServer, clien
     assert client.get("job") == "1"
 
 
+def test_one_that_hangs_is_stopped_all_the_same(server: EmbeddedServer) -> None:
+    os.kill(server.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 5
+
+
 def test_a_folder_has_one_owner(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.runtime.embedded._LOCK_PATIENCE_S", 0.05)
     with pytest.raises(DataDirInUseError, match="in use by the server with pid") as caught:

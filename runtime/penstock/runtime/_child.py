@@ -75,6 +75,7 @@ class Child:
     def end(self, with_signal: signal.Signals) -> None:
         """Send the signal, wait for the end (SIGKILL after 10 s), dismiss the reaper."""
         self._process.send_signal(with_signal)
+        self._process.send_signal(signal.SIGCONT)  # A stopped process would not see the first.
         if self.wait(_STOP_TIMEOUT_S) is None:
             self._process.kill()
             self._process.wait()
