@@ -1,6 +1,7 @@
 """A real server: its data, its lock, its address, and its end."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis import ConnectionError as RedisConnectionError
@@ -26,6 +28,7 @@ from tests.support.waiting import wait_until
 OWNER = """
 import sys, threading, time
 from pathlib import Path
+from urllib.parse import urlsplit
 from penstock.runtime.embedded import EmbeddedServer
 
 server = EmbeddedServer(Path(sys.argv[1]), binary=Path(sys.argv[2]))
@@ -244,3 +247,4 @@ def test_it_dies_with_its_owner_and_leaves_the_folder_usable(
             assert client.get("job") == b"1"
         with Redis.from_url(url) as orphan, pytest.raises(RedisConnectionError):
             orphan.ping()
+    shutil.rmtree(Path(urlsplit(url).path).parent)  # What a killed owner could not clear away.
