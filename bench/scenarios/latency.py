@@ -40,9 +40,9 @@ async def measure(stack: Stack, repeat: int) -> list[Figure]:
 
 async def _round_trip_ms(stub: job_service_pb2_grpc.JobServiceAsyncStub) -> float:
     await asyncio.sleep(GAP_S)
-    start = time.perf_counter()
+    start = end = time.perf_counter()
     call = stub.SubmitAndWatch(job_service_pb2.SubmitAndWatchRequest(job=spec()))
     async for _ in call:
-        end = time.perf_counter()
         # The last message is the terminal event; the end of the stream comes right behind it.
+        end = time.perf_counter()
     return (end - start) * 1000
