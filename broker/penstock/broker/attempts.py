@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine
 from penstock.broker.errors import StaleToken
@@ -36,9 +36,6 @@ COMPLETE = load_script("complete")
 FAIL = load_script("fail")
 RELEASE = load_script("release")
 DISOWN = load_script("disown")
-
-#: Most events of a job that its log keeps.
-LOG_CAP: Final = 10_000
 
 
 class Attempts:
@@ -123,7 +120,7 @@ class Attempts:
         Raises:
             StaleToken: the attempt is over.
         """
-        args: list[Arg] = [token, LOG_CAP, number]
+        args: list[Arg] = [token, number]
         for event in events:
             args += _event_args(event)
         reply = await self._write(PROGRESS, job_id, *args, budget_s=budget_s)

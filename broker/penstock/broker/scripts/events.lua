@@ -11,14 +11,14 @@ local id, after, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local head = fields_of(id, 's', 'n', 'lt')
 if not head.s then return {} end
 local answer = {head.s, tonumber(head.n), after + 1}
-local lines
 if head.lt then
   local trimmed = tonumber(head.lt)
   local first = math.max(after, trimmed)
   answer[3] = first + 1
-  lines = redis.call('LRANGE', log_key(id), first - trimmed, first - trimmed + most - 1)
+  local lines = redis.call('LRANGE', log_key(id), first - trimmed, first - trimmed + most - 1)
+  for _, line in ipairs(lines) do answer[#answer + 1] = line end
 else
-  lines = {unpack(plain_life(fields_of(id, unpack(plain_fields))), after + 1, after + most)}
+  local lines = plain_life(fields_of(id, unpack(plain_fields)))
+  for i = after + 1, math.min(after + most, #lines) do answer[#answer + 1] = lines[i] end
 end
-for _, line in ipairs(lines) do answer[#answer + 1] = line end
 return answer

@@ -31,7 +31,7 @@ local function fail(reason)
 end
 
 if kind == 'expired' then
-  finish(id, record, now, 'E', '', 'expired', failure)
+  finish(id, record, now, 'E', why, 'expired', failure)
   return {'accepted', 'E'}
 end
 if kind == 'cancelled' or record.cr then

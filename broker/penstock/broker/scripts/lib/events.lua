@@ -11,11 +11,25 @@ local function plain_life(record)
   if record.q or not record.d0 then lines[#lines + 1] = (record.q or record.c) .. ' Q 0 ' end
   if record.st then lines[#lines + 1] = record.st .. ' R ' .. attempt .. ' ' end
   if record.e then
-    local why = record.cr or ''
-    if record.s == 'F' then why = record.ft .. ': ' .. record.fm end
+    local why = ''
+    -- A job may succeed although its cancel was requested, and then nobody was told why.
+    if record.s == 'C' then why = record.cr end
+    if (record.s == 'F' or record.s == 'E') and record.ft then
+      why = record.ft .. ': ' .. record.fm
+    end
     lines[#lines + 1] = record.e .. ' ' .. record.s .. ' ' .. attempt .. ' ' .. why
   end
   return lines
+end
+
+-- Put lines at the end of a log. It is capped: grown a tenth past the cap, it loses its oldest lines.
+local log_cap = 10000
+local function append(id, lines)
+  local length = redis.call('RPUSH', log_key(id), unpack(lines))
+  if length > log_cap * 1.1 then
+    redis.call('LTRIM', log_key(id), -log_cap, -1)
+    redis.call('HINCRBY', record_key(id), 'lt', length - log_cap)
+  end
 end
 
 -- Begin the log if there is none, with what happened before. Call it before the record changes.
@@ -28,8 +42,6 @@ end
 -- Count an event and wake watchers; keep its line where the job has a log.
 local function tell(id, has_log, now, kind, attempt, data)
   local sequence = redis.call('HINCRBY', record_key(id), 'n', 1)
-  if has_log then
-    redis.call('RPUSH', log_key(id), now .. ' ' .. kind .. ' ' .. attempt .. ' ' .. data)
-  end
+  if has_log then append(id, {now .. ' ' .. kind .. ' ' .. attempt .. ' ' .. data}) end
   redis.call('SPUBLISH', channel_of(id), sequence)
 end
