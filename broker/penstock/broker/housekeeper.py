@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
+from penstock.broker.errors import ReplyError, Unavailable
 from penstock.broker.observer import LeaseObserver
 from penstock.broker.script import load_script
 
@@ -35,6 +36,8 @@ SLOTS_PER_VISIT: Final = 100
 PRUNE_EVERY_S: Final = 10.0
 SHORTEST_PAUSE_S: Final = 0.01
 LEASES_PER_LOOK: Final = 1_000
+#: Most leases that run out belong to jobs that ended since, so each is not worth a visit (s).
+LEASE_GRAIN_S: Final = 0.1
 MAX_CRASHES: Final = 3
 #: Most ended jobs that a partition keeps per terminal state.
 MAX_RETAINED: Final = 1_000_000
@@ -75,7 +78,13 @@ class Housekeeper:
         pause_s = VISIT_EVERY_S * crowding
         self._longest_gap_s = LONGEST_GAP_S * crowding
         for slot in slots:
-            pause_s = min(pause_s, await self.visit(slot))
+            try:
+                pause_s = min(pause_s, await self.visit(slot))
+            except Unavailable:
+                raise
+            except ReplyError:
+                # A slot that a foreign hand broke must not keep the others waiting.
+                _log.exception("no housekeeping in %s", slot.base.decode())
         for gone in self._observers.keys() - set(slots):
             del self._observers[gone]
         return max(pause_s, SHORTEST_PAUSE_S)
@@ -103,7 +112,7 @@ class Housekeeper:
     async def _reclaim(self, slot: Slot) -> float | None:
         observer = self._observers.setdefault(slot, LeaseObserver(self._longest_gap_s))
         newest, *moved = await self._engine.run(
-            LEASES, [slot.base], observer.newest_tick, LEASES_PER_LOOK
+            LEASES, [slot.base], observer.cursor(), LEASES_PER_LOOK
         )
         # The time after the reply: a lease is never taken for older than it is.
         observer.look(
@@ -113,14 +122,20 @@ class Housekeeper:
         )
         expired = observer.expired()[:SCRIPT_BATCH]
         if expired:
-            args = [part for lease in expired for part in lease]
-            queued, ended = await self._engine.run(RECLAIM, [slot.base], self.max_crashes, *args)
+            await self._take_back(slot, expired)
             observer.forget(tail for tail, _ in expired)
-            if queued:
-                self._doorbell.ring(slot, queued)
-            if queued or ended:
-                _log.warning("leases lost: %d queued again, %d ended", queued, ended)
-        return observer.next_expiry_s()
+        if len(moved) >= LEASES_PER_LOOK or len(expired) == SCRIPT_BATCH:
+            return 0.0
+        next_s = observer.next_expiry_s()
+        return None if next_s is None else max(next_s, LEASE_GRAIN_S)
+
+    async def _take_back(self, slot: Slot, expired: list[tuple[str, int]]) -> None:
+        args = [part for lease in expired for part in lease]
+        queued, ended = await self._engine.run(RECLAIM, [slot.base], self.max_crashes, *args)
+        if queued:
+            self._doorbell.ring(slot, queued)
+        if queued or ended:
+            _log.warning("leases lost: %d queued again, %d ended", queued, ended)
 
     async def _prune(self, slot: Slot, *, idle: bool) -> None:
         now_s = time.monotonic()

@@ -11,10 +11,14 @@ this process was suspended, nobody could have renewed, or nobody would have been
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+#: How often all leases are looked at again (s).
+LOOK_AGAIN_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +39,41 @@ class LeaseObserver:
         self._seen: dict[str, _Seen] = {}
         self._looked_s: float | None = None
         self._watched_s = 0.0  # The clock that leases run by: time that was watched.
-        self.newest_tick = 0
+        self._newest_tick = 0
+        self._look_again_s = LOOK_AGAIN_EVERY_S
+
+    def cursor(self) -> int:
+        """The tick after which to look for leases that moved.
+
+        Now and then it is the first: a server that lost ticks and gave them out again has leases
+        behind the newest one that nobody observes.
+        """
+        if self._watched_s >= self._look_again_s:
+            self._look_again_s = self._watched_s + LOOK_AGAIN_EVERY_S
+            self._newest_tick = 0
+        return self._newest_tick
 
     def look(self, newest_tick: int, moved: Iterable[tuple[str, int, int]], now_s: float) -> None:
         """Takes in leases that moved since the last look: (tail, tick, lease in ms).
 
         Args:
             newest_tick: of the slot.
-            moved: leases beyond `newest_tick` of the last look.
+            moved: leases beyond the `cursor`.
             now_s: monotonic time of the look.
         """
         if self._looked_s is not None:
             self._watched_s += min(now_s - self._looked_s, self._longest_gap_s)
         self._looked_s = now_s
         for tail, tick, lease_ms in moved:
-            self._seen[tail] = _Seen(tick, self._watched_s + lease_ms / 1000)
-            self.newest_tick = max(self.newest_tick, tick)
-        if newest_tick < self.newest_tick:
+            known = self._seen.get(tail)
+            if known is None or known.tick != tick:
+                self._seen[tail] = _Seen(tick, self._watched_s + lease_ms / 1000)
+            self._newest_tick = max(self._newest_tick, tick)
+        if newest_tick < self._newest_tick:
             # The server forgot ticks that it had given (it was flushed, or a replica took over):
             # begin anew, from its first tick.
             self._seen.clear()
-            self.newest_tick = 0
+            self._newest_tick = 0
 
     def expired(self) -> list[tuple[str, int]]:
         """Tail and tick of each lease that has stood still for its length."""

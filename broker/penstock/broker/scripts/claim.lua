@@ -17,7 +17,7 @@ local worker, wanted, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now = now_ms()
 local grants = {now}
 if redis.call('EXISTS', paused_key) == 1 then return grants end
-local tick = redis.call('HINCRBY', slot, 'tick', 1)
+local tick
 
 local function read(stream, count)
   local reply = redis.pcall('XREADGROUP', 'GROUP', 'workers', 'any', 'COUNT', count, 'NOACK',
@@ -43,6 +43,7 @@ local function grant(id, entry)
   redis.call('HINCRBY', key, 'f', 1)
   local attempt = redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'R', 'st', now, 'w', worker, 'l', lease_ms)
+  tick = tick or redis.call('HINCRBY', slot, 'tick', 1)
   redis.call('ZADD', leases_key, tick, id)
   tell(id, record.lt, now, 'R', attempt, '')
   grants[#grants + 1] = {

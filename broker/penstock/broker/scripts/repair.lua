@@ -41,14 +41,19 @@ local function put_back_queued(id, record)
   return true
 end
 
+-- At a new tick, since observers look no further back than the newest that they saw.
+local function put_back_running(id)
+  if redis.call('ZSCORE', leases_key, id) then return false end
+  redis.call('ZADD', leases_key, redis.call('HINCRBY', slot, 'tick', 1), id)
+  return true
+end
+
 local function put_back(id, record)
-  local key, score = leases_key, redis.call('HGET', slot, 'tick') or 0
   if record.s == 'Q' then return put_back_queued(id, record) end
-  if record.s == 'S' then key, score = due_key, record.du end
-  if record.e then
-    key, score = ended_key(record.s), record.e + (record.rt or default_retention_ms)
-  end
-  return redis.call('ZADD', key, 'NX', score, id) == 1
+  if record.s == 'R' then return put_back_running(id) end
+  if record.s == 'S' then return redis.call('ZADD', due_key, 'NX', record.du, id) == 1 end
+  local forgotten = record.e + (record.rt or default_retention_ms)
+  return redis.call('ZADD', ended_key(record.s), 'NX', forgotten, id) == 1
 end
 
 local repaired = 0
