@@ -44,10 +44,10 @@ TRANSITIONS: Mapping[tuple[JobState, JobState], str] = {
     (JobState.QUEUED, JobState.EXPIRED): "its deadline came first (claim, expire)",
     (JobState.RUNNING, JobState.SUCCEEDED): "the handler returned (complete)",
     (JobState.RUNNING, JobState.FAILED): "no retry is left, or none is wanted (fail, reclaim)",
-    (JobState.RUNNING, JobState.CANCELLED): "the handler stopped for a cancel (fail, reclaim)",
+    (JobState.RUNNING, JobState.CANCELLED): "a cancel took effect (fail, release, reclaim, disown)",
     (JobState.RUNNING, JobState.EXPIRED): "its deadline passed (fail, release, reclaim)",
     (JobState.RUNNING, JobState.SCHEDULED): "a failed attempt waits for its retry (fail, release)",
-    (JobState.RUNNING, JobState.QUEUED): "handed back, or its lease was lost (release, reclaim)",
+    (JobState.RUNNING, JobState.QUEUED): "handed back, or lease lost (release, reclaim, disown)",
 }
 
 
@@ -95,9 +95,11 @@ class Backoff:
 
     def delay_ms(self, failures: int, spread: float) -> int:
         """Pause after the given number of failed attempts (>= 1); spread is a draw from [-1, 1]."""
-        # The exponent is bounded so that a large count cannot overflow the float.
-        raw = self.initial_ms * self.multiplier ** min(failures - 1, 64)
-        return max(0, round(min(raw, self.max_ms) * (1 + self.jitter * spread)))
+        try:
+            raw = min(self.initial_ms * self.multiplier ** (failures - 1), self.max_ms)
+        except OverflowError:
+            raw = self.max_ms
+        return max(0, round(raw * (1 + self.jitter * spread)))
 
 
 @dataclass(frozen=True, slots=True)
