@@ -10,11 +10,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.broker.engine import DEFAULT_BUDGET_S
 from penstock.broker.retry import with_retry
+from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
     from penstock.broker.engine import Engine
     from penstock.broker.keys import Slot
+
+DROP = load_script("drop")
 
 MARK_EVERY_S: Final = 30.0
 DROP_AFTER_MS: Final = 600_000
@@ -27,7 +31,7 @@ class Activity:
         self._engine = engine
         self._marked: dict[Slot, float] = {}
 
-    async def mark(self, slot: Slot) -> None:
+    async def mark(self, slot: Slot, budget_s: float = DEFAULT_BUDGET_S) -> None:
         """Says that the slot has work. Cheap: mostly a look into a dict."""
         now = time.monotonic()
         marked = self._marked.get(slot)
@@ -35,7 +39,7 @@ class Activity:
             return
         # Read before the call, so that the mark is never taken for younger than it is.
         wall_ms = int(time.time() * 1000)
-        await self._call("ZADD", wall_ms, f"{slot.queue_code}:{slot.partition}")
+        await self._call("ZADD", wall_ms, _member(slot), budget_s=budget_s)
         self._marked[slot] = now
 
     def forget(self) -> None:
@@ -53,15 +57,21 @@ class Activity:
 
     async def drop(self, slot: Slot) -> None:
         """Drops a slot that was seen empty, unless it was marked lately."""
-        member = f"{slot.queue_code}:{slot.partition}"
-        score = await self._call("ZSCORE", member)
+        score = await self._call("ZSCORE", _member(slot))
         if score is not None and time.time() * 1000 - float(score) > DROP_AFTER_MS:
-            await self._call("ZREM", member)
+            active = self._engine.names.active()
+            await self._engine.run(DROP, [active], _member(slot), score)
 
-    async def _call(self, command: str, *args: str | int) -> Any:  # noqa: ANN401 - by command.
+    async def _call(
+        self, command: str, *args: str | int, budget_s: float = DEFAULT_BUDGET_S
+    ) -> Any:  # noqa: ANN401 - by command.
         link = self._engine.link
         return await with_retry(
             lambda: link.call(command, self._engine.names.active(), *args),
             link=link,
-            budget_s=5.0,
+            budget_s=budget_s,
         )
+
+
+def _member(slot: Slot) -> str:
+    return f"{slot.queue_code}:{slot.partition}"

@@ -43,8 +43,11 @@ RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPI
 DEFAULT_IDEMPOTENCY_TTL_MS: Final = 86_400_000
 EVENTS_PER_PAGE: Final = 500
 
-#: A position within a structure: a stream id, or a score and a tail.
-_POSITION = re.compile(r"|[0-9]{1,20}-[0-9]{1,20}|[0-9.e+]{1,24} [0-9a-z]{26}")
+#: A page token: which structure, and where in it; '' is its beginning.
+_TOKEN = re.compile(r"([0-9]{1,6}):(.*)")
+#: Positions: a stream id, or a score and a tail. No longer than Redis can read.
+_STREAM_POSITION = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+_SET_POSITION = re.compile(r"[0-9]{1,17} [0-9a-z]{26}")
 
 #: The structures that ListJobs walks for each state, in this order.
 STRUCTURES: Final[dict[JobState, tuple[str, ...]]] = {
@@ -232,12 +235,12 @@ class Jobs:
             if state in wanted
             for structure in structures
         ]
-        index, position = _parse_token(page_token, len(places))
+        index, position = _parse_token(page_token, places)
         jobs: list[Job] = []
         looked_at = 0
         while index < len(places) and looked_at < limit:
             slot, structure = places[index]
-            next_position, *rows = await self._engine.run(
+            next_position, seen, *rows = await self._engine.run(
                 LIST,
                 [slot.base],
                 structure,
@@ -249,8 +252,7 @@ class Jobs:
             for tail, flat in rows:
                 jobs.append(decode_job(slot.job_id(tail.decode()), queue, fields_of(flat)))
             position = next_position.decode()
-            # With a filter, rows tell less than was looked at; a walk that has a next was full.
-            looked_at += limit - looked_at if position else len(rows)
+            looked_at += seen
             if not position:
                 index += 1
         return jobs, f"{index}:{position}" if index < len(places) else ""
@@ -266,7 +268,7 @@ class Jobs:
         queue = await self._engine.ensure_queue(job.queue, budget_s)
         routing_key = job.idempotency_key or job.request_id
         slot = self._engine.slot(queue.code, ids.partition_of(routing_key, queue.partitions))
-        await self._activity.mark(slot)
+        await self._activity.mark(slot, budget_s)
         payload = job.payload.data
         return slot, [
             ids.job_tail(self._engine.namespace, job.queue, job.request_id),
@@ -314,12 +316,15 @@ def _optional(number: int | None) -> Arg:
     return b"" if number is None else number
 
 
-def _parse_token(token: str, places: int) -> tuple[int, str]:
+def _parse_token(token: str, places: Sequence[tuple[Slot, str]]) -> tuple[int, str]:
     """Index into the places to walk, and the position within that place."""
     if not token:
         return 0, ""
-    index, colon, position = token.partition(":")
-    sound = colon and index.isascii() and index.isdigit() and int(index) < places
-    if not sound or not _POSITION.fullmatch(position):
-        raise InvalidArgument([("page_token", "it is not a token that an earlier page gave")])
-    return int(index), position
+    parts = _TOKEN.fullmatch(token)
+    if parts and int(parts[1]) < len(places):
+        index, position = int(parts[1]), parts[2]
+        _, structure = places[index]
+        pattern = _STREAM_POSITION if structure in STRUCTURES[JobState.QUEUED] else _SET_POSITION
+        if not position or pattern.fullmatch(position):
+            return index, position
+    raise InvalidArgument([("page_token", "it is not a token that an earlier page gave")])

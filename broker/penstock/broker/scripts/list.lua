@@ -1,10 +1,13 @@
 #!lua flags=no-writes
 -- Walk over one structure of a slot: a stream, the due set, the leases, or a retention set.
 --
+-- Guarantees: whoever stays in the structure comes up, whatever else moves. Jobs that move may come up
+-- again. A job is told only where its record says that it is.
+--
 -- KEYS  1 slot
 -- ARGV  1 structure: h | d | l | due | lease | D | F | C | E  2 position: '' to begin, else as
 --       returned  3 most jobs to look at (at most 1,000)  4 type, or '' for all
--- Returns {next position or '', {id, {name, value, ...}}...}
+-- Returns {next position or '', jobs looked at, {id, {name, value, ...}}...}
 --#include lib/slot.lua
 local structure, position, most, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 
@@ -22,8 +25,11 @@ local function walk_set(key)
   local skip = 0
   if after then
     -- Where the member is still there its rank leads on; else begin again at its score.
-    local rank = redis.call('ZRANK', key, after)
-    skip = rank and rank + 1 or redis.call('ZCOUNT', key, '-inf', '(' .. score)
+    if redis.call('ZSCORE', key, after) == score then
+      skip = redis.call('ZRANK', key, after) + 1
+    else
+      skip = redis.call('ZCOUNT', key, '-inf', '(' .. score)
+    end
   end
   local pairs_of = redis.call('ZRANGE', key, skip, skip + most - 1, 'WITHSCORES')
   local ids = {}
@@ -32,17 +38,17 @@ local function walk_set(key)
   return ids, last
 end
 
-local sets = {due = due_key, lease = leases_key}
+local state = ({h = 'Q', d = 'Q', l = 'Q', due = 'S', lease = 'R'})[structure] or structure
 local ids, next_position
-if structure == 'h' or structure == 'd' or structure == 'l' then
+if state == 'Q' then
   ids, next_position = walk_stream()
 else
-  ids, next_position = walk_set(sets[structure] or ended_key(structure))
+  ids, next_position = walk_set(({S = due_key, R = leases_key})[state] or ended_key(state))
 end
-local answer = {next_position}
+local answer = {next_position, #ids}
 for _, id in ipairs(ids) do
-  local job_type = redis.call('HGET', record_key(id), 't')
-  if job_type and (wanted == '' or wanted == job_type) then
+  local record = fields_of(id, 's', 't')
+  if record.s == state and (wanted == '' or wanted == record.t) then
     answer[#answer + 1] = {id, redis.call('HGETALL', record_key(id))}
   end
 end

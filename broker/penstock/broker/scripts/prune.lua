@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- Forget ended jobs whose retention is over, or that are too many. Removes all of a job's keys.
 --
--- Guarantees: only terminal jobs; bounded. Ids are learned from the retention sets; keys are built
--- from the slot.
+-- Guarantees: only jobs that ended in the state of their set. A job that outlived its record there may
+-- have been submitted anew; then only the old entry goes. Bounded. Ids are learned from the retention
+-- sets; keys are built from the slot.
 --
 -- KEYS  1 slot
 -- ARGV  1 most jobs to forget (at most 100)  2 most jobs to keep per terminal state
@@ -19,8 +20,10 @@ for _, state in ipairs({'D', 'F', 'C', 'E'}) do
   if count > 0 then
     for _, id in ipairs(redis.call('ZRANGE', ended, 0, count - 1)) do
       redis.call('ZREM', ended, id)
-      redis.call('DEL', record_key(id), payload_key(id), result_key(id), checkpoint_key(id),
-        log_key(id))
+      if (redis.call('HGET', record_key(id), 's') or state) == state then
+        redis.call('DEL', record_key(id), payload_key(id), result_key(id), checkpoint_key(id),
+          log_key(id))
+      end
     end
     left, forgotten = left - count, forgotten + count
   end

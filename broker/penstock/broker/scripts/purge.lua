@@ -13,22 +13,29 @@
 --#include lib/finish.lua
 local limit, reason = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()
-local ids = redis.call('ZRANGE', due_key, 0, limit - 1)
-for _, priority in ipairs({'h', 'd', 'l'}) do
-  if #ids < limit then
-    for _, entry in ipairs(redis.call('XRANGE', stream_key(priority), '-', '+', 'COUNT',
-      limit - #ids)) do
-      ids[#ids + 1] = entry[2][2]
-    end
-  end
-end
-local cancelled = 0
-for _, id in ipairs(ids) do
+local looked_at, cancelled = 0, 0
+
+local function cancel(id, state, entry)
   local record = fields_of(id, 's', 'x', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck')
-  if record.s == 'Q' or record.s == 'S' then
+  looked_at = looked_at + 1
+  if record.s == state and (record.x == entry or not entry) then
     leave_queue(id, record)
     finish(id, record, now, 'C', reason, 'cancelled', {'cr', reason})
     cancelled = cancelled + 1
   end
 end
-return {cancelled, #ids >= limit and 1 or 0}
+
+-- Each is taken out of its structure whatever its record says, so that nothing stale stands in the way.
+for _, id in ipairs(redis.call('ZRANGE', due_key, 0, limit - 1)) do
+  redis.call('ZREM', due_key, id)
+  cancel(id, 'S')
+end
+for priority in string.gmatch('hdl', '%a') do
+  local left = limit - looked_at
+  local stream = stream_key(priority)
+  for _, entry in ipairs(left > 0 and redis.call('XRANGE', stream, '-', '+', 'COUNT', left) or {}) do
+    redis.call('XDEL', stream, entry[1])
+    cancel(entry[2][2], 'Q', entry[1])
+  end
+end
+return {cancelled, looked_at >= limit and 1 or 0}
