@@ -146,4 +146,5 @@ class Broker:
             self._refusal = error
             raise
         self._refusal = None
+        self.engine.forget()
         self.activity.forget()

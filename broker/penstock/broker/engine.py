@@ -137,16 +137,25 @@ class Engine:
         if parts is None:
             raise NotFound("job", job_id)
         partition, code, tail = parts
-        if code not in self._names_by_code:
+        queue = self._by_code(code)
+        if queue is None:
             await self.queues(budget_s)
-        name = self._names_by_code.get(code)
-        if name is None or partition >= self._queues[name].partitions:
+            queue = self._by_code(code)
+        if queue is None or partition >= queue.partitions:
             raise NotFound("job", job_id)
-        return self.slot(code, partition), tail, name
+        return self.slot(code, partition), tail, queue.name
 
     def queue_name(self, code: str) -> str:
         """Name of a queue that this engine has met."""
         return self._names_by_code[code]
+
+    def forget(self) -> None:
+        """Looks queues up again at the next chance: the server may have lost those made last."""
+        self._queues.clear()  # Names are kept, since a code always stands for the same one.
+
+    def _by_code(self, code: str) -> QueueInfo | None:
+        name = self._names_by_code.get(code)
+        return None if name is None else self._queues.get(name)
 
     def _remember(self, name: str, entry: bytes) -> QueueInfo:
         code, partitions, created = entry.decode().split()

@@ -79,9 +79,13 @@ async def check_format(caller: Caller, names: NamespaceKeys) -> None:
     Raises:
         UnsafeServer: the data has another format, or another namespace has the same code.
     """
-    await caller.call("HSETNX", names.base, "format", DATA_FORMAT)
-    await caller.call("HSETNX", names.base, "namespace", names.namespace)
     found, owner = await caller.call("HMGET", names.base, "format", "namespace")
+    # Written only where it is missing: a server whose memory is full refuses writes, and yet the
+    # workers that come back to it must be able to end their jobs.
+    if found is None or owner is None:
+        await caller.call("HSETNX", names.base, "format", DATA_FORMAT)
+        await caller.call("HSETNX", names.base, "namespace", names.namespace)
+        found, owner = await caller.call("HMGET", names.base, "format", "namespace")
     if int(found) != DATA_FORMAT:
         raise UnsafeServer(
             f"the data has format {int(found)}, this version reads {DATA_FORMAT}: run the version "
