@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine, QueueInfo
-from penstock.broker.errors import PenstockError
-from penstock.broker.job import FailureReason, JobState, Priority, SubmitOutcome, Submitted
+from penstock.broker.errors import NotFound, PenstockError
+from penstock.broker.job import FailureReason, Job, JobState, Priority, SubmitOutcome, Submitted
 from penstock.broker.jobs import Jobs, renewed
 from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
@@ -121,9 +122,10 @@ class Queues:
             page_token=page_token,
             budget_s=budget_s,
         )
-        letters = [
-            await self._jobs.get(job.job_id, payload=True, budget_s=budget_s) for job in page
-        ]
+        letters: list[Job] = []
+        for job in page:
+            with suppress(NotFound):  # Forgotten since the page was read.
+                letters.append(await self._jobs.get(job.job_id, payload=True, budget_s=budget_s))
         outcomes: list[Submitted | PenstockError] = await self._jobs.submit_many(
             [renewed(job, f"redrive:{job.job_id}") for job in letters], budget_s
         )

@@ -25,6 +25,8 @@ LIVE_FOR_S: Final = 600
 REGISTER_EVERY_S: Final = 120
 #: How long a worker is listed after its last heartbeat (s).
 WORKER_TTL_S: Final = 60
+#: Age of a last heartbeat at which others take a worker off the list; clocks differ by far less.
+FORGOTTEN_AFTER_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Registry:
         flat = await self._call("HGETALL", self._engine.names.types(), budget_s=budget_s)
         seen: defaultdict[str, dict[str, int]] = defaultdict(dict)
         for field, at in zip(flat[::2], flat[1::2], strict=True):
-            name, digest = field.decode().split(" ")
+            name, _, digest = field.decode().rpartition(" ")
             seen[name][digest] = int(at)
         live_after = time.time() * 1000 - LIVE_FOR_S * 1000
         return {
@@ -109,6 +111,14 @@ class Registry:
             ),
             self._call(
                 "ZADD", names.workers(), worker.heartbeat_ms, worker.worker_id, budget_s=budget_s
+            ),
+            # Workers that died while nobody asked for the list.
+            self._call(
+                "ZREMRANGEBYSCORE",
+                names.workers(),
+                "-inf",
+                worker.heartbeat_ms - FORGOTTEN_AFTER_MS,
+                budget_s=budget_s,
             ),
         )
 

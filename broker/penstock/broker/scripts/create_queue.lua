@@ -9,9 +9,10 @@
 local found = redis.call('HGET', KEYS[1], ARGV[1])
 if found then return {'found', found} end
 if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return {'full'} end
-for name, value in pairs(redis.call('HGETALL', KEYS[1])) do
-  if type(value) == 'string' and string.sub(value, 1, #ARGV[2] + 1) == ARGV[2] .. ' ' then
-    return {'collision', name}
+local queues = redis.call('HGETALL', KEYS[1])
+for i = 1, #queues, 2 do
+  if string.sub(queues[i + 1], 1, #ARGV[2] + 1) == ARGV[2] .. ' ' then
+    return {'collision', queues[i]}
   end
 end
 local time = redis.call('TIME')
