@@ -1,0 +1,1 @@
+"""The first job: a handler, and a program that submits to it."""
