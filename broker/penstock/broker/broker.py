@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from penstock.broker.activity import Activity
 from penstock.broker.attempts import Attempts
@@ -18,13 +18,17 @@ from penstock.broker.pipeline import LinkOptions
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
-from penstock.broker.script import load_all
+from penstock.broker.script import load_all, load_script
 from penstock.broker.server_check import Durability, check_format, check_server
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock.broker.pipeline import Caller
+
+PROBE = load_script("probe")
+
+PROBE_TTL_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,15 @@ class Broker:
     async def close(self) -> None:
         """Ends the connection. Idempotent."""
         await self.link.close()
+
+    async def probe(self, budget_s: float) -> None:
+        """Has the server run a script that writes; returns once it did.
+
+        Raises:
+            Unavailable: it cannot be reached, or did not answer within budget_s.
+            StorageFull: it takes no writes.
+        """
+        await self.engine.run(PROBE, [self.engine.names.probe()], PROBE_TTL_MS, budget_s=budget_s)
 
     async def __aenter__(self) -> Self:
         """Connects.

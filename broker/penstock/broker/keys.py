@@ -78,6 +78,10 @@ class NamespaceKeys:
         """String with TTL: present while a reconciler's walk is young."""
         return self.base + b":walk"
 
+    def probe(self) -> bytes:
+        """String with TTL: written to see whether the server takes writes."""
+        return self.base + b":probe"
+
 
 @dataclass(frozen=True)
 class Slot:
