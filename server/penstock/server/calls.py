@@ -1,0 +1,146 @@
+"""What every call passes through: admission, its deadline, and the table of errors.
+
+Services are written without gRPC: a method takes a request and a `Call`, and returns its answer,
+or writes its messages and returns nothing; it raises errors. `Calls.serve` turns such methods into
+handlers of gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+
+import grpc.aio
+
+from penstock.server.errors import DeadlineSpent, Fault, SlowReader, fault_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.message import Message
+
+    from penstock.server.admission import Admission
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = Callable[[Any, Context], Awaitable[Any]]
+
+__all__ = ["Call", "Calls"]
+
+#: Kept of the caller's time for the way back: this fraction, and at most so much (s).
+_MARGIN: Final = 0.1
+_MAX_MARGIN_S: Final = 0.1
+#: How long the status of a stalled stream is tried to be written (s).
+_LAST_WORDS_S: Final = 5.0
+
+
+class Call:
+    """One call, as a service sees it."""
+
+    __slots__ = ("_cap_s", "_context")
+
+    def __init__(self, context: Context, cap_s: float) -> None:
+        self._context = context
+        self._cap_s = cap_s
+
+    @property
+    def budget_s(self) -> float:
+        """How long the call may try to reach Redis from now on (s).
+
+        Raises:
+            DeadlineSpent: the caller's deadline leaves no time.
+        """
+        left_s = self.left_s
+        if left_s is None:
+            return self._cap_s
+        if left_s <= 0:
+            raise DeadlineSpent
+        return min(left_s, self._cap_s)
+
+    @property
+    def left_s(self) -> float | None:
+        """What the caller's deadline leaves (s), less a margin for the way back; None: no end."""
+        remaining_s = cast("float | None", self._context.time_remaining())
+        if remaining_s is None:
+            return None
+        return remaining_s - min(remaining_s * _MARGIN, _MAX_MARGIN_S)
+
+    async def write(self, message: Message) -> None:
+        """Sends one message of a stream; waits while the reader takes nothing."""
+        await self._context.write(message)
+
+
+class Calls:
+    """Makes handlers out of methods."""
+
+    def __init__(self, admission: Admission, cap_s: float) -> None:
+        self._admission = admission
+        self._cap_s = cap_s
+
+    def serve(
+        self, service: object, descriptor: ServiceDescriptor, *, long: frozenset[str] = frozenset()
+    ) -> Any:  # noqa: ANN401 - the generated code asks for a class of its own, and needs none.
+        """A servicer for the generated ``add_..._to_server``.
+
+        Args:
+            service: has a method of each name in the contract.
+            descriptor: of the service.
+            long: names of methods with one answer that may wait for it as long as a stream lasts.
+        """
+        handlers = {}
+        for method in descriptor.methods:
+            is_long = method.server_streaming or method.name in long
+            make = self._long if is_long else self._unary
+            handlers[method.name] = make(getattr(service, method.name))
+        return SimpleNamespace(**handlers)
+
+    def _unary(self, method: Callable[[Any, Call], Awaitable[Any]]) -> Handler:
+        admission, cap_s = self._admission, self._cap_s
+
+        async def handle(request: object, context: Context) -> object:
+            try:
+                admission.enter_unary()
+                try:
+                    return await method(request, Call(context, cap_s))
+                finally:
+                    admission.leave_unary()
+            except grpc.aio.BaseError:
+                raise  # The call is over already: gRPC's own affair.
+            except Exception as error:  # noqa: BLE001 - the table has a row for all others.
+                await _refuse(context, fault_of(error))
+
+        return handle
+
+    def _long(self, method: Callable[[Any, Call], Awaitable[Any]]) -> Handler:
+        admission, cap_s = self._admission, self._cap_s
+
+        async def handle(request: object, context: Context) -> object:
+            try:
+                host = admission.enter_stream(context.peer())
+                try:
+                    return await method(request, Call(context, cap_s))
+                finally:
+                    admission.leave_stream(host)
+            except grpc.aio.BaseError:
+                raise
+            except SlowReader as error:
+                await _refuse_stalled(context, fault_of(error))
+            except Exception as error:  # noqa: BLE001 - as above.
+                await _refuse(context, fault_of(error))
+
+        return handle
+
+
+async def _refuse(context: Context, fault: Fault) -> NoReturn:
+    await context.abort(fault.code, fault.message, fault.trailers())
+
+
+async def _refuse_stalled(context: Context, fault: Fault) -> NoReturn:
+    """The status stands in line behind what the reader does not take: it is not waited for long."""
+    try:
+        async with asyncio.timeout(_LAST_WORDS_S):
+            await _refuse(context, fault)
+    except TimeoutError:
+        # Leaving without a status makes gRPC reset the stream, which frees what it holds.
+        raise asyncio.CancelledError from None

@@ -1,0 +1,333 @@
+"""Between the contract and the broker: the only module that sees the types of both.
+
+Requests come in here validated (see `validation`); nothing in this module refuses anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from penstock.broker import (
+    Backoff,
+    Chunk,
+    Content,
+    Durability,
+    FailureReason,
+    Gap,
+    JobState,
+    LogLine,
+    NewJob,
+    Priority,
+    Progress,
+    StateChange,
+    SubmitOutcome,
+)
+from penstock.server.payloads import is_json
+from penstock.server.validation import duration_ms, timestamp_ms
+from penstock.v1 import job_pb2, job_service_pb2, queue_service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from penstock.broker import Event, Job, QueueStats, Submitted, WorkerInfo
+    from penstock.broker.engine import QueueInfo
+    from penstock.server.errors import Fault
+
+EndReason = Literal["MAX_AGE", "SHUTDOWN", "SLOW_READER"]
+
+DEFAULT_QUEUE: Final = "default"
+_DEFAULTS: Final = NewJob(type="", queue="", request_id="")
+_NULL: Final = Content(b"null")
+
+_PRIORITY: Final = {
+    job_pb2.PRIORITY_UNSPECIFIED: Priority.DEFAULT,
+    job_pb2.PRIORITY_HIGH: Priority.HIGH,
+    job_pb2.PRIORITY_DEFAULT: Priority.DEFAULT,
+    job_pb2.PRIORITY_LOW: Priority.LOW,
+}
+_PRIORITY_OUT: Final = cast(
+    "dict[Priority, job_pb2.Priority]",
+    {p: job_pb2.Priority.Value(f"PRIORITY_{p.name}") for p in Priority},
+)
+_STATE_OUT: Final = cast(
+    "dict[JobState, job_pb2.JobState]",
+    {s: job_pb2.JobState.Value(f"JOB_STATE_{s.name}") for s in JobState},
+)
+_STATE: Final = {number: state for state, number in _STATE_OUT.items()}
+_REASON_OUT: Final = cast(
+    "dict[FailureReason, job_pb2.FailureReason]",
+    {r: job_pb2.FailureReason.Value(f"FAILURE_REASON_{r.name}") for r in FailureReason},
+)
+_OUTCOME_OUT: Final = cast(
+    "dict[SubmitOutcome, job_service_pb2.SubmitOutcome]",
+    {o: job_service_pb2.SubmitOutcome.Value(f"SUBMIT_OUTCOME_{o.name}") for o in SubmitOutcome},
+)
+_DURABILITY_OUT: Final = cast(
+    "dict[Durability, job_pb2.Durability]",
+    {d: job_pb2.Durability.Value(f"DURABILITY_{d.name}") for d in Durability},
+)
+_END_OUT: Final = cast(
+    "dict[EndReason, job_service_pb2.EndOfStream.Reason]",
+    {
+        reason: job_service_pb2.EndOfStream.Reason.Value(f"REASON_{reason}")
+        for reason in get_args(EndReason)
+    },
+)
+
+
+# From the contract.
+
+
+def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
+    """The submit that a validated spec asks for."""
+    queue = spec.queue or DEFAULT_QUEUE
+    if not spec.HasField("options"):
+        return NewJob(spec.type, queue, request_id, _content(spec.payload))
+    options = spec.options
+    fields: dict[str, Any] = {}
+    if options.HasField("delay"):
+        fields["delay_ms"] = duration_ms(options.delay)
+    elif options.HasField("run_at"):
+        fields["run_at_ms"] = timestamp_ms(options.run_at)
+    if options.HasField("expires_in"):
+        fields["expires_in_ms"] = duration_ms(options.expires_in)
+    elif options.HasField("deadline"):
+        fields["deadline_ms"] = timestamp_ms(options.deadline)
+    if options.HasField("backoff"):
+        fields["backoff"] = _backoff(options.backoff)
+    if options.HasField("timeout"):
+        fields["timeout_ms"] = duration_ms(options.timeout)
+    if options.HasField("retention"):
+        fields["retention_ms"] = duration_ms(options.retention)
+    return NewJob(
+        spec.type,
+        queue,
+        request_id,
+        _content(spec.payload),
+        _PRIORITY[options.priority],
+        max_attempts=options.max_attempts or _DEFAULTS.max_attempts,
+        idempotency_key=options.idempotency_key,
+        metadata=dict(options.metadata),
+        **fields,
+    )
+
+
+def states(numbers: Iterable[job_pb2.JobState]) -> list[JobState]:
+    """The states that a validated ListJobsRequest names."""
+    return [_STATE[number] for number in numbers]
+
+
+def _content(content: job_pb2.Content) -> Content:
+    data, kind = content.data, content.content_type
+    if kind == "application/json":
+        kind = ""  # The default is not stored.
+    if not data and is_json(kind):
+        return _NULL  # No payload is JSON's null, so that handlers always get JSON.
+    return Content(data, kind)
+
+
+def _backoff(backoff: job_pb2.Backoff) -> Backoff:
+    default = _DEFAULTS.backoff
+    return Backoff(
+        duration_ms(backoff.initial) if backoff.HasField("initial") else default.initial_ms,
+        duration_ms(backoff.max) if backoff.HasField("max") else default.max_ms,
+        backoff.multiplier or default.multiplier,
+        backoff.jitter if backoff.HasField("jitter") else default.jitter,
+    )
+
+
+# To the contract: jobs.
+
+
+def submitted(receipt: Submitted, durability: Durability) -> job_service_pb2.SubmittedJob:
+    """A receipt."""
+    return job_service_pb2.SubmittedJob(
+        job_id=receipt.job_id,
+        state=_STATE_OUT[receipt.state] if receipt.state else job_pb2.JOB_STATE_UNSPECIFIED,
+        outcome=_OUTCOME_OUT[receipt.outcome],
+        durability=_DURABILITY_OUT[durability],
+    )
+
+
+def submit_error(fault: Fault) -> job_service_pb2.SubmitError:
+    """What one item of a batch is answered with instead of a receipt."""
+    return job_service_pb2.SubmitError(
+        code=fault.number, message=fault.message, details=fault.packed()
+    )
+
+
+def job(found: Job) -> job_pb2.Job:
+    """A job as it stands."""
+    return job_pb2.Job(
+        job_id=found.job_id,
+        type=found.type,
+        queue=found.queue,
+        state=_STATE_OUT[found.state],
+        priority=_PRIORITY_OUT[found.priority],
+        attempt=found.attempt,
+        max_attempts=found.max_attempts,
+        crashes=found.crashes,
+        fencing_token=found.fencing_token,
+        cancel_requested=found.cancel_requested,
+        cancel_reason=found.cancel_reason,
+        progress=_progress(found.progress) if found.progress else None,
+        failure=_failure(found),
+        result=_content_out(found.result),
+        payload=_content_out(found.payload),
+        metadata=found.metadata,
+        create_time=_time(found.created_ms),
+        queue_time=_time(found.queued_ms),
+        start_time=_time(found.started_ms),
+        finish_time=_time(found.finished_ms),
+        run_at=_time(found.run_at_ms),
+        deadline=_time(found.deadline_ms),
+        timeout=_span(found.timeout_ms),
+        retention=_span(found.retention_ms),
+        worker_id=found.worker_id,
+        retried_from=found.retried_from,
+        last_sequence=found.last_sequence,
+    )
+
+
+def snapshot(found: Job, cursor: int) -> job_service_pb2.StreamProgressResponse:
+    """The first message of a stream. Its range is empty: whoever saw it goes on from cursor."""
+    return job_service_pb2.StreamProgressResponse(
+        first_sequence=cursor + 1, last_sequence=cursor, snapshot=job(found)
+    )
+
+
+def end(reason: EndReason, cursor: int) -> job_service_pb2.StreamProgressResponse:
+    """The last message of a stream that ends before its job does. Its range is empty, too."""
+    return job_service_pb2.StreamProgressResponse(
+        first_sequence=cursor + 1,
+        last_sequence=cursor,
+        end=job_service_pb2.EndOfStream(reason=_END_OUT[reason], cursor=cursor),
+    )
+
+
+def event(told: Event, final: Job | None) -> job_service_pb2.StreamProgressResponse:
+    """One message of a stream. final is the job after its terminal event, None for any other."""
+    message = job_service_pb2.StreamProgressResponse(
+        first_sequence=told.first_sequence, last_sequence=told.last_sequence
+    )
+    if told.time_ms:
+        message.time.CopyFrom(_moment(told.time_ms))
+    match told.body:
+        case Progress() as body:
+            message.progress.CopyFrom(_progress(body))
+        case Chunk(data, attempt):
+            message.chunk.data = data
+            message.chunk.attempt = attempt
+        case LogLine(level, text, attempt):
+            message.log.level = level
+            message.log.message = text
+            message.log.attempt = attempt
+        case Gap(lost):
+            message.gap.lost = lost
+        case StateChange(state, attempt, reason):
+            message.state_change.state = _STATE_OUT[state]
+            message.state_change.attempt = attempt
+            message.state_change.reason = reason
+            if final is not None:
+                message.state_change.job.CopyFrom(job(final))
+    return message
+
+
+def _progress(progress: Progress) -> job_pb2.Progress:
+    return job_pb2.Progress(
+        current=progress.current, total=progress.total, message=progress.message
+    )
+
+
+def _failure(found: Job) -> job_pb2.Failure | None:
+    failure = found.failure
+    if failure is None:
+        return None
+    return job_pb2.Failure(
+        reason=_REASON_OUT[failure.reason]
+        if failure.reason
+        else job_pb2.FAILURE_REASON_UNSPECIFIED,
+        type=failure.type,
+        message=failure.message,
+    )
+
+
+def _content_out(content: Content | None) -> job_pb2.Content | None:
+    if content is None:
+        return None
+    return job_pb2.Content(data=content.data, content_type=content.content_type)
+
+
+def _moment(time_ms: int) -> Timestamp:
+    seconds, rest_ms = divmod(time_ms, 1000)
+    return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
+
+
+def _time(time_ms: int | None) -> Timestamp | None:
+    return None if time_ms is None else _moment(time_ms)
+
+
+def _span(span_ms: int | None) -> Duration | None:
+    if span_ms is None:
+        return None
+    seconds, rest_ms = divmod(span_ms, 1000)
+    return Duration(seconds=seconds, nanos=rest_ms * 1_000_000)
+
+
+# To the contract: queues.
+
+
+def queue(info: QueueInfo, *, paused: bool) -> queue_service_pb2.Queue:
+    """A queue."""
+    return queue_service_pb2.Queue(
+        name=info.name,
+        partitions=info.partitions,
+        paused=paused,
+        create_time=_time(info.created_ms),
+    )
+
+
+def stats(found: QueueStats) -> queue_service_pb2.QueueStats:
+    """The counts of a queue."""
+    return queue_service_pb2.QueueStats(
+        waiting=queue_service_pb2.WaitingByPriority(
+            high=found.waiting[Priority.HIGH],
+            default=found.waiting[Priority.DEFAULT],
+            low=found.waiting[Priority.LOW],
+        ),
+        scheduled=found.scheduled,
+        running=found.running,
+        succeeded=found.succeeded,
+        failed=found.failed,
+        cancelled=found.cancelled,
+        expired=found.expired,
+        failed_by_reason=[
+            queue_service_pb2.FailedCount(reason=_REASON_OUT[reason], count=count)
+            for reason, count in found.failed_by_reason.items()
+        ],
+        oldest_waiting_age=_span(found.oldest_waiting_age_ms),
+        throughput=found.throughput_per_s,
+        submitted=found.counters.get("submitted", 0),
+        retries=found.counters.get("retries", 0),
+        lost_leases=found.counters.get("lost", 0),
+        stale_writes=found.counters.get("stale", 0),
+    )
+
+
+def worker(found: WorkerInfo) -> queue_service_pb2.WorkerInfo:
+    """A worker process."""
+    return queue_service_pb2.WorkerInfo(
+        worker_id=found.worker_id,
+        host=found.host,
+        pid=found.pid,
+        queues=found.queues,
+        types=found.types,
+        slots=found.slots,
+        running=found.running,
+        draining=found.draining,
+        start_time=_time(found.started_ms),
+        heartbeat_time=_time(found.heartbeat_ms),
+    )

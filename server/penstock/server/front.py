@@ -1,0 +1,139 @@
+"""The gRPC server: its options, what it serves, and the order in which it goes down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import grpc.aio
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from penstock.runtime import ConfigurationError
+from penstock.v1 import (
+    job_service_pb2,
+    job_service_pb2_grpc,
+    queue_service_pb2,
+    queue_service_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from penstock.server.calls import Calls
+    from penstock.server.health import Health
+    from penstock.server.queue_service import QueueService
+    from penstock.server.service import JobService
+    from penstock.server.settings import ServerSettings
+    from penstock.server.streaming import Streams
+
+__all__ = ["SERVICES", "Front"]
+
+_JOBS: Final = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
+_QUEUES: Final = queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"]
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+#: Full names of the services of the contract.
+SERVICES: Final = (_JOBS.full_name, _QUEUES.full_name)
+
+#: Clients that ping more often than MIN_PING_S are sent away.
+KEEPALIVE_S: Final = 30
+KEEPALIVE_TIMEOUT_S: Final = 10
+MIN_PING_S: Final = 20
+#: Metadata of a call, in bytes: more may be refused; more is refused.
+METADATA_SOFT_BYTES: Final = 8_192
+METADATA_HARD_BYTES: Final = 16_384
+#: Longer than a stream lives, so that an ageing connection cuts none.
+_AGE_GRACE_S: Final = 60
+
+_log = structlog.get_logger(__name__)
+
+
+class Front:
+    """Listens, from start() to stop().
+
+    Attributes:
+        port: that is listened on; 0 for a unix socket, and before start().
+        address: for clients; '' before start().
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        calls: Calls,
+        jobs: JobService,
+        queues: QueueService,
+        health: Health,
+        streams: Streams,
+    ) -> None:
+        self._settings = settings
+        self._jobs = calls.serve(jobs, _JOBS, long=jobs.LONG)
+        self._queues = calls.serve(queues, _QUEUES)
+        self._health = health
+        self._streams = streams
+        self._server: grpc.aio.Server | None = None
+        self.port = 0
+        self.address = ""
+
+    async def start(self) -> None:
+        """Begins to serve.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+        """
+        server = grpc.aio.server(options=_options(self._settings))
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(self._jobs, server)
+        queue_service_pb2_grpc.add_QueueServiceServicer_to_server(self._queues, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._settings.reflection:
+            names = (*SERVICES, _HEALTH.full_name, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        listen = self._settings.listen
+        try:
+            port = server.add_insecure_port(listen)
+        except RuntimeError:
+            raise ConfigurationError(
+                f"cannot listen on {listen}: is another process there, or is the address not of "
+                "this machine? Set PENSTOCK_LISTEN",
+                fields=("listen",),
+            ) from None
+        await server.start()
+        self._server = server
+        is_unix = listen.startswith("unix:")
+        self.port = 0 if is_unix else port
+        self.address = listen if is_unix else f"{listen.rpartition(':')[0]}:{port}"
+        _log.info("serving", address=self.address)
+
+    async def stop(self) -> None:
+        """Says so, lets balancers see it, ends streams with a cursor, lets calls finish, closes."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self._health.close()
+        await asyncio.sleep(self._settings.shutdown_delay_s)
+        self._streams.shut_down()
+        await server.stop(self._settings.shutdown_grace_s)
+        _log.info("stopped serving", address=self.address)
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    grace_s = settings.stream_max_age_s + _AGE_GRACE_S
+    options = {
+        "grpc.max_receive_message_length": settings.max_message_bytes,
+        # Answers are as large as what was stored under the limits above, and pages of it.
+        "grpc.max_send_message_length": -1,
+        "grpc.max_metadata_size": METADATA_SOFT_BYTES,
+        "grpc.absolute_max_metadata_size": METADATA_HARD_BYTES,
+        "grpc.max_concurrent_streams": settings.max_connection_streams,
+        "grpc.max_connection_age_ms": round(settings.max_connection_age_s * 1000),
+        "grpc.max_connection_age_grace_ms": round(grace_s * 1000),
+        # Else a forgotten process on the same port would silently take a part of the calls.
+        "grpc.so_reuseport": 0,
+        "grpc.keepalive_time_ms": KEEPALIVE_S * 1000,
+        "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_S * 1000,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.min_recv_ping_interval_without_data_ms": MIN_PING_S * 1000,
+    }
+    if not settings.compression:
+        options["grpc.compression_enabled_algorithms_bitset"] = 1  # Identity alone.
+    return list(options.items())

@@ -1,0 +1,145 @@
+"""The gateway: its parts, put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from penstock.broker import Broker, BrokerOptions, Durability, Unavailable, UnsafeServer, Wakeups
+from penstock.runtime import ConfigurationError, Group, stop_signals
+from penstock.server.admission import Admission
+from penstock.server.calls import Calls
+from penstock.server.front import SERVICES, Front
+from penstock.server.health import Health
+from penstock.server.intake import Intake
+from penstock.server.queue_service import QueueService
+from penstock.server.schemas import Schemas
+from penstock.server.service import JobService
+from penstock.server.streaming import Streams
+from penstock.server.upkeep import Prober, Sweeper
+from penstock.server.watching import Hub
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from penstock.server.settings import ServerSettings
+
+__all__ = ["Gateway", "serve"]
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """One gateway, inside the running event loop. Use it as an async context manager."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        """Puts the parts together; nothing runs yet.
+
+        Raises:
+            ConfigurationError: no Redis address is configured.
+        """
+        if settings.redis_url is None:
+            raise ConfigurationError(
+                "no Redis address is configured: set REDIS_URL, or run `penstock dev`, which "
+                "brings a server of its own",
+                fields=("redis_url",),
+            )
+        url = settings.redis_url.get_secret_value()
+        self._storage = _Storage(url, settings)
+        broker = self._storage.broker
+        health = Health(SERVICES, settings.max_health_watches)
+        schemas = Schemas(broker.registry)
+        streams = Streams(Hub(broker, self._storage.wakeups, settings.stream_backlog), settings)
+        self._front = Front(
+            settings,
+            calls=Calls(Admission(settings), settings.call_budget_s),
+            jobs=JobService(broker, Intake(schemas, settings.max_payload_bytes), streams),
+            queues=QueueService(broker),
+            health=health,
+            streams=streams,
+        )
+        # Stopped in reverse: the front goes first, and takes its time.
+        self._parts = Group(
+            self._storage, schemas, Sweeper(broker), streams, Prober(broker, health), self._front
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 for a unix socket."""
+        return self._front.port
+
+    @property
+    def address(self) -> str:
+        """Where clients find it: host:port, or unix:/path."""
+        return self._front.address
+
+    async def start(self) -> None:
+        """Serves, with or without Redis: it is connected to as soon as it is there.
+
+        Raises:
+            UnsafeServer: jobs may not be entrusted to the Redis server that is there.
+            ConfigurationError: the address cannot be listened on.
+        """
+        await self._parts.start()
+
+    async def stop(self) -> None:
+        """Ends streams with a cursor, lets calls finish, and leaves nothing behind. Idempotent."""
+        await self._parts.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Runs a gateway until SIGTERM or SIGINT, then stops it gracefully. Raises as `Gateway`."""
+    async with stop_signals() as stopping, Gateway(settings):
+        await stopping.wait()
+
+
+class _Storage:
+    """The connections to Redis, as one part of the gateway."""
+
+    def __init__(self, url: str, settings: ServerSettings) -> None:
+        asserted = settings.assert_durability
+        self._wait_s = settings.startup_wait_s
+        self.wakeups = Wakeups(url)
+        self.broker = Broker(
+            url,
+            BrokerOptions(
+                namespace=settings.namespace,
+                partitions=settings.partitions,
+                minimum_durability=Durability[settings.min_durability.upper()],
+                asserted_durability=Durability[asserted.upper()] if asserted else None,
+                idempotency_ttl_ms=settings.idempotency_ttl_s * 1000,
+                max_crashes=settings.max_crashes,
+                max_retained=settings.max_retained,
+                client_name="penstock-gateway",
+            ),
+        )
+
+    async def start(self) -> None:
+        self.broker.start()
+        try:
+            await self.broker.link.ready(self._wait_s)
+        except Unavailable as error:
+            if isinstance(error.__cause__, UnsafeServer):
+                await self.broker.close()
+                raise error.__cause__ from None
+            _log.warning("serving without Redis until it is there", reason=str(error))
+        else:
+            _log.info("storage", durability=self.broker.durability.name.lower())
+        self.wakeups.start()
+
+    async def stop(self) -> None:
+        await self.wakeups.close()
+        await self.broker.close()

@@ -1,0 +1,114 @@
+"""Health, as grpc.health.v1 has it, on a servicer of our own.
+
+The stock one writes to watchers while it holds the lock that setting a status needs, so that one
+watcher who stops reading hangs it, and a shutdown with it. Here each watcher waits and writes by
+itself, without a lock, and there are only so many.
+
+Services: "" and those of the contract are ready while the storage takes writes; "liveness" is up
+for as long as the process serves at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+__all__ = ["LIVENESS", "Health"]
+
+LIVENESS: Final = "liveness"
+
+_SERVING: Final[int] = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final[int] = health_pb2.HealthCheckResponse.NOT_SERVING
+_UNKNOWN: Final[int] = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+class Health:
+    """The servicer, and what it answers."""
+
+    def __init__(self, services: Iterable[str], max_watches: int) -> None:
+        self._readiness = frozenset({"", *services})
+        self._max_watches = max_watches
+        self._ready = False
+        self._closing = False
+        self._changed = asyncio.Event()
+        self.watches = 0
+
+    @property
+    def ready(self) -> bool:
+        """What readiness is answered with."""
+        return self._ready
+
+    def set_ready(self, *, ready: bool) -> None:
+        """Says whether the services can serve; once closed, they never can again."""
+        ready = ready and not self._closing
+        if ready is not self._ready:
+            self._ready = ready
+            self._tell()
+
+    def close(self) -> None:
+        """The gateway goes down: nothing is ready any more, and watches end after saying so."""
+        self._closing = True
+        self._ready = False
+        self._tell()
+
+    # ruff: noqa: N802 - the methods have the names of the standard.
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> health_pb2.HealthCheckResponse:
+        """The status now; NOT_FOUND for a service that is not here."""
+        status = self._status(request.service)
+        if status == _UNKNOWN:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return health_pb2.HealthCheckResponse(status=status)
+
+    async def List(self, _: health_pb2.HealthListRequest, __: Context) -> object:
+        """The statuses of all services now."""
+        names = (*self._readiness, LIVENESS)
+        return health_pb2.HealthListResponse(
+            statuses={
+                name: health_pb2.HealthCheckResponse(status=self._status(name)) for name in names
+            }
+        )
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+        """The status now, and whenever it changes."""
+        if self.watches >= self._max_watches:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"the gateway is at its limit of {self._max_watches} watches",
+            )
+        self.watches += 1
+        try:
+            told: int | None = None
+            while True:
+                changed = self._changed
+                status = self._status(request.service)
+                if status != told:
+                    await context.write(health_pb2.HealthCheckResponse(status=status))
+                    told = status
+                if self._closing:
+                    return
+                await changed.wait()
+        finally:
+            self.watches -= 1
+
+    def _status(self, service: str) -> int:
+        if service == LIVENESS:
+            return _SERVING
+        if service not in self._readiness:
+            return _UNKNOWN
+        return _SERVING if self._ready else _NOT_SERVING
+
+    def _tell(self) -> None:
+        # Each watcher holds the event of the state that it told, so that none misses a change.
+        self._changed.set()
+        self._changed = asyncio.Event()

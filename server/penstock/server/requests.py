@@ -1,0 +1,134 @@
+"""The rules of all requests but JobSpec (see `validation`). Each function refuses what breaks one.
+
+All raise InvalidArgument with every violation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker import InvalidArgument
+from penstock.broker.ids import split
+from penstock.server.validation import (
+    MAX_QUEUE,
+    MAX_TYPE,
+    Found,
+    check_duration,
+    check_name,
+    check_request_id,
+    check_text,
+    duration_ms,
+)
+from penstock.v1 import job_pb2
+
+if TYPE_CHECKING:
+    from penstock.v1 import job_service_pb2
+
+__all__ = [
+    "refuse_bad_batch",
+    "refuse_bad_cancel",
+    "refuse_bad_id",
+    "refuse_bad_list",
+    "refuse_bad_queue",
+    "refuse_bad_redrive",
+    "refuse_bad_retry",
+    "refuse_bad_stream",
+    "wait_of",
+]
+
+MAX_BATCH: Final = 1_000
+MAX_PAGE: Final = 1_000
+MAX_REASON_BYTES: Final = 1_024
+MAX_WAIT_MS: Final = 300_000
+DEFAULT_WAIT_MS: Final = 30_000
+
+
+def refuse_bad_id(job_id: str) -> None:
+    """A job id has one form; one that has it may still name no job."""
+    _refuse(_check_id(job_id))
+
+
+def refuse_bad_batch(request: job_service_pb2.SubmitJobsRequest) -> None:
+    """SubmitJobs, as a whole."""
+    count = len(request.jobs)
+    if not 1 <= count <= MAX_BATCH:
+        _refuse([("jobs", f"it has {count} jobs; 1 to {MAX_BATCH} are taken")])
+
+
+def wait_of(request: job_service_pb2.WaitJobRequest) -> float:
+    """How long a WaitJob is to wait (s)."""
+    found = _check_id(request.job_id)
+    if not request.HasField("timeout"):
+        wait_ms = DEFAULT_WAIT_MS
+    else:
+        check_duration(found, "timeout", request.timeout, 0, MAX_WAIT_MS)
+        wait_ms = duration_ms(request.timeout)
+    _refuse(found)
+    return wait_ms / 1000
+
+
+def refuse_bad_list(request: job_service_pb2.ListJobsRequest) -> None:
+    """ListJobs, but for its token (see `tokens`)."""
+    found: Found = []
+    _check_queue(found, request.queue)
+    for index, state in enumerate(request.states):
+        if state == job_pb2.JOB_STATE_UNSPECIFIED or state not in job_pb2.JobState.values():
+            found.append((f"states[{index}]", f"there is no state {state}"))
+    if request.type:
+        check_name(found, "type", request.type, MAX_TYPE)
+    if not 0 <= request.page_size <= MAX_PAGE:
+        found.append(("page_size", f"it must be 1 to {MAX_PAGE}, or 0 for the default"))
+    _refuse(found)
+
+
+def refuse_bad_stream(request: job_service_pb2.StreamProgressRequest) -> None:
+    """StreamProgress."""
+    found = _check_id(request.job_id)
+    if request.after_sequence < 0:
+        found.append(("after_sequence", "it must not be negative"))
+    _refuse(found)
+
+
+def refuse_bad_cancel(request: job_service_pb2.CancelJobRequest) -> None:
+    """CancelJob."""
+    found = _check_id(request.job_id)
+    check_text(found, "reason", request.reason, MAX_REASON_BYTES)
+    _refuse(found)
+
+
+def refuse_bad_retry(request: job_service_pb2.RetryJobRequest) -> None:
+    """RetryJob."""
+    found = _check_id(request.job_id)
+    if request.request_id:
+        check_request_id(found, "request_id", request.request_id)
+    _refuse(found)
+
+
+def refuse_bad_queue(queue: str, *, required: bool = False) -> None:
+    """A request that names a queue; an empty name is the default queue, unless it is required."""
+    found: Found = []
+    _check_queue(found, queue, required=required)
+    _refuse(found)
+
+
+def refuse_bad_redrive(queue: str, job_type: str) -> None:
+    """RedriveDeadLetters, but for its token."""
+    found: Found = []
+    _check_queue(found, queue, required=True)
+    if job_type:
+        check_name(found, "type", job_type, MAX_TYPE)
+    _refuse(found)
+
+
+def _check_id(job_id: str) -> Found:
+    return [] if split(job_id) else [("job_id", "it is not a job id")]
+
+
+def _check_queue(found: Found, queue: str, *, required: bool = False) -> None:
+    if queue or required:
+        check_name(found, "queue", queue, MAX_QUEUE)
+
+
+def _refuse(found: Found) -> None:
+    if found:
+        raise InvalidArgument(found)

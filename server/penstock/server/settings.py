@@ -1,0 +1,99 @@
+"""What an operator may set of a gateway."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from penstock.runtime import RedisSettings
+
+__all__ = ["DurabilityLevel", "ServerSettings"]
+
+DurabilityLevel = Literal["none", "everysec", "always", "replicated"]
+
+_lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
+class ServerSettings(RedisSettings):
+    """Settings of a gateway. Names in the environment are ``PENSTOCK_`` + the field's name."""
+
+    section: ClassVar[str | None] = "server"
+
+    listen: str = Field(default="127.0.0.1:50051", min_length=1, max_length=255)
+    """Where to serve: host:port (port 0 finds a free one), or unix:/path/to/socket."""
+
+    reflection: bool = False
+    """Whether clients may ask for the contract (gRPC server reflection)."""
+
+    compression: bool = False
+    """Whether compressed messages are accepted."""
+
+    # What the server must promise, and what queues and keys get.
+
+    min_durability: Annotated[DurabilityLevel, _lower] = "everysec"
+    """The weakest durability of the Redis server with which the gateway starts."""
+
+    assert_durability: Annotated[Literal["everysec", "always"], _lower] | None = None
+    """The server's durability as the operator knows it, where the server denies CONFIG GET."""
+
+    partitions: int = Field(default=1, ge=1, le=64)
+    """Partitions of queues that this gateway is the first to use; fixed for a queue's life."""
+
+    idempotency_ttl_s: int = Field(default=86_400, ge=60, le=31_622_400)
+    """How long an idempotency key stands for its job, in seconds."""
+
+    max_crashes: int = Field(default=3, ge=1, le=100)
+    """A job whose workers vanished so often is quarantined."""
+
+    max_retained: int = Field(default=1_000_000, ge=0)
+    """Ended jobs that a partition keeps for each terminal state."""
+
+    # Limits of calls.
+
+    max_payload_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
+    """Largest payload of one job, in bytes."""
+
+    max_message_bytes: int = Field(default=4_194_304, ge=65_536, le=268_435_456)
+    """Largest message that is received, in bytes; it bounds a batch."""
+
+    max_unary_calls: int = Field(default=2_000, ge=1)
+    """Calls with one answer that are worked on at once; more are turned away."""
+
+    max_streams: int = Field(default=5_000, ge=1)
+    """Streams and waits that are open at once; more are turned away."""
+
+    max_streams_per_peer: int = Field(default=2_000, ge=1)
+    """As max_streams, for one client address."""
+
+    max_connection_streams: int = Field(default=2_000, ge=1)
+    """Calls that one connection may have open at once; more are queued by the client."""
+
+    max_health_watches: int = Field(default=100, ge=1)
+    """Watches of the health service that are open at once."""
+
+    call_budget_s: float = Field(default=5.0, ge=0.1, le=300)
+    """How long a call tries to reach Redis when its own deadline is later, in seconds."""
+
+    # Streams.
+
+    stream_max_age_s: float = Field(default=900.0, ge=0.1)
+    """A stream ends itself at this age, with a cursor to go on from, in seconds."""
+
+    stream_stall_s: float = Field(default=30.0, ge=0.1)
+    """A stream whose reader takes nothing for so long is ended, in seconds."""
+
+    stream_backlog: int = Field(default=256, ge=8, le=100_000)
+    """Events that are held for a slow reader before it is sent back to the log."""
+
+    max_connection_age_s: float = Field(default=1_800.0, ge=1)
+    """A connection is closed gently at this age, so that load spreads, in seconds."""
+
+    # The end.
+
+    shutdown_delay_s: float = Field(default=0.0, ge=0, le=300)
+    """Pause between NOT_SERVING and the end of streams, for load balancers, in seconds."""
+
+    shutdown_grace_s: float = Field(default=10.0, ge=0, le=300)
+    """How long calls may go on after a stop, in seconds."""
+
+    startup_wait_s: float = Field(default=5.0, ge=0, le=300)
+    """How long to wait for Redis before serving without it, in seconds."""

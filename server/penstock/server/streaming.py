@@ -1,0 +1,189 @@
+"""Streams of events to callers, from the snapshot to the end.
+
+One watchdog looks after all streams: it ends those that are too old, and those whose readers take
+nothing for too long. A write has no timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker import CursorOutOfRange
+from penstock.runtime import Periodic, jittered
+from penstock.server import convert
+from penstock.server.errors import SlowReader
+from penstock.server.watching import is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from penstock.broker import Job
+    from penstock.server.convert import EndReason
+    from penstock.server.settings import ServerSettings
+    from penstock.server.watching import Hub, Watcher
+    from penstock.v1.job_service_pb2 import StreamProgressResponse
+
+    Write = Callable[[StreamProgressResponse], Awaitable[None]]
+
+__all__ = ["Streams"]
+
+#: A stalled reader that comes back within this time is told the end in the stream itself (s).
+COME_BACK_S: Final = 5.0
+_LONGEST_TICK_S: Final = 1.0
+
+
+class Streams(Periodic):
+    """All open streams and waits of this process."""
+
+    def __init__(self, hub: Hub, settings: ServerSettings) -> None:
+        self._max_age_s = settings.stream_max_age_s
+        self._stall_s = settings.stream_stall_s
+        tick_s = min(_LONGEST_TICK_S, self._stall_s / 4, self._max_age_s / 4)
+        super().__init__(interval_s=tick_s, name="streams-watchdog")
+        self._hub = hub
+        self._streams: set[_Stream] = set()
+        self._waiters: set[Watcher] = set()
+        self._closing = False
+
+    async def follow(self, job: Job, after: int, write: Write) -> None:
+        """Writes a snapshot, and every event after the cursor, until the job or the stream ends.
+
+        Args:
+            job: as it stands now, with its result if it has one.
+            after: the cursor.
+            write: takes one message of StreamProgress.
+
+        Raises:
+            CursorOutOfRange: the cursor is beyond the newest event.
+            NotFound: the job is past its retention.
+            SlowReader: the reader stalled.
+        """
+        if after > job.last_sequence:
+            raise CursorOutOfRange(job.last_sequence)
+        # Spread, so that streams that began together do not all come back together.
+        ends_at = asyncio.get_running_loop().time() + jittered(self._max_age_s * 0.95, 0.05)
+        stream = _Stream(write, after, ends_at)
+        self._streams.add(stream)
+        try:
+            with self._hub.watch(job.job_id, after) as watcher:
+                stream.watcher = watcher
+                if self._closing:
+                    stream.end("SHUTDOWN")
+                await stream.run(job)
+        finally:
+            self._streams.discard(stream)
+
+    async def wait(self, job: Job, timeout_s: float) -> Job | None:
+        """The job with its result, once it is terminal; None if the time passes first.
+
+        Args:
+            job: as it stands now, not terminal.
+            timeout_s: in seconds. A shutdown ends the wait as well.
+
+        Raises:
+            NotFound: the job is past its retention.
+        """
+        with self._hub.watch(job.job_id, job.last_sequence) as watcher:
+            self._waiters.add(watcher)
+            scope = asyncio.timeout(timeout_s)
+            try:
+                async with scope:
+                    while not self._closing:
+                        events = await watcher.next()
+                        if events and is_terminal(events[-1]):
+                            return await watcher.final()
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+            finally:
+                self._waiters.discard(watcher)
+        return None
+
+    def shut_down(self) -> None:
+        """Ends all streams and waits, and those to come, with a cursor to go on from elsewhere."""
+        self._closing = True
+        for stream in self._streams:
+            stream.end("SHUTDOWN")
+        for watcher in self._waiters:
+            watcher.nudge()
+
+    async def tick(self) -> None:
+        """Looks after every stream."""
+        now = asyncio.get_running_loop().time()
+        for stream in self._streams:
+            if now >= stream.ends_at:
+                stream.end("MAX_AGE")
+            stalled_s = now - stream.blocked_since if stream.blocked_since else 0.0
+            if stalled_s > self._stall_s:
+                stream.end("SLOW_READER")
+            if stalled_s > self._stall_s + COME_BACK_S:
+                stream.cut()
+
+
+class _Stream:
+    """One stream on its way to its reader.
+
+    Attributes:
+        ends_at: when it is too old, by the loop's clock (s).
+        blocked_since: since when a write waits, by the loop's clock (s); 0.0 while none does.
+        watcher: what it is fed by.
+    """
+
+    def __init__(self, write: Write, cursor: int, ends_at: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._write = write
+        self._cursor = cursor
+        self._reason: EndReason | None = None
+        self._leash = asyncio.timeout(None)
+        self.ends_at = ends_at
+        self.blocked_since = 0.0
+        self.watcher: Watcher
+
+    def end(self, reason: EndReason) -> None:
+        """Asks it to end as soon as its present write is done; the first reason holds."""
+        if self._reason is None:
+            self._reason = reason
+            self.watcher.nudge()
+
+    def cut(self) -> None:
+        """Gives up on the present write."""
+        if self._leash.when() is None:
+            self._leash.reschedule(self._loop.time())
+
+    async def run(self, job: Job) -> None:
+        """Writes until the end. Raises SlowReader where it was cut."""
+        try:
+            async with self._leash:
+                await self._send(convert.snapshot(job, self._cursor))
+                if job.state.terminal and self._cursor == job.last_sequence:
+                    return
+                if await self._pump():
+                    return
+                if self._reason is not None:
+                    await self._send(convert.end(self._reason, self._cursor))
+        except TimeoutError:
+            if not self._leash.expired():
+                raise
+            raise SlowReader(self._cursor) from None
+
+    async def _pump(self) -> bool:
+        """Writes events; returns whether the last one was the job's last."""
+        while not self._is_ending():
+            for event in await self.watcher.next():
+                final = await self.watcher.final() if is_terminal(event) else None
+                await self._send(convert.event(event, final))
+                self._cursor = event.last_sequence
+                if final is not None:
+                    return True
+                if self._is_ending():
+                    break
+        return False
+
+    def _is_ending(self) -> bool:
+        return self._reason is not None
+
+    async def _send(self, message: StreamProgressResponse) -> None:
+        self.blocked_since = self._loop.time()
+        await self._write(message)
+        self.blocked_since = 0.0

@@ -1,0 +1,60 @@
+"""What a gateway does beside answering calls: housekeeping, and a look at its own readiness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from penstock.broker import PenstockError, Unavailable
+from penstock.runtime import Periodic
+
+if TYPE_CHECKING:
+    from penstock.broker import Broker
+    from penstock.server.health import Health
+
+__all__ = ["Prober", "Sweeper"]
+
+PROBE_EVERY_S: Final = 1.0
+PROBE_WITHIN_S: Final = 2.0
+RETRY_SWEEP_S: Final = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweeper(Periodic):
+    """Moves due jobs, deadlines and lost leases on, also while no worker is up."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(interval_s=RETRY_SWEEP_S)
+        self._housekeeper = broker.housekeeper
+
+    async def tick(self) -> float | None:
+        """Visits every active slot."""
+        try:
+            return await self._housekeeper.sweep()
+        except Unavailable as error:
+            _log.debug("no housekeeping", reason=str(error))
+            return None
+
+
+class Prober(Periodic):
+    """Ready is a gateway whose storage has just taken a write."""
+
+    def __init__(self, broker: Broker, health: Health) -> None:
+        super().__init__(interval_s=PROBE_EVERY_S)
+        self._broker = broker
+        self._health = health
+
+    async def tick(self) -> None:
+        """Writes once, and says how it went."""
+        try:
+            await self._broker.probe(PROBE_WITHIN_S)
+        except PenstockError as error:
+            if self._health.ready:
+                _log.warning("not ready", reason=str(error))
+            self._health.set_ready(ready=False)
+        else:
+            if not self._health.ready:
+                _log.info("ready")
+            self._health.set_ready(ready=True)
