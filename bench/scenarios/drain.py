@@ -40,6 +40,7 @@ def _left(stats: QueueStats) -> int:
 
 async def _wait_until_empty(broker: Broker, stack: Stack) -> None:
     """Earlier scenarios leave jobs behind: run them first."""
+    await broker.engine.ensure_queue(QUEUE)
     async with stack.worker():
         while _left(await broker.queues.stats(QUEUE)):  # noqa: ASYNC110 - by another process.
             await asyncio.sleep(POLL_S)
