@@ -1,0 +1,148 @@
+"""The worker as users write it: queues, slots, and handlers registered by decorator.
+
+For example::
+
+    app = Worker("default", slots=20)
+
+
+    @app.job("image.resize", timeout=60)
+    async def resize(payload: Resize, ctx: Context) -> Resized: ...
+
+
+    if __name__ == "__main__":
+        app.run()
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from datetime import timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from penstock.worker.errors import AppNotFoundError, HandlerDefinitionError
+from penstock.worker.handler import Handler
+from penstock.worker.names import check_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from penstock.worker.handler import Mode
+
+__all__ = ["Worker", "load_app"]
+
+DEFAULT_SLOTS: Final = 16
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+class Worker:
+    """The handlers of one kind of worker process.
+
+    Args:
+        queues: The name of the queue that it serves, or several.
+        slots: How many jobs one process runs at once.
+
+    Both are defaults, which the settings of a process override.
+
+    Attributes:
+        queues: As given.
+        slots: As given.
+
+    Raises:
+        ValueError: A name is none, there are no queues, or no slots.
+    """
+
+    def __init__(
+        self, queues: str | Iterable[str] = "default", *, slots: int = DEFAULT_SLOTS
+    ) -> None:
+        self.queues: Final = (queues,) if isinstance(queues, str) else tuple(dict.fromkeys(queues))
+        self.slots: Final = slots
+        for queue in self.queues:
+            check_queue(queue)
+        if not self.queues or slots < 1:
+            raise ValueError("a worker has at least one queue and one slot")
+        self._handlers: dict[str, Handler] = {}
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The handlers, by job type; a view."""
+        return MappingProxyType(self._handlers)
+
+    def job(
+        self,
+        name: str,
+        *,
+        timeout: timedelta | float | None = None,
+        mode: Mode | Literal["auto"] = "auto",
+    ) -> Callable[[_F], _F]:
+        """Registers a handler; the function itself stays as it is.
+
+        Args:
+            name: The job type.
+            timeout: Of one attempt, in seconds or as a timedelta, for jobs without one of their
+                own; None is none.
+            mode: ``auto`` runs an async function on the event loop and a plain one in a thread;
+                ``process`` runs a plain one in a child process, which is for what keeps the CPU
+                busy or holds the GIL for longer than a lease.
+
+        Raises:
+            HandlerDefinitionError: When the function is decorated: it cannot be a handler.
+        """
+        timeout_s = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+
+        def register(function: _F) -> _F:
+            if name in self._handlers:
+                raise HandlerDefinitionError(f"{name}: there is a handler of that name already")
+            self._handlers[name] = Handler.define(name, function, mode=mode, timeout_s=timeout_s)
+            return function
+
+        return register
+
+    def run(self, **flags: Any) -> None:  # noqa: ANN401 - each setting has its own type.
+        """Runs one worker process until SIGTERM or SIGINT, for scripts.
+
+        Args:
+            **flags: Settings that come before those of the environment; see `WorkerSettings`.
+
+        Raises:
+            ConfigurationError: A setting is wrong or missing.
+            PenstockError: The server cannot be reached, or must not be entrusted with jobs.
+        """
+        # Here, since these import the app's class.
+        from penstock.runtime import configure_logging, run  # noqa: PLC0415
+        from penstock.worker.service import serve  # noqa: PLC0415
+        from penstock.worker.settings import WorkerSettings  # noqa: PLC0415
+
+        settings = WorkerSettings.load(**flags)
+        configure_logging(settings.log_level, settings.log_format)
+        run(lambda: serve(self, settings), event_loop=settings.event_loop)
+
+
+def load_app(path: str) -> Worker:
+    """Imports the Worker that ``module:variable`` names; the current folder is searched, too.
+
+    Raises:
+        AppNotFoundError: There is no such module or variable, or it is no Worker. What the module
+            itself raises is passed on.
+    """
+    module_name, colon, variable = path.partition(":")
+    if not (module_name and colon and variable):
+        raise AppNotFoundError(f"{path!r} is not of the form module:variable, such as jobs:app")
+    folder = os.getcwd()  # noqa: PTH109 - sys.path holds strings.
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise AppNotFoundError(
+            f"there is no module {module_name}: it is looked for in {folder} and on PYTHONPATH"
+        ) from None
+    app = getattr(module, variable, None)
+    if not isinstance(app, Worker):
+        raise AppNotFoundError(f"{module_name} has no Worker named {variable}")
+    return app

@@ -1,0 +1,304 @@
+"""What a handler may ask for and say while it runs.
+
+A handler takes it as a parameter that is annotated with its class, or is named ``ctx``:
+`Context` in an ``async def`` handler, `SyncContext` in one that runs in a thread or child process.
+They have the same members. What may have to wait (``emit``, ``checkpoint``) is awaited in the one
+and blocks in the other; all else returns at once in both.
+
+===================== ================================================================
+``ctx.progress(...)`` how far it is; throttled, the latest wins
+``ctx.emit(chunk)``   a part of the output; none is dropped, the order is kept
+``ctx.log(message)``  a line for those who watch the job
+``ctx.checkpoint(d)`` data for the next attempt, found there as ``ctx.last_checkpoint``
+``ctx.cancelled``     set once the handler is to stop; ``ctx.check()`` raises then
+===================== ================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
+
+from penstock.worker import checkpoints
+from penstock.worker.orders import AsyncFlag, SyncFlag
+from penstock.worker.signals import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from penstock.worker.orders import Orders
+    from penstock.worker.signals import StopReason
+
+__all__ = ["Context", "Facts", "LogLevel", "Outlet", "SyncContext"]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+MAX_CHUNK_BYTES: Final = 256 * 1024
+MAX_LOG_BYTES: Final = 4096
+MAX_PROGRESS_MESSAGE_BYTES: Final = 1024
+_LEVELS: Final = frozenset(get_args(LogLevel))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of an attempt before it runs. See the properties of the contexts."""
+
+    job_id: str
+    type: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    fencing_token: int
+    deadline_ms: int | None
+    metadata: Mapping[str, str]
+    checkpoint: bytes | None
+
+
+class Outlet(Protocol):
+    """Where what a handler says goes to. Used in the event loop's thread alone."""
+
+    def progress(self, current: float, total: float, message: str) -> None:
+        """Takes progress; the latest wins."""
+
+    def log(self, level: str, message: str) -> None:
+        """Takes a line of log."""
+
+    async def emit(self, data: bytes) -> None:
+        """Takes a chunk, as soon as there is room. Raises Stopped once the attempt is over."""
+
+    async def checkpoint(self, data: bytes) -> None:
+        """Returns once the data is stored. Raises Stopped once the attempt is over."""
+
+
+class _BaseContext(ABC):
+    """What both contexts have in common."""
+
+    def __init__(self, facts: Facts, orders: Orders, outlet: Outlet) -> None:
+        self._facts = facts
+        self._orders = orders
+        self._outlet = outlet
+
+    @property
+    def job_id(self) -> str:
+        """Id of the job."""
+        return self._facts.job_id
+
+    @property
+    def job_type(self) -> str:
+        """Its type, the name that the handler is registered under."""
+        return self._facts.type
+
+    @property
+    def queue(self) -> str:
+        """Name of its queue."""
+        return self._facts.queue
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self._facts.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """Failed attempts after which the job is a dead letter."""
+        return self._facts.max_attempts
+
+    @property
+    def fencing_token(self) -> int:
+        """Higher at every grant of the job.
+
+        Hand it to whatever the handler writes to, and let that refuse a token below the highest it
+        has seen: then an attempt that lost its lease without noticing does no harm there either.
+        """
+        return self._facts.fencing_token
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the job expires, by the server's clock (UTC); None if it does not."""
+        if self._facts.deadline_ms is None:
+            return None
+        return datetime.fromtimestamp(self._facts.deadline_ms / 1000, UTC)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What its submitter sent along, such as trace context."""
+        return self._facts.metadata
+
+    @property
+    def last_checkpoint(self) -> Any:  # noqa: ANN401 - whatever was saved.
+        """What an earlier attempt saved last, bytes or JSON as it was given; None if nothing."""
+        return checkpoints.decode(self._facts.checkpoint)
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why the handler is to stop; None while it may go on."""
+        return self._orders.stop_reason
+
+    @property
+    def draining(self) -> bool:
+        """Whether the worker is being shut down: a good time to save a checkpoint."""
+        return self._orders.draining
+
+    def check(self) -> None:
+        """Raises Stopped if the handler is to stop; for loops that nothing else interrupts."""
+        if self._orders.stop_reason is not None:
+            raise Stopped(self._orders.stop_reason)
+
+    def progress(self, current: float, total: float = 0, message: str = "") -> None:
+        """Says how far the job is. Cheap: call it as often as is natural, the latest wins.
+
+        Args:
+            current: units done.
+            total: units in all; 0 where that is unknown.
+            message: for people; cut at 1 KiB.
+
+        Raises:
+            ValueError: a number is not finite, or negative.
+        """
+        if not (math.isfinite(current) and math.isfinite(total)) or current < 0 or total < 0:
+            raise ValueError("progress takes finite numbers from 0")
+        self._send_progress(float(current), float(total), _cut(message, MAX_PROGRESS_MESSAGE_BYTES))
+
+    def log(self, message: str, level: LogLevel = "info") -> None:
+        """Tells those who watch the job; cut at 4 KiB. Raises ValueError for an unknown level."""
+        if level not in _LEVELS:
+            raise ValueError(f"level is one of {', '.join(get_args(LogLevel))}")
+        self._send_log(level, _cut(message, MAX_LOG_BYTES))
+
+    @abstractmethod
+    def _send_progress(self, current: float, total: float, message: str) -> None: ...
+
+    @abstractmethod
+    def _send_log(self, level: str, message: str) -> None: ...
+
+
+class Context(_BaseContext):
+    """The context of an ``async def`` handler.
+
+    A handler that is to stop is cancelled: its current await raises CancelledError, and by then
+    ``stop_reason`` says why.
+    """
+
+    @property
+    def cancelled(self) -> AsyncFlag:
+        """Set once the handler is to stop, for whatever reason."""
+        flag = self._orders.flag
+        if not isinstance(flag, AsyncFlag):
+            flag = AsyncFlag()
+            if self._orders.stop_reason is not None:
+                flag.set()
+            self._orders.flag = flag
+        return flag
+
+    async def emit(self, chunk: str | bytes) -> None:
+        """Adds a part to the output; waits while too much of it is on its way.
+
+        Raises:
+            TypeError: it is neither str nor bytes.
+            ValueError: it is longer than 256 KiB.
+            Stopped: the attempt is over.
+        """
+        if data := _chunk(chunk):
+            await self._outlet.emit(data)
+
+    async def checkpoint(self, data: Any) -> None:  # noqa: ANN401 - bytes, or any JSON.
+        """Saves data for the next attempt, in place of what was saved; returns once it is stored.
+
+        Args:
+            data: bytes, or what has a JSON form.
+
+        Raises:
+            ValueError: it is longer than 1 MiB, or has no JSON form.
+            Stopped: the attempt is over.
+        """
+        await self._outlet.checkpoint(checkpoints.encode(data))
+
+    def _send_progress(self, current: float, total: float, message: str) -> None:
+        self._outlet.progress(current, total, message)
+
+    def _send_log(self, level: str, message: str) -> None:
+        self._outlet.log(level, message)
+
+
+class SyncContext(_BaseContext):
+    """The context of a handler in a thread or a child process.
+
+    Nothing can interrupt such a handler: it has to look at ``cancelled`` or to call ``check()``.
+    """
+
+    def __init__(
+        self, facts: Facts, orders: Orders, outlet: Outlet, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(facts, orders, outlet)
+        self._loop = loop
+        self._flag = SyncFlag()
+        orders.flag = self._flag
+        if orders.stop_reason is not None:
+            self._flag.set()
+        self._latest: tuple[float, float, str] | None = None
+        self._waking = False
+
+    @property
+    def cancelled(self) -> SyncFlag:
+        """Set once the handler is to stop, for whatever reason."""
+        return self._flag
+
+    def emit(self, chunk: str | bytes) -> None:
+        """As `Context.emit`, blocking."""
+        if data := _chunk(chunk):
+            self._wait(self._outlet.emit(data))
+
+    def checkpoint(self, data: Any) -> None:  # noqa: ANN401 - bytes, or any JSON.
+        """As `Context.checkpoint`, blocking."""
+        self._wait(self._outlet.checkpoint(checkpoints.encode(data)))
+
+    def _send_progress(self, current: float, total: float, message: str) -> None:
+        # The loop is woken once for however many calls, so that a tight loop does not drown it.
+        # The value is set before the flag is read, and taken after it is reset: none is missed.
+        self._latest = (current, total, message)
+        if not self._waking:
+            self._waking = True
+            self._call_soon(self._deliver_progress)
+
+    def _deliver_progress(self) -> None:
+        self._waking = False
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._outlet.progress(*latest)
+
+    def _send_log(self, level: str, message: str) -> None:
+        self._call_soon(self._outlet.log, level, message)
+
+    def _call_soon(self, callback: Any, *args: Any) -> None:  # noqa: ANN401 - any callback.
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # The loop is closed: the worker has ended without this handler.
+            self.check()
+
+    def _wait(self, call: Coroutine[Any, Any, None]) -> None:
+        try:
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RuntimeError:
+            call.close()
+            self.check()
+            raise
+        future.result()
+
+
+def _chunk(chunk: str | bytes) -> bytes:
+    if not isinstance(chunk, (str, bytes)):
+        raise TypeError(f"a chunk is str or bytes, not {type(chunk).__name__}")
+    data = chunk.encode() if isinstance(chunk, str) else chunk
+    if len(data) > MAX_CHUNK_BYTES:
+        raise ValueError(f"a chunk has at most {MAX_CHUNK_BYTES:,} bytes: emit several")
+    return data
+
+
+def _cut(text: str, longest: int) -> str:
+    """The text, at most so many bytes of it."""
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= longest else data[:longest].decode("utf-8", "ignore")

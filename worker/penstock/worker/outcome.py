@@ -1,0 +1,140 @@
+"""How an attempt ends: the closed set of outcomes, and what leads to each.
+
+================================== =============================================================
+the handler                        the outcome
+================================== =============================================================
+returned a value                   Succeeded, whatever it had been told
+raised Retry                       Failed(error), after the pause that it asks for
+raised Cancel                      Failed(cancelled)
+raised anything else               Failed(error), after the job's backoff
+was handed what it does not take   Failed(final); as for a result that cannot be stored
+stopped as told: cancelled         Failed(cancelled)
+stopped as told: timed out         Failed(timeout), after the job's backoff
+stopped as told: expired           Failed(expired)
+stopped as told: draining          Released, as when the server was unreachable for too long
+stopped as told: lease lost        Dropped: nothing is written
+================================== =============================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from penstock.broker import Failure
+from penstock.worker.codec import PayloadInvalid, ResultInvalid
+from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
+
+if TYPE_CHECKING:
+    from penstock.broker import Content, Grant
+    from penstock.worker.attempt import Attempt
+
+__all__ = ["Dropped", "Failed", "HandlerFailed", "Outcome", "Released", "Succeeded", "conclude"]
+
+MAX_MESSAGE_BYTES: Final = 4096
+
+Kind: TypeAlias = Literal["error", "timeout", "final", "cancelled", "expired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The handler returned."""
+
+    result: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt has no result; kind and retry_after_ms as `Attempts.fail` takes them."""
+
+    kind: Kind
+    failure: Failure
+    retry_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The job is handed back, at no cost of an attempt."""
+
+    reason: str
+    pause_ms: int = 0
+    misrouted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The lease is lost: the job is no longer ours to write to."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Released | Dropped
+
+
+class HandlerFailed(Exception):  # noqa: N818 - says what happened.
+    """An exception that a handler raised in a child process, as far as it can be told.
+
+    Attributes:
+        type_name: of the exception.
+        message: its text.
+        trace: its traceback as text.
+    """
+
+    def __init__(self, type_name: str, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.type_name = type_name
+        self.message = message
+        self.trace = trace
+
+
+def conclude(attempt: Attempt, error: BaseException) -> Outcome:
+    """The outcome of an attempt whose handler did not return.
+
+    Args:
+        attempt: which was perhaps told to stop.
+        error: what came out of the handler instead of a value.
+    """
+    if attempt.stop_reason is StopReason.LEASE_LOST:
+        return Dropped()
+    grant = attempt.grant
+    match error:
+        case Stopped() | asyncio.CancelledError() if attempt.stop_reason is not None:
+            return _stopped(grant, attempt.stop_reason)
+        case Retry(after_s=float() | int() as after_s):
+            return Failed("error", _failure("Retry", str(error)), round(after_s * 1000))
+        case Cancel(reason=reason):
+            return Failed("cancelled", _failure("Cancel", reason))
+        case PayloadInvalid() | ResultInvalid():
+            return Failed("final", _failure(type(error).__name__, str(error)))
+    type_name = error.type_name if isinstance(error, HandlerFailed) else type(error).__name__
+    return Failed("error", _failure(type_name, str(error)), _backoff_ms(grant))
+
+
+def _stopped(grant: Grant, reason: StopReason) -> Outcome:
+    match reason:
+        case StopReason.CANCELLED:
+            return Failed("cancelled", _failure("Cancelled", "stopped on request"))
+        case StopReason.TIMED_OUT:
+            failure = _failure("TimedOut", "the attempt ran longer than its timeout")
+            return Failed("timeout", failure, _backoff_ms(grant))
+        case StopReason.EXPIRED:
+            return Failed("expired", _failure("Expired", "the deadline passed during the attempt"))
+        case StopReason.DRAINING:
+            return Released("the worker is draining")
+        case StopReason.UNREACHABLE:
+            # Fenced as every write: it counts only if nobody has taken the job back meanwhile.
+            return Released("its worker could not renew the lease")
+        case StopReason.LEASE_LOST:
+            return Dropped()
+
+
+def _backoff_ms(grant: Grant) -> int:
+    spread = random.uniform(-1, 1)  # noqa: S311 - spreads load, guards no secret.
+    return grant.backoff.delay_ms(grant.failures + 1, spread)
+
+
+def _failure(type_name: str, message: str) -> Failure:
+    data = message.encode("utf-8", "replace")
+    if len(data) > MAX_MESSAGE_BYTES:
+        message = data[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
+    return Failure(type_name, message)

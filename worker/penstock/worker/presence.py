@@ -1,0 +1,101 @@
+"""Says which job types this worker handles, and that it is alive."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from penstock.broker import PenstockError, WorkerInfo
+from penstock.broker.registry import REGISTER_EVERY_S
+from penstock.runtime import Periodic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from penstock.broker import Broker
+    from penstock.worker.handler import Handler
+    from penstock.worker.roster import Roster
+
+__all__ = ["Presence"]
+
+HEARTBEAT_EVERY_S: Final = 10.0
+
+_log: Final = structlog.get_logger(__name__)
+
+
+class Presence(Periodic):
+    """Registers types with their schemas, and lists this process among the workers.
+
+    Args:
+        broker: where to.
+        worker_id: of this process.
+        queues: that it serves.
+        handlers: by job type.
+        roster: its slots.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        worker_id: str,
+        queues: Sequence[str],
+        handlers: Mapping[str, Handler],
+        roster: Roster,
+    ) -> None:
+        super().__init__(interval_s=HEARTBEAT_EVERY_S, name="presence")
+        self._broker = broker
+        self._worker_id = worker_id
+        self._queues = tuple(queues)
+        self._handlers = handlers
+        self._roster = roster
+        self._host = socket.gethostname()
+        self._started_ms = _now_ms()
+        self._register_at_s = 0.0
+
+    async def setup(self) -> None:
+        """Registers before the first job is claimed."""
+        await self._register()
+        await self._broker.registry.heartbeat(self._info())
+
+    async def tick(self) -> None:
+        """Says it once more."""
+        try:
+            if time.monotonic() >= self._register_at_s:
+                await self._register()
+            await self._broker.registry.heartbeat(self._info())
+        except PenstockError as error:
+            _log.info("presence not told", error=str(error))
+
+    async def teardown(self) -> None:
+        """Takes the worker off the list; if that fails, its entry expires."""
+        try:
+            await self._broker.registry.forget_worker(self._worker_id, budget_s=1.0)
+        except PenstockError as error:
+            _log.info("presence not withdrawn", error=str(error))
+
+    async def _register(self) -> None:
+        schemas = {name: handler.payload.schema for name, handler in self._handlers.items()}
+        await self._broker.registry.register_types(schemas)
+        self._register_at_s = time.monotonic() + REGISTER_EVERY_S
+
+    def _info(self) -> WorkerInfo:
+        return WorkerInfo(
+            worker_id=self._worker_id,
+            host=self._host,
+            pid=os.getpid(),
+            queues=self._queues,
+            types=tuple(sorted(self._handlers)),
+            slots=self._roster.slots,
+            running=self._roster.held,
+            draining=self._roster.draining,
+            started_ms=self._started_ms,
+            heartbeat_ms=_now_ms(),
+        )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,179 @@
+"""A worker process: its parts, in the order in which they need each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from typing import TYPE_CHECKING, Self
+
+import structlog
+
+from penstock.broker import Broker
+from penstock.broker.bell_reader import BellReader
+from penstock.runtime import ConfigurationError, Group, stop_signals
+from penstock.worker.app import Worker, load_app
+from penstock.worker.claimer import Claimer
+from penstock.worker.connection import Connection
+from penstock.worker.drainer import Drainer
+from penstock.worker.executors import AsyncExecutor, ThreadExecutor
+from penstock.worker.heartbeat import Heartbeat
+from penstock.worker.janitor import Janitor
+from penstock.worker.misroutes import Misroutes
+from penstock.worker.presence import Presence
+from penstock.worker.roster import Roster
+from penstock.worker.runner import Runner
+from penstock.worker.signals import StopReason
+from penstock.worker.threads import DaemonThreads
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from penstock.worker.settings import WorkerSettings
+
+__all__ = ["WorkerService", "serve"]
+
+_log = structlog.get_logger(__name__)
+
+
+class WorkerService:
+    """One worker process within the running event loop; an async context manager.
+
+    Args:
+        app: Its handlers.
+        settings: Its settings.
+
+    Attributes:
+        worker_id: Unique to this process.
+
+    Raises:
+        ConfigurationError: There is no address of a server.
+    """
+
+    def __init__(self, app: Worker, settings: WorkerSettings) -> None:
+        if settings.redis_url is None:
+            raise ConfigurationError(
+                "a worker needs Redis or Valkey: set PENSTOCK_REDIS_URL, such as "
+                "redis://127.0.0.1:6379/0, or run `penstock dev`, which brings its own",
+                fields=("redis_url",),
+            )
+        url = settings.redis_url.get_secret_value()
+        self.worker_id = _new_worker_id()
+        self._app = app
+        self._queues = settings.queues or app.queues
+        self._roster = Roster(settings.slots or app.slots)
+        broker = Broker(url, settings.broker_options("worker"))
+        # Payloads come in on it, so that no other answer has to wait behind them.
+        claims = Broker(url, settings.broker_options("claims"))
+        threads = DaemonThreads()
+        runner = Runner(
+            broker.attempts,
+            self._roster,
+            app.handlers,
+            {
+                "async": AsyncExecutor(broker.attempts, settings.stop_grace_s),
+                "thread": ThreadExecutor(broker.attempts, threads, settings.stop_grace_s),
+            },
+            Misroutes(),
+        )
+        claimer = Claimer(
+            claims,
+            self.worker_id,
+            self._queues,
+            lease_ms=round(settings.lease_s * 1000),
+            roster=self._roster,
+            runner=runner,
+        )
+        bell = BellReader(
+            url,
+            settings.namespace,
+            self.worker_id,
+            on_jobs=claimer.hint,
+            on_cancel=self._cancel,
+        )
+        presence = Presence(broker, self.worker_id, self._queues, app.handlers, self._roster)
+        drainer = Drainer(
+            self._roster,
+            presence,
+            drain_grace_s=settings.drain_grace_s,
+            stop_grace_s=settings.stop_grace_s,
+        )
+        heartbeat = Heartbeat(
+            url,
+            settings.broker_options("heartbeat"),
+            lease_s=settings.lease_s,
+            roster=self._roster,
+        )
+        self._parts = Group(
+            Connection(broker),
+            Connection(claims),
+            heartbeat,
+            threads,
+            Janitor(broker),
+            presence,
+            bell,
+            drainer,
+            claimer,
+        )
+
+    async def start(self) -> None:
+        """Connects, registers the job types, and begins to claim.
+
+        Raises:
+            Unavailable: The server cannot be reached.
+            UnsafeServer: Jobs must not be entrusted to it.
+        """
+        await self._parts.start()
+        _log.info(
+            "worker started",
+            worker_id=self.worker_id,
+            queues=self._queues,
+            slots=self._roster.slots,
+            types=sorted(self._app.handlers),
+        )
+
+    async def stop(self) -> None:
+        """Drains: claims no more, lets jobs finish within the grace, hands back the rest."""
+        await self._parts.stop()
+        _log.info("worker stopped", worker_id=self.worker_id)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _cancel(self, job_id: str) -> None:
+        attempt = self._roster.find(job_id)
+        if attempt is not None:
+            attempt.stop(StopReason.CANCELLED)
+
+
+async def serve(app: Worker | str, settings: WorkerSettings) -> None:
+    """Runs workers until SIGTERM or SIGINT, then drains; to be called in the main task.
+
+    Args:
+        app: The handlers, or where to import them from: ``module:variable``.
+        settings: Of the process.
+
+    Raises:
+        AppNotFoundError: The path leads to no Worker.
+        ConfigurationError: A setting is missing.
+        PenstockError: The server cannot be reached, or must not be entrusted with jobs.
+    """
+    worker = load_app(app) if isinstance(app, str) else app
+    async with stop_signals() as stopping, WorkerService(worker, settings):
+        await stopping.wait()
+
+
+def _new_worker_id() -> str:
+    """Tells people where it runs; the random part makes it unique across restarts."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"

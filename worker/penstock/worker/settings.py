@@ -1,0 +1,94 @@
+"""The settings of a worker process."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
+
+from penstock.broker import BrokerOptions, Durability
+from penstock.broker.housekeeper import MAX_CRASHES, MAX_RETAINED
+from penstock.broker.ids import MAX_PARTITIONS
+from penstock.runtime import RedisSettings
+from penstock.worker.names import check_queue
+
+__all__ = ["WorkerSettings"]
+
+
+def _split(value: object) -> object:
+    """Queues come from the environment as a list with commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _by_name(value: object) -> object:
+    """Levels of durability are given by name: everysec, always, replicated, none."""
+    if isinstance(value, str):
+        try:
+            return Durability[value.upper()]
+        except KeyError:
+            names = ", ".join(level.name.lower() for level in Durability)
+            raise ValueError(f"must be one of {names}") from None
+    return value
+
+
+def _check_queues(value: object) -> object:
+    names = _split(value)
+    if isinstance(names, (list, tuple)):
+        for name in names:
+            check_queue(str(name))
+    return names
+
+
+class WorkerSettings(RedisSettings):
+    """What a worker process reads: PENSTOCK_ + the field's name, or the table [worker]."""
+
+    section: ClassVar[str | None] = "worker"
+
+    queues: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_check_queues)] = ()
+    """The queues to serve, with commas between them; none given are those of the app."""
+
+    slots: int | None = Field(default=None, ge=1, le=10_000)
+    """How many jobs one process runs at once; none given is the app's own number."""
+
+    processes: int = Field(default=1, ge=1, le=1_024)
+    """How many worker processes to run, each with its own slots."""
+
+    lease_s: float = Field(default=10.0, ge=1, le=3_600)
+    """How long a job stays with a worker that is not heard of, in seconds; renewed at a quarter."""
+
+    drain_grace_s: float = Field(default=25.0, ge=0, le=86_400)
+    """How long running jobs may go on once the process is told to stop, in seconds."""
+
+    stop_grace_s: float = Field(default=2.0, ge=0, le=600)
+    """How long a handler that was told to stop has for it, in seconds.
+
+    Then a coroutine is cancelled once more, a thread is left to itself, a child process is killed.
+    """
+
+    partitions: int = Field(default=1, ge=1, le=MAX_PARTITIONS)
+    """Partitions of a queue that this process is the first to use; fixed for the queue's life."""
+
+    minimum_durability: Annotated[Durability, BeforeValidator(_by_name)] = Durability.EVERYSEC
+    """The weakest server that jobs are entrusted to; the process refuses to start on a weaker."""
+
+    asserted_durability: Annotated[Durability | None, BeforeValidator(_by_name)] = None
+    """What the operator vouches for, where the server denies CONFIG GET."""
+
+    max_crashes: int = Field(default=MAX_CRASHES, ge=1)
+    """A job whose workers vanished so often is quarantined."""
+
+    max_retained: int = Field(default=MAX_RETAINED, ge=1)
+    """Ended jobs that a partition keeps per terminal state."""
+
+    def broker_options(self, role: str) -> BrokerOptions:
+        """How this process uses the server, on the connection that plays the given role."""
+        return BrokerOptions(
+            namespace=self.namespace,
+            partitions=self.partitions,
+            minimum_durability=self.minimum_durability,
+            asserted_durability=self.asserted_durability,
+            max_crashes=self.max_crashes,
+            max_retained=self.max_retained,
+            client_name=f"penstock-{role}",
+        )
