@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from penstock.broker import Broker
 from penstock.runtime.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
+POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,16 @@ async def running_stack() -> AsyncIterator[Stack]:
         for address in (gateway, bare):
             async with grpc.aio.insecure_channel(address) as channel:
                 await asyncio.wait_for(channel.channel_ready(), START_TIMEOUT_S)
-        yield Stack(server.url, gateway, bare, log_path)
+        running = Stack(server.url, gateway, bare, log_path)
+        await _register_types(running)
+        yield running
+
+
+async def _register_types(stack: Stack) -> None:
+    """Returns once a worker has published its types, as any fleet did before it is submitted to."""
+    async with stack.worker(), Broker(stack.redis_url) as broker, asyncio.timeout(START_TIMEOUT_S):
+        while not await broker.registry.types():  # noqa: ASYNC110 - another process ends the wait.
+            await asyncio.sleep(POLL_S)
 
 
 @asynccontextmanager

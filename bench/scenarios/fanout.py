@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import grpc
 
 from bench.figures import Figure, samples
-from bench.specs import QUEUE
-from penstock.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+from bench.specs import spec
+from penstock.v1 import job_service_pb2, job_service_pb2_grpc
 
 if TYPE_CHECKING:
     from bench.stack import Stack
@@ -28,11 +28,7 @@ async def measure(stack: Stack, repeat: int) -> list[Figure]:
 
 
 async def _fan_out(stub: job_service_pb2_grpc.JobServiceAsyncStub) -> float:
-    job = job_pb2.JobSpec(
-        type="bench.chunks",
-        queue=QUEUE,
-        payload=job_pb2.Content(data=str(CHUNKS).encode(), content_type="application/json"),
-    )
+    job = spec("bench.chunks", str(CHUNKS).encode())
     start = time.perf_counter()
     receipt = await stub.SubmitJob(job_service_pb2.SubmitJobRequest(job=job))
     counts = await asyncio.gather(

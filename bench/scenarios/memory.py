@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bench.figures import Figure, samples
-from bench.specs import CONTENT_TYPE, PAYLOAD, TYPE
+from bench.specs import PAYLOAD, TYPE
 from penstock.broker import Broker, BrokerOptions, Content, NewJob
 from penstock.runtime.embedded import EmbeddedServer
 
@@ -44,7 +44,7 @@ def _job(number: int) -> NewJob:
         type=TYPE,
         queue="memory",
         request_id=str(number),
-        payload=Content(PAYLOAD, CONTENT_TYPE),
+        payload=Content(PAYLOAD),
     )
 
 
