@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+import asyncio
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
@@ -17,7 +18,7 @@ from penstock.server.queue_service import QueueService
 from penstock.server.schemas import Schemas
 from penstock.server.service import JobService
 from penstock.server.streaming import Streams
-from penstock.server.upkeep import Prober, Sweeper
+from penstock.server.upkeep import Prober, Repairer, Sweeper
 from penstock.server.watching import Hub
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from penstock.server.settings import ServerSettings
 
 __all__ = ["Gateway", "serve"]
+
+_LOOK_EVERY_S: Final = 0.1
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +64,13 @@ class Gateway:
         )
         # Stopped in reverse: the front goes first, and takes its time.
         self._parts = Group(
-            self._storage, schemas, Sweeper(broker), streams, Prober(broker, health), self._front
+            self._storage,
+            schemas,
+            Sweeper(broker),
+            Repairer(broker),
+            streams,
+            Prober(broker, health),
+            self._front,
         )
 
     @property
@@ -124,22 +133,36 @@ class _Storage:
                 max_crashes=settings.max_crashes,
                 max_retained=settings.max_retained,
                 client_name="penstock-gateway",
+                coalesce_ms=settings.coalesce_ms,
             ),
         )
 
     async def start(self) -> None:
         self.broker.start()
         try:
-            await self.broker.link.ready(self._wait_s)
-        except Unavailable as error:
-            if isinstance(error.__cause__, UnsafeServer):
-                await self.broker.close()
-                raise error.__cause__ from None
-            _log.warning("serving without Redis until it is there", reason=str(error))
-        else:
-            _log.info("storage", durability=self.broker.durability.name.lower())
+            await self._connect()
+        except BaseException:
+            await self.broker.close()
+            raise
         self.wakeups.start()
 
     async def stop(self) -> None:
         await self.wakeups.close()
         await self.broker.close()
+
+    async def _connect(self) -> None:
+        """Waits for a while; a server that is not fit for jobs is not waited for."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self._wait_s
+        while True:
+            try:
+                await self.broker.link.ready(_LOOK_EVERY_S)
+            except Unavailable as error:
+                if isinstance(error.__cause__, UnsafeServer):
+                    raise error.__cause__ from None
+                if loop.time() >= give_up:
+                    _log.warning("serving without Redis until it is there", reason=str(error))
+                    return
+            else:
+                _log.info("storage", durability=self.broker.durability.name.lower())
+                return

@@ -47,6 +47,9 @@ class ServerSettings(RedisSettings):
     max_retained: int = Field(default=1_000_000, ge=0)
     """Ended jobs that a partition keeps for each terminal state."""
 
+    coalesce_ms: float = Field(default=1.0, ge=0, le=20)
+    """How long a command to Redis waits for company at high rates, in milliseconds; 0: never."""
+
     # Limits of calls.
 
     max_payload_bytes: int = Field(default=1_048_576, ge=1_024, le=67_108_864)
@@ -95,5 +98,5 @@ class ServerSettings(RedisSettings):
     shutdown_grace_s: float = Field(default=10.0, ge=0, le=300)
     """How long calls may go on after a stop, in seconds."""
 
-    startup_wait_s: float = Field(default=5.0, ge=0, le=300)
+    startup_wait_s: float = Field(default=2.0, ge=0, le=300)
     """How long to wait for Redis before serving without it, in seconds."""
