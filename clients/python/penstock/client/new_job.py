@@ -1,0 +1,155 @@
+"""What a caller submits: a job type, a payload, and options that all have defaults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
+
+from penstock.client.errors import InvalidRequest, Status, Violation
+from penstock.client.job import Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: A length of time: a timedelta, or seconds.
+Span: TypeAlias = timedelta | float
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pause before retry n: ``min(initial * multiplier ** (n - 1), max)``, spread by +- jitter.
+
+    Attributes:
+        initial: pause before the first retry; None is the gateway's default, 1 s.
+        max: bound of every pause; None is the gateway's default, 5 min.
+        multiplier: at least 1; None is the gateway's default, 2.
+        jitter: fraction from 0 to 1; None is the gateway's default, 0.2.
+    """
+
+    initial: Span | None = None
+    max: Span | None = None
+    multiplier: float | None = None
+    jitter: float | None = None
+
+
+class SubmitOptions(TypedDict, total=False):
+    """The options of a submit, as keyword arguments; `NewJob` tells what each means."""
+
+    queue: str
+    priority: Priority | str
+    delay: Span | None
+    run_at: datetime | None
+    expires_in: Span | None
+    deadline: datetime | None
+    max_attempts: int | None
+    backoff: Backoff | None
+    timeout: Span | None
+    idempotency_key: str
+    retention: Span | None
+    metadata: Mapping[str, str]
+    allow_unregistered: bool
+    content_type: str | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to submit. Spans are timedeltas or seconds; times are aware datetimes.
+
+    Attributes:
+        type: name that its handler is registered under.
+        payload: anything that pydantic writes as JSON (plain values, models, dataclasses), or
+            bytes.
+        queue: where it waits.
+        priority: HIGH, DEFAULT or LOW.
+        delay: how long it waits before it may run; up to 366 days. Not together with run_at.
+        run_at: when it may run, by the gateway's clock; a past time is at once.
+        expires_in: how long it may take to its outcome, all told; up to 366 days. Past it, the job
+            is EXPIRED. Not together with deadline.
+        deadline: as expires_in, as a time.
+        max_attempts: failed attempts after which it is a dead letter, 1 to 100; None is 3.
+        backoff: pauses between attempts.
+        timeout: of one attempt, up to 24 h; None is the job type's own, else none.
+        idempotency_key: names the work: while the key lives, an equal submit is answered with the
+            first job. Up to 256 characters; '' is none.
+        retention: how long it is kept after its end, 1 s to 366 days; None is 24 h.
+        metadata: travels with it, to its handler, too. Up to 32 pairs and 4 KiB.
+        allow_unregistered: accept a type that no worker has registered yet.
+        content_type: of a payload of bytes; None is application/octet-stream.
+        request_id: names the call: a submit that is repeated under it is answered with the same
+            job. '' draws a random one.
+    """
+
+    type: str
+    payload: object = None
+    _: KW_ONLY
+    queue: str = "default"
+    priority: Priority | str = Priority.DEFAULT
+    delay: Span | None = None
+    run_at: datetime | None = None
+    expires_in: Span | None = None
+    deadline: datetime | None = None
+    max_attempts: int | None = None
+    backoff: Backoff | None = None
+    timeout: Span | None = None
+    idempotency_key: str = ""
+    retention: Span | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    allow_unregistered: bool = False
+    content_type: str | None = None
+    request_id: str = ""
+
+    def check(self) -> None:
+        """Finds what the wire cannot express; all other rules are the gateway's.
+
+        Raises:
+            InvalidRequest: with every violation.
+        """
+        broken = [*_broken_spans(self), *_broken_times(self), *_contradictions(self)]
+        if broken:
+            text = "; ".join(map(str, broken))
+            raise InvalidRequest(Status("INVALID_ARGUMENT", text, violations=tuple(broken)))
+
+
+def _broken_spans(job: NewJob) -> list[Violation]:
+    backoff = job.backoff or Backoff()
+    spans = {
+        "delay": job.delay,
+        "expires_in": job.expires_in,
+        "backoff.initial": backoff.initial,
+        "backoff.max": backoff.max,
+        "timeout": job.timeout,
+        "retention": job.retention,
+    }
+    return [
+        Violation(f"job.options.{name}", f"{span} is no length of time")
+        for name, span in spans.items()
+        # Beyond that, a timedelta overflows; the gateway's own limits are far below.
+        if isinstance(span, int | float) and not (math.isfinite(span) and abs(span) < 1e11)  # noqa: PLR2004 - said above.
+    ]
+
+
+def _broken_times(job: NewJob) -> list[Violation]:
+    return [
+        Violation(f"job.options.{name}", "it has no time zone; use datetime.now(UTC) or the like")
+        for name, time in {"run_at": job.run_at, "deadline": job.deadline}.items()
+        if time is not None and time.utcoffset() is None
+    ]
+
+
+def _contradictions(job: NewJob) -> list[Violation]:
+    broken = []
+    if job.delay is not None and job.run_at is not None:
+        broken.append(Violation("job.options.run_at", "delay is given, too; one of them will do"))
+    if job.expires_in is not None and job.deadline is not None:
+        broken.append(
+            Violation("job.options.deadline", "expires_in is given, too; one of them will do")
+        )
+    try:
+        Priority(job.priority)
+    except ValueError:
+        names = ", ".join(Priority)
+        broken.append(Violation("job.options.priority", f"{job.priority!r} is none of {names}"))
+    return broken

@@ -1,0 +1,107 @@
+"""What a gateway tells about queues and workers, as plain data. Times are aware, in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from penstock.client.job import FailureReason, Job, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A place where jobs wait.
+
+    Attributes:
+        name: of the queue.
+        partitions: that it is spread over, fixed when it was created.
+        paused: nothing is granted to workers.
+        create_time: of the queue.
+    """
+
+    name: str
+    partitions: int
+    paused: bool
+    create_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """The counts of a queue.
+
+    Attributes:
+        queue: that was counted.
+        waiting: QUEUED jobs by priority.
+        scheduled: jobs that wait for their time.
+        running: jobs held by workers.
+        succeeded: jobs still retained; so are failed (the dead letters), cancelled and expired.
+        failed_by_reason: since the queue was created; so are the counts below.
+        oldest_waiting_age: how long the oldest QUEUED job has waited; None if none waits.
+        throughput: jobs finished per second, over the last minute.
+        submitted: jobs submitted.
+        retries: failed attempts that were tried again.
+        lost_leases: attempts whose worker vanished.
+        stale_writes: writes of workers refused for an old fencing token.
+    """
+
+    queue: Queue
+    waiting: Mapping[Priority, int]
+    scheduled: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+    failed_by_reason: Mapping[FailureReason, int] = field(default_factory=dict)
+    oldest_waiting_age: timedelta | None = None
+    throughput: float = 0.0
+    submitted: int = 0
+    retries: int = 0
+    lost_leases: int = 0
+    stale_writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker process as it last reported.
+
+    Attributes:
+        worker_id: unique per process start.
+        host: it runs on.
+        pid: of the process.
+        queues: it serves.
+        types: it has handlers for.
+        slots: how many jobs it runs at once.
+        running: jobs now.
+        draining: it takes no more jobs.
+        start_time: of the process.
+        heartbeat_time: of its last report.
+    """
+
+    worker_id: str
+    host: str
+    pid: int
+    queues: tuple[str, ...]
+    types: tuple[str, ...]
+    slots: int
+    running: int
+    draining: bool
+    start_time: datetime | None
+    heartbeat_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list of jobs. It may be short or empty and still have a next.
+
+    Attributes:
+        jobs: without payload and result.
+        next_page_token: for the next page; '' after the last.
+    """
+
+    jobs: tuple[Job, ...]
+    next_page_token: str
