@@ -1,6 +1,7 @@
 """What a test left behind."""
 
 import asyncio
+import gc
 import threading
 import time
 from typing import Final
@@ -10,10 +11,11 @@ __all__ = ["tasks_left", "threads_left"]
 # Those that already end need a moment; those that do not are the leak.
 _GRACE_S: Final = 1.0
 
-# Threads that end later by themselves, by the beginning of their names.
+# Threads that end later by themselves, by a part of their names.
 _OTHERS_THREADS: Final = (
     "asyncio_",  # The event loop's own executor, joined when the loop closes, after this check.
     "uvloop_",  # The same, on uvloop.
+    "_poll_wrapper",  # grpc.aio's poller: it ends with the last call, which an exception may hold.
     "execnet",  # pytest-xdist's channel to the main process.
     "pytest_timeout",  # The watch of pytest-timeout, where it uses a thread.
 )
@@ -22,15 +24,21 @@ _OTHERS_THREADS: Final = (
 def threads_left(before: set[threading.Thread]) -> list[str]:
     """Return the names of live threads that were not there before, after a short grace."""
     give_up = time.monotonic() + _GRACE_S
-    while True:
-        left = [
-            thread.name
-            for thread in threading.enumerate()
-            if thread not in before and not thread.name.startswith(_OTHERS_THREADS)
-        ]
-        if not left or time.monotonic() >= give_up:
+    while left := _ours(before):
+        if time.monotonic() >= give_up:
             return left
+        # gRPC's poller ends with the last channel, and an error's traceback may hold one in a cycle.
+        gc.collect()
         time.sleep(0.005)
+    return []
+
+
+def _ours(before: set[threading.Thread]) -> list[str]:
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread not in before and not thread.name.startswith(_OTHERS_THREADS)
+    ]
 
 
 async def tasks_left() -> list[str]:
