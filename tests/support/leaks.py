@@ -27,7 +27,7 @@ def threads_left(before: set[threading.Thread]) -> list[str]:
     while left := _ours(before):
         if time.monotonic() >= give_up:
             return left
-        # gRPC's poller ends with the last channel, and an error's traceback may hold one in a cycle.
+        # gRPC's poller ends with the last channel; an error's traceback may hold one in a cycle.
         gc.collect()
         time.sleep(0.005)
     return []
