@@ -1,0 +1,38 @@
+"""One call of a command: connect, do the work, close."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from penstock.cli.faults import CallError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from penstock.client import AsyncClient
+
+__all__ = ["with_client"]
+
+Result = TypeVar("Result")
+
+_PATIENCE_S: Final = 5.0
+"""For all tries of a call: long enough for a gateway that restarts, short for who waits."""
+
+
+def with_client(address: str, work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
+    """Run an async function with a client of the gateway at that address; return its result.
+
+    Raises:
+        CallError: The client raised something; it says at which address.
+    """
+    from penstock.client import AsyncClient, PenstockError
+
+    async def main() -> Result:
+        async with AsyncClient(address, timeout=_PATIENCE_S) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(main())
+    except PenstockError as error:
+        raise CallError(address, error) from error

@@ -1,0 +1,90 @@
+"""What ``penstock dev`` shows: who says what, where things are, what to try."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from penstock.cli.output import emit, for_people, json_wanted
+from penstock.cli.version import version_of
+from penstock.runtime import redact
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.cli.dev import DevPlan
+
+__all__ = ["DevOutput"]
+
+_COLOURS: Final = {"penstock": "1", "valkey": "35", "gateway": "36"}
+_WORKER_COLOURS: Final = ("32", "33", "34", "92", "93", "94")
+_WIDTH: Final = 9
+
+
+class DevOutput:
+    """The one who writes to this terminal."""
+
+    def __init__(self) -> None:
+        self._coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        self._workers: list[str] = []
+
+    def log_format(self, configured: str) -> str:
+        """Return how the processes are to log: for people, unless something else was asked for."""
+        return "console" if configured == "auto" else configured
+
+    def line(self, name: str, text: str) -> None:
+        """Show a line, marked with who said it."""
+        mark = f"{name:<{_WIDTH}}|"
+        if self._coloured:
+            mark = f"\x1b[{self._colour(name)}m{mark}\x1b[0m"
+        sys.stderr.write(f"{mark} {text}\n")
+        sys.stderr.flush()
+
+    def ready(self, plan: DevPlan, *, address: str, redis_url: str, data_dir: Path | None) -> None:
+        """Show where everything is, and what to do next."""
+        if json_wanted():
+            emit(
+                {
+                    "address": address,
+                    "app": plan.app,
+                    "data_dir": None if data_dir is None else str(data_dir),
+                    "redis_url": redact(redis_url),
+                    "workers": plan.workers,
+                }
+            )
+            return
+        kept = (
+            f"every job is kept in {data_dir}" if data_dir else f"jobs are in {redact(redis_url)}"
+        )
+        console = for_people()
+        console.print(f"\n[bold]penstock {version_of('penstock')}[/] serves at [bold]{address}[/]")
+        for text in (kept, f"{plan.workers} x {plan.app}", *self._next_steps(plan, address)):
+            console.print(f"  {text}", soft_wrap=True, markup=False)
+        console.print("Ctrl-C drains and stops.\n")
+
+    def draining(self) -> None:
+        """Show that the end has begun."""
+        self.line("penstock", "draining: running jobs may finish (Ctrl-C again ends them)")
+
+    def stopped(self) -> None:
+        """Show that all is stopped."""
+        self.line("penstock", "stopped")
+
+    def _colour(self, name: str) -> str:
+        if name in _COLOURS:
+            return _COLOURS[name]
+        if name not in self._workers:
+            self._workers.append(name)
+        return _WORKER_COLOURS[self._workers.index(name) % len(_WORKER_COLOURS)]
+
+    @staticmethod
+    def _next_steps(plan: DevPlan, address: str) -> list[str]:
+        from penstock.cli.dev import PLAYGROUND
+        from penstock.cli.options import DEFAULT_ADDRESS
+
+        where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
+        if plan.app == PLAYGROUND:
+            payload = """--payload '{"start": 20}'"""
+            return [f"try: penstock submit countdown {payload} --watch{where}"]
+        return [f"try: penstock queues{where}", f"     penstock submit TYPE --watch{where}"]

@@ -1,0 +1,180 @@
+"""What ``penstock dev`` runs, and in which order: server, gateway, workers; and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from penstock.cli.children import ChildProcess, penstock_command
+from penstock.cli.dev_output import DevOutput
+from penstock.cli.exits import ExitCode
+from penstock.cli.faults import CommandError
+from penstock.runtime import (
+    Periodic,
+    RedisSettings,
+    configure_logging,
+    default_data_dir,
+    run,
+    stop_signals,
+)
+from penstock.runtime.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from penstock.cli.dev import DevPlan
+
+__all__ = ["run_dev"]
+
+_START_S: Final = 30.0
+_GATEWAY_DRAIN_S: Final = 15.0
+_WORKER_DRAIN_S: Final = 35.0
+_CHECK_SERVER_S: Final = 0.5
+
+
+def run_dev(plan: DevPlan) -> None:
+    """Run all of it until SIGTERM or Ctrl-C.
+
+    Raises:
+        CommandError: A process does not come up; its own words were shown.
+        RuntimeFault: The settings are wrong, or the embedded server cannot be started.
+    """
+    settings = RedisSettings.load(
+        redis_url=plan.redis_url,
+        data_dir=plan.data_dir,
+        log_level=plan.log_level,
+        log_format=plan.log_format,
+    )
+    configure_logging("warning", settings.log_format)
+    run(lambda: _run(plan, settings), event_loop="asyncio")
+
+
+async def _run(plan: DevPlan, settings: RedisSettings) -> None:
+    output = DevOutput()
+    async with stop_signals() as stopping, contextlib.AsyncExitStack() as stack:
+        stack.callback(output.stopped)
+        if settings.redis_url is not None:
+            folder, redis_url = None, settings.redis_url.get_secret_value()
+        else:
+            folder = settings.data_dir or default_data_dir()
+            server = await stack.enter_async_context(EmbeddedServer(folder))
+            await stack.enter_async_context(_ServerKeeper(server, output))
+            redis_url = server.url
+        environment = {
+            "PENSTOCK_LOG_LEVEL": settings.log_level,
+            "PENSTOCK_LOG_FORMAT": output.log_format(settings.log_format),
+            "PENSTOCK_REDIS_URL": redis_url,  # Not an argument: other users see those.
+        }
+        starter = _Starter(environment, output, stack)
+        gateway, address = await starter.gateway(plan.listen)
+        workers = [await starter.worker(number, plan) for number in range(1, plan.workers + 1)]
+        output.ready(plan, address=address, redis_url=redis_url, data_dir=folder)
+        await _until_asked(stopping, [gateway, *workers])
+        output.draining()
+
+
+class _ServerKeeper(Periodic):
+    """Starts the embedded server again should it die: its data is in the append-only file."""
+
+    def __init__(self, server: EmbeddedServer, output: DevOutput) -> None:
+        super().__init__(interval_s=_CHECK_SERVER_S)
+        self._server = server
+        self._output = output
+
+    async def tick(self) -> None:
+        """Look after it once."""
+        if self._server.wait(0) is not None:
+            self._output.line("valkey", "ended by itself: starting it again, on the same data")
+            await asyncio.to_thread(self._server.start)
+
+
+class _Starter:
+    """Starts processes that share an environment, and has the stack stop them."""
+
+    def __init__(
+        self,
+        environment: dict[str, str],
+        output: DevOutput,
+        stack: contextlib.AsyncExitStack,
+    ) -> None:
+        self._environment = environment
+        self._output = output
+        self._stack = stack
+
+    async def gateway(self, listen: str | None) -> tuple[ChildProcess, str]:
+        """Start the gateway; returns it, and its address once it serves.
+
+        Raises:
+            CommandError: It does not come up.
+        """
+        address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def on_output(line: str) -> None:
+            if not address.done():  # Its first line: see `penstock server --json`.
+                address.set_result(json.loads(line)["address"])
+
+        where = ["--listen", listen] if listen else []
+        command = penstock_command("server", "--json", *where)
+        process = await self._start("gateway", command, on_output, _GATEWAY_DRAIN_S)
+        await _first([address, process.gave_up], _START_S)
+        if not address.done():
+            address.cancel()
+            raise _not_up([process])
+        return process, address.result()
+
+    async def worker(self, number: int, plan: DevPlan) -> ChildProcess:
+        """Start a worker process, which is ready when it is."""
+        name = f"worker-{number}"
+        command = penstock_command("worker", plan.app, *plan.worker_options)
+        on_output = self._marked(name)
+        return await self._start(name, command, on_output, _WORKER_DRAIN_S)
+
+    async def _start(
+        self,
+        name: str,
+        command: Sequence[str],
+        on_output_line: Callable[[str], None],
+        drain_s: float,
+    ) -> ChildProcess:
+        process = ChildProcess(
+            name,
+            command,
+            environment=self._environment,
+            on_error_line=self._marked(name),
+            on_output_line=on_output_line,
+            drain_s=drain_s,
+        )
+        return await self._stack.enter_async_context(process)
+
+    def _marked(self, name: str) -> Callable[[str], None]:
+        return lambda line: self._output.line(name, line)
+
+
+async def _until_asked(stopping: asyncio.Event, processes: Sequence[ChildProcess]) -> None:
+    """Wait for the signal to stop.
+
+    Raises:
+        CommandError: A process gave up before that.
+    """
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        await _first([asked, *(process.gave_up for process in processes)])
+    finally:
+        asked.cancel()
+    if not stopping.is_set():
+        raise _not_up([process for process in processes if process.gave_up.done()])
+
+
+async def _first(futures: Sequence[asyncio.Future[Any]], timeout_s: float | None = None) -> None:
+    await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _not_up(processes: Sequence[ChildProcess]) -> CommandError:
+    name = processes[0].name
+    return CommandError(
+        f"{name} does not come up",
+        f"its own words are above, marked {name}",
+        ExitCode.FAILED,
+    )

@@ -1,0 +1,136 @@
+"""What the person at the terminal is told when something goes wrong: one line, and what to do.
+
+Every exception that can reach the top of a command becomes a Fault here, in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from penstock.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from penstock.client import PenstockError, Status
+
+__all__ = ["CallError", "CommandError", "Fault", "explain", "of_status"]
+
+_REDIS: Final = "Is the server up, and PENSTOCK_REDIS_URL right? `penstock dev` brings its own."
+_GATEWAY: Final = (
+    "Is one up (penstock dev, penstock server), and the address right (--address, "
+    "PENSTOCK_ADDRESS)?"
+)
+
+_PASSING: Final = frozenset({"DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"})
+"""Codes of refusals that may have passed when the same call is made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An error as it is shown.
+
+    Attributes:
+        code: What the process exits with.
+        kind: A stable word for scripts.
+        message: What is wrong, in a line.
+        hints: Details, or what to do about it; a line each.
+    """
+
+    code: ExitCode
+    kind: str
+    message: str
+    hints: tuple[str, ...] = ()
+
+
+class CommandError(Exception):
+    """An error that the command line itself finds.
+
+    Args:
+        message: What is wrong, in a line.
+        hint: What to do about it.
+        code: What the process exits with.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+class CallError(Exception):
+    """A call of a gateway failed.
+
+    Args:
+        address: Of the gateway.
+        cause: What the client raised.
+    """
+
+    def __init__(self, address: str, cause: PenstockError) -> None:
+        super().__init__(str(cause))
+        self.address = address
+        self.cause = cause
+
+
+def explain(error: Exception) -> Fault:
+    """Return how an exception is shown."""
+    if isinstance(error, CommandError):
+        hints = (error.hint,) if error.hint else ()
+        return Fault(error.code, error.code.name, str(error), hints)
+    if isinstance(error, CallError):
+        return _of_call(error)
+    # Told by their modules, which then are loaded already: none is loaded for this alone.
+    family = type(error).__module__.split(".")[:2]
+    if family == ["penstock", "broker"]:
+        return _of_broker(error)
+    if family in (["penstock", "runtime"], ["penstock", "worker"], ["penstock", "server"]):
+        first, *others = str(error).splitlines() or [type(error).__name__]
+        return Fault(ExitCode.USAGE, "SETTINGS", first, tuple(line.strip() for line in others))
+    if isinstance(error, OSError):
+        return Fault(ExitCode.FAILED, "SYSTEM", str(error))
+    return Fault(
+        ExitCode.BUG,
+        "BUG",
+        f"{type(error).__name__}: {error}",
+        ("This is a fault of penstock itself. PENSTOCK_DEBUG=1 shows where it is.",),
+    )
+
+
+def of_status(status: Status, message: str) -> Fault:
+    """Return how a refusal is shown.
+
+    Args:
+        status: Of the call, or of one item of a batch.
+        message: What the client makes of it.
+    """
+    code = ExitCode.UNREACHABLE if status.code in _PASSING else ExitCode.REFUSED
+    kind = status.reason or status.code
+    if status.violations:
+        violations = tuple(str(violation) for violation in status.violations)
+        return Fault(code, kind, "the request was refused", violations)
+    return Fault(code, kind, message)
+
+
+def _of_call(error: CallError) -> Fault:
+    from penstock.client import StatusError
+
+    if not isinstance(error.cause, StatusError):
+        return Fault(ExitCode.FAILED, type(error.cause).__name__, str(error))
+    status = error.cause.status
+    if status.code == "UNAVAILABLE":
+        return Fault(
+            ExitCode.UNREACHABLE,
+            status.reason or status.code,
+            f"the gateway at {error.address} does not answer, or cannot serve: {status.message}",
+            (_GATEWAY,),
+        )
+    return of_status(status, str(error))
+
+
+def _of_broker(error: Exception) -> Fault:
+    from penstock.broker import Unavailable, UnsafeServer
+
+    if isinstance(error, Unavailable):
+        return Fault(ExitCode.UNREACHABLE, "REDIS", f"Redis cannot be used: {error}", (_REDIS,))
+    if isinstance(error, UnsafeServer):
+        return Fault(ExitCode.USAGE, "UNSAFE_SERVER", str(error))
+    return Fault(ExitCode.FAILED, "REDIS", str(error))

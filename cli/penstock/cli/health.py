@@ -1,0 +1,118 @@
+"""``penstock health``: a probe for containers, which needs neither a shell nor another tool."""
+
+import time
+from enum import IntEnum
+from typing import Annotated, Final, NamedTuple
+
+import typer
+
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
+from penstock.cli.output import emit, for_people, json_wanted
+
+__all__ = ["Health", "Probe", "health", "probe"]
+
+_NOT_FOUND: Final = "NOT_FOUND"
+_UNIMPLEMENTED: Final = "UNIMPLEMENTED"
+
+
+class Health(IntEnum):
+    """What the probe found: its exit codes."""
+
+    SERVING = 0
+    NOT_SERVING = 1
+    UNREACHABLE = 2
+
+
+class Probe(NamedTuple):
+    """One answer.
+
+    Attributes:
+        health: What was found.
+        detail: The status in the answer, or the code of the error.
+        seconds: How long it took.
+    """
+
+    health: Health
+    detail: str
+    seconds: float
+
+
+def health(
+    *,
+    service: Annotated[
+        str,
+        typer.Option(
+            "--service",
+            "-s",
+            metavar="NAME",
+            help="A service, such as penstock.v1.JobService, or liveness, which is true as long as "
+            "the process answers. Not given: readiness as a whole.",
+        ),
+    ] = "",
+    timeout_s: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0.01, help="Unreachable after this long."),
+    ] = 3.0,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Probe a gateway: exit code 0 serving, 1 not serving, 2 unreachable.
+
+    In a Dockerfile: HEALTHCHECK CMD ["penstock", "health"]. As a liveness probe of Kubernetes:
+    command: ["penstock", "health", "--service", "liveness"].
+    """
+    found = probe(address, service, timeout_s)
+    if json_wanted():
+        emit(
+            {
+                "address": address,
+                "detail": found.detail,
+                "seconds": round(found.seconds, 4),
+                "service": service,
+                "status": found.health.name,
+            }
+        )
+    else:
+        _tell(found, address, service, timeout_s)
+    raise typer.Exit(int(found.health))
+
+
+def probe(address: str, service: str, timeout_s: float) -> Probe:
+    """Ask a gateway how a service is.
+
+    Args:
+        address: Host and port.
+        service: Name of the service; empty for all.
+        timeout_s: How long to wait for the connection and the answer, in seconds.
+    """
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    began = time.perf_counter()
+    options = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
+    with grpc.insecure_channel(address, options=options) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
+        except grpc.RpcError as error:
+            detail = error.code().name
+            answered = detail in (_NOT_FOUND, _UNIMPLEMENTED)
+            state = Health.NOT_SERVING if answered else Health.UNREACHABLE
+        else:
+            detail = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+            serving = answer.status == health_pb2.HealthCheckResponse.SERVING
+            state = Health.SERVING if serving else Health.NOT_SERVING
+    return Probe(state, detail, time.perf_counter() - began)
+
+
+def _tell(found: Probe, address: str, service: str, timeout_s: float) -> None:
+    what = f"{service} at {address}" if service else address
+    text = {
+        Health.SERVING: f"{what} is serving ({found.seconds * 1000:.0f} ms)",
+        Health.NOT_SERVING: f"{what} is not serving ({found.detail})",
+        Health.UNREACHABLE: f"{what} did not answer within {timeout_s:g} s ({found.detail}): "
+        "is the gateway up (penstock dev, penstock server), and the address right?",
+    }[found.health]
+    if found.detail == _NOT_FOUND:
+        text = f"{address} knows no service {service}"
+    for_people().print(text, soft_wrap=True, markup=False)

@@ -1,0 +1,72 @@
+"""The program ``penstock``: its commands, and what its errors look like."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import typer
+
+from penstock.cli.cancel import cancel
+from penstock.cli.dev import dev
+from penstock.cli.health import health
+from penstock.cli.listing import list_jobs
+from penstock.cli.output import report
+from penstock.cli.queues import queues
+from penstock.cli.retry import retry
+from penstock.cli.server import server
+from penstock.cli.status import status
+from penstock.cli.submit import submit
+from penstock.cli.version import version
+from penstock.cli.watch import watch
+from penstock.cli.worker import worker
+
+__all__ = ["app", "main"]
+
+_EPILOG: Final = (
+    "Exit codes: 0 done (and the job succeeded) · 1 the job did not succeed · 2 wrong arguments or "
+    "settings · 3 gateway or Redis unreachable, try again · 4 refused, such as a bad payload or an "
+    "unknown job · 5 --timeout passed · 130 Ctrl-C. PENSTOCK_DEBUG=1 shows tracebacks."
+)
+
+app = typer.Typer(
+    name="penstock",
+    help="Submit jobs in one call, run them on a fleet of workers, watch them live, lose none.\n\n"
+    "First minute: `penstock dev` here, and there "
+    "`penstock submit countdown --payload '{\"start\": 20}' --watch`.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
+    "Run": {"dev": dev, "server": server, "worker": worker},
+    "Jobs": {
+        "submit": submit,
+        "status": status,
+        "watch": watch,
+        "list": list_jobs,
+        "cancel": cancel,
+        "retry": retry,
+    },
+    "Operate": {"health": health, "version": version},
+}
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_command)
+app.add_typer(queues, name="queues", rich_help_panel="Operate")
+
+
+def main() -> None:
+    """Run the command line; every error leaves as an exit code and a line, none as a traceback."""
+    try:
+        app(prog_name="penstock")
+    except Exception as error:
+        from penstock.cli.faults import explain
+
+        if os.environ.get("PENSTOCK_DEBUG"):
+            raise
+        fault = explain(error)
+        report(fault)
+        sys.exit(fault.code)

@@ -1,0 +1,87 @@
+"""Where output goes: results to stdout, what is only for people to stderr.
+
+With ``--json`` every result is one JSON object on a line of its own, with the same keys each time
+(null for what does not apply), and nothing but errors is written to stderr, as JSON too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from penstock.cli.faults import Fault
+
+__all__ = ["emit", "emit_text", "for_people", "for_results", "json_wanted", "report", "want_json"]
+
+
+class _Mode:
+    """What the command line asked for: one per process, as are its stdout and stderr."""
+
+    json = False
+
+
+_MODE: Final = _Mode()
+
+
+def want_json(wanted: bool) -> bool:
+    """Note that ``--json`` was given (or not), and return the flag."""
+    _MODE.json = _MODE.json or wanted
+    return wanted
+
+
+def json_wanted() -> bool:
+    """Return whether ``--json`` was given."""
+    return _MODE.json
+
+
+def emit(result: Mapping[str, Any]) -> None:
+    """Write one result to stdout, as a line of JSON."""
+    print(json.dumps(result, ensure_ascii=False, default=str), flush=True)  # noqa: T201 - output.
+
+
+def emit_text(text: str) -> None:
+    """Write one line to stdout as it is: for what the shell will take up, such as a job id."""
+    print(text, flush=True)  # noqa: T201 - output.
+
+
+def for_results() -> Console:
+    """Return a console on stdout, for tables that were asked for."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def for_people() -> Console:
+    """Return a console on stderr, for progress, hints and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def report(fault: Fault) -> None:
+    """Write an error to stderr: a line, and a line per hint; or one line of JSON."""
+    if _MODE.json:
+        error = {
+            "code": int(fault.code),
+            "hints": list(fault.hints),
+            "kind": fault.kind,
+            "message": fault.message,
+        }
+        print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)  # noqa: T201
+        return
+    console = for_people()
+    console.print("[bold red]error[/]:", _escaped(fault.message), soft_wrap=True)
+    for hint in fault.hints:
+        console.print("  " + _escaped(hint), soft_wrap=True)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

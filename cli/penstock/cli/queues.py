@@ -1,0 +1,195 @@
+"""``penstock queues``: what waits where, and the operator's levers."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.connection import with_client
+from penstock.cli.counting import counting
+from penstock.cli.faults import CommandError
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
+from penstock.cli.output import emit, emit_text, for_results, json_wanted
+
+if TYPE_CHECKING:
+    from penstock.client import AsyncClient, Queue, QueueStats
+
+__all__ = ["queues"]
+
+queues = typer.Typer(
+    invoke_without_command=True,
+    help="List queues with their counts; pause, resume, purge or redrive one; list workers.\n\n"
+    "Counts of ended jobs are of those that are still kept.\n\n"
+    "Example: penstock queues --json | jq -r 'select(.failed > 0) | .name'",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the queue.")]
+
+
+@queues.callback()
+def list_queues(
+    context: typer.Context,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """List queues with their counts; pause, resume, purge or redrive one; list workers."""
+    context.obj = address
+    if context.invoked_subcommand is not None:
+        return
+
+    async def work(client: "AsyncClient") -> "list[QueueStats]":
+        return await asyncio.gather(
+            *(client.queue_stats(queue.name) for queue in await client.queues())
+        )
+
+    found = with_client(address, work)
+    if json_wanted():
+        from penstock.cli.asjson import stats_json
+
+        for stats in found:
+            emit(stats_json(stats))
+        return
+    from penstock.cli.tables import queues_table
+
+    for_results().print(queues_table(found) if found else "no queue yet: submit a job first")
+
+
+@queues.command("stats")
+def stats(
+    context: typer.Context,
+    name: Name = "default",
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Count the jobs of one queue in full: by priority, by reason of failure, of all times."""
+    where = _address(context, address)
+    counted = with_client(where, lambda client: client.queue_stats(name))
+    if json_wanted():
+        from penstock.cli.asjson import stats_json
+
+        emit(stats_json(counted))
+        return
+    from penstock.cli.tables import queues_table, stats_details
+
+    console = for_results()
+    console.print(queues_table([counted]))
+    console.print()
+    console.print(stats_details(counted))
+
+
+@queues.command("pause")
+def pause(
+    context: typer.Context,
+    name: Name,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Stop handing out jobs: running ones go on, submits are accepted."""
+    where = _address(context, address)
+    _tell_queue(with_client(where, lambda client: client.pause_queue(name)))
+
+
+@queues.command("resume")
+def resume(
+    context: typer.Context,
+    name: Name,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Hand out jobs again."""
+    where = _address(context, address)
+    _tell_queue(with_client(where, lambda client: client.resume_queue(name)))
+
+
+@queues.command("purge")
+def purge(
+    context: typer.Context,
+    name: Name,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Cancel every job that waits in a queue. Running ones go on."""
+    where = _address(context, address)
+    if not yes:
+        if json_wanted():
+            raise CommandError(f"purging {name} was not confirmed", "add --yes")
+        typer.confirm(f"Cancel every waiting job of the queue {name}?", abort=True, err=True)
+    with counting("cancelled") as on_progress:
+        cancelled = with_client(
+            where, lambda client: client.purge_queue(name, on_progress=on_progress)
+        )
+    if json_wanted():
+        emit({"queue": name, "cancelled": cancelled})
+    else:
+        emit_text(f"{cancelled} cancelled")
+
+
+@queues.command("redrive")
+def redrive(
+    context: typer.Context,
+    name: Name,
+    *,
+    job_type: Annotated[
+        str, typer.Option("--type", "-t", metavar="TYPE", help="Only this job type.")
+    ] = "",
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Run every dead letter anew that was not redriven before. Repeating it is safe."""
+    where = _address(context, address)
+    with counting("redriven") as on_progress:
+        redriven = with_client(
+            where,
+            lambda client: client.redrive(name, type=job_type, on_progress=on_progress),
+        )
+    if json_wanted():
+        emit({"queue": name, "redriven": redriven})
+    else:
+        emit_text(f"{redriven} redriven")
+
+
+@queues.command("workers")
+def workers(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Only those that serve this queue.")
+    ] = "",
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """List the worker processes that were heard of lately."""
+    where = _address(context, address)
+    found = with_client(where, lambda client: client.workers(name))
+    if json_wanted():
+        from penstock.cli.asjson import worker_json
+
+        for worker in found:
+            emit(worker_json(worker))
+        return
+    from penstock.cli.tables import workers_table
+
+    for_results().print(
+        workers_table(found) if found else "no worker: start one with penstock worker MODULE:APP"
+    )
+
+
+def _address(context: typer.Context, address: str) -> str:
+    """Return the address, which may be given before the sub-command, too."""
+    above = context.obj
+    return above if address == DEFAULT_ADDRESS and isinstance(above, str) else address
+
+
+def _tell_queue(queue: "Queue") -> None:
+    if json_wanted():
+        from penstock.cli.asjson import queue_json
+
+        emit(queue_json(queue))
+    else:
+        emit_text(f"{queue.name} {'is paused' if queue.paused else 'hands out jobs'}")

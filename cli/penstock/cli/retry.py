@@ -1,0 +1,39 @@
+"""``penstock retry``."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.connection import with_client
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
+from penstock.cli.output import emit, emit_text, json_wanted
+
+if TYPE_CHECKING:
+    from penstock.client import AsyncClient, AsyncJobHandle
+
+__all__ = ["retry"]
+
+
+def retry(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB_ID...", help="Of ended jobs.")],
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Run failed, cancelled or expired jobs anew: each becomes a new job, whose id is printed.
+
+    All dead letters of a queue at once: penstock queues redrive NAME.
+
+    Example: penstock watch $(penstock retry JOB_ID)
+    """
+
+    async def work(client: "AsyncClient") -> "list[AsyncJobHandle]":
+        return [await client.retry(job_id) for job_id in job_ids]
+
+    for job_id, handle in zip(job_ids, with_client(address, work), strict=True):
+        if json_wanted() and handle.submitted is not None:
+            from penstock.cli.asjson import submitted_json
+
+            emit({**submitted_json(handle.submitted), "retried_from": job_id})
+        else:
+            emit_text(handle.job_id)

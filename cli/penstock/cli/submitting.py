@@ -1,0 +1,164 @@
+"""The work of ``penstock submit``: one job or many, and then perhaps their ends."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from penstock.cli.asjson import job_json, submitted_json
+from penstock.cli.counting import counting
+from penstock.cli.exits import ExitCode
+from penstock.cli.faults import CommandError, of_status
+from penstock.cli.output import emit, emit_text, for_people, json_wanted
+from penstock.cli.payloads import JSON_TYPE, read_json_lines, read_payload
+from penstock.cli.tables import content_text, outcome
+from penstock.cli.watching import follow_jobs
+from penstock.client import AsyncJobHandle, NewJob, StatusError, WaitTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from penstock.client import AsyncClient, PenstockError, SubmitOptions
+
+__all__ = ["After", "Order", "submit_file", "submit_one"]
+
+_NO_PAYLOAD: Final = b"{}"
+"""What a handler accepts that has a default for all it takes."""
+
+_MAX_REPORTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What all jobs of the command have in common.
+
+    Attributes:
+        type: The job type.
+        options: Of the submits; the content type among them.
+    """
+
+    type: str
+    options: SubmitOptions
+
+    @property
+    def content_type(self) -> str:
+        """Media type of the payloads."""
+        return self.options["content_type"] or JSON_TYPE
+
+    def job(self, payload: bytes) -> NewJob:
+        """Return the job with this payload."""
+        return NewJob(self.type, payload, **self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """What is to happen once a job is submitted.
+
+    Attributes:
+        watch: Show it live, to its end.
+        wait: Wait in silence for its result.
+        timeout: Of either; None is none.
+    """
+
+    watch: bool
+    wait: bool
+    timeout: timedelta | None
+
+
+async def submit_one(
+    client: AsyncClient, order: Order, payload: str | None, after: After
+) -> ExitCode:
+    """Submit a job; print its id, or see it through."""
+    data = read_payload(payload, order.content_type)
+    data = _NO_PAYLOAD if data is None else data
+    handle = await client.submit(order.type, data, **order.options)
+    if after.watch:
+        for_people().print(f"[dim]{handle.job_id}[/]")
+        return await follow_jobs(client, [handle.job_id], after.timeout)
+    if after.wait:
+        return await _wait(handle, after.timeout)
+    _print_receipt(handle)
+    return ExitCode.OK
+
+
+async def submit_file(client: AsyncClient, order: Order, source: str, after: After) -> ExitCode:
+    """Submit a job for each line of a file; print their ids, and why any was refused."""
+    if order.content_type != JSON_TYPE:
+        raise CommandError("--from-file holds JSON, and --content-type says otherwise")
+    jobs = [order.job(line) for line in read_json_lines(source)]
+    with counting("submitting", len(jobs)) as on_progress:
+        outcomes = await client.submit_many(jobs, on_progress=on_progress)
+    accepted = [outcome for outcome in outcomes if isinstance(outcome, AsyncJobHandle)]
+    refused = [
+        (number, outcome)
+        for number, outcome in enumerate(outcomes, start=1)
+        if not isinstance(outcome, AsyncJobHandle)
+    ]
+    if after.watch or after.wait:
+        ended = await follow_jobs(client, [handle.job_id for handle in accepted], after.timeout)
+    else:
+        ended = ExitCode.OK
+        for handle in accepted:
+            _print_receipt(handle)
+    _report_refused(refused, len(jobs))
+    return _code_of(refused) if refused else ended
+
+
+async def _wait(handle: AsyncJobHandle, limit: timedelta | None) -> ExitCode:
+    """Wait for the end of a job, and print its result; why there is none goes to stderr."""
+    try:
+        job = await handle.wait(timeout=None if limit is None else limit.total_seconds())
+    except WaitTimeout as error:
+        raise CommandError(
+            str(error),
+            f"it goes on: penstock watch {handle.job_id}",
+            ExitCode.TIMED_OUT,
+        ) from error
+    succeeded = job.state == "SUCCEEDED"
+    if json_wanted():
+        emit(job_json(job))
+    elif succeeded:
+        emit_text(content_text(job.result_content, longest=sys.maxsize))
+    else:
+        for_people().print(
+            f"{job.job_id} {job.state.lower()}: {outcome(job)}", soft_wrap=True, markup=False
+        )
+    return ExitCode.OK if succeeded else ExitCode.FAILED
+
+
+def _print_receipt(handle: AsyncJobHandle) -> None:
+    if json_wanted() and handle.submitted is not None:
+        emit(submitted_json(handle.submitted))
+    else:
+        emit_text(handle.job_id)
+
+
+def _report_refused(refused: Sequence[tuple[int, PenstockError]], total: int) -> None:
+    """Tell which lines were refused, and why; the first few, where there are many."""
+    for number, error in refused if json_wanted() else refused[:_MAX_REPORTED]:
+        status = error.status if isinstance(error, StatusError) else None
+        fault = of_status(status, str(error)) if status else None
+        if json_wanted():
+            emit(
+                {
+                    "line": number,
+                    "error": {
+                        "hints": list(fault.hints) if fault else [],
+                        "kind": fault.kind if fault else "FAILED",
+                        "message": fault.message if fault else str(error),
+                    },
+                }
+            )
+        else:
+            for_people().print(f"line {number}: {error}", soft_wrap=True, markup=False)
+    if refused and not json_wanted():
+        for_people().print(f"[bold red]{len(refused)} of {total} were not accepted[/]")
+
+
+def _code_of(refused: Sequence[tuple[int, PenstockError]]) -> ExitCode:
+    codes = {
+        of_status(error.status, "").code for _, error in refused if isinstance(error, StatusError)
+    }
+    return ExitCode.REFUSED if ExitCode.REFUSED in codes else ExitCode.UNREACHABLE

@@ -1,0 +1,81 @@
+"""``penstock worker``: the handlers of an app, until it is told to stop."""
+
+import traceback
+from typing import Annotated, Final
+
+import typer
+
+from penstock.cli.faults import CommandError
+from penstock.cli.lifeline import stop_with_parent
+from penstock.cli.options import LogFormat, LogLevel, RedisUrl, StopWithParent
+from penstock.cli.server import require_redis
+
+__all__ = ["APP_HELP", "worker"]
+
+APP_HELP: Final = (
+    "Where the Worker is: module:variable, such as jobs:app; the current folder is searched."
+)
+
+
+def worker(
+    app: Annotated[str, typer.Argument(metavar="MODULE:APP", help=APP_HELP)],
+    *,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option("--queue", "-q", metavar="NAME", help="Serve this queue; may be repeated."),
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option("--slots", min=1, help="How many jobs a process runs at once.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", min=1, help="How many worker processes.")
+    ] = None,
+    redis_url: RedisUrl = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
+    with_parent: StopWithParent = False,
+) -> None:
+    """Run the handlers of an app; SIGTERM or Ctrl-C drains: running jobs finish, others are left.
+
+    All other settings are PENSTOCK_ variables, or stand in the file that PENSTOCK_CONFIG names.
+
+    Example: penstock worker jobs:app --queue mail --queue default --slots 20 --processes 2
+    """
+    from penstock.runtime import configure_logging, run
+    from penstock.worker import WorkerSettings, serve
+
+    settings = WorkerSettings.load(
+        queues=",".join(queue) if queue else None,
+        slots=slots,
+        processes=processes,
+        redis_url=redis_url,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    require_redis(settings.redis_url)
+    configure_logging(settings.log_level, settings.log_format)
+    _check_app(app)
+    if with_parent:
+        stop_with_parent()
+    run(lambda: serve(app, settings), event_loop=settings.event_loop)
+
+
+def _check_app(app: str) -> None:
+    """Import the app, here rather than in each process, so that its fault is told once.
+
+    Raises:
+        CommandError: Its module raised something, whose traceback was shown.
+        WorkerFault: There is no such app.
+    """
+    from penstock.worker import WorkerFault, load_app
+
+    try:
+        load_app(app)
+    except WorkerFault:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise CommandError(
+            f"{app} cannot be imported: {type(error).__name__}: {error}",
+            "its traceback is above",
+        ) from error

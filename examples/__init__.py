@@ -1,0 +1,3 @@
+"""Complete programs that use Penstock as a user would."""
+
+__all__: list[str] = []
