@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 PROBE = load_script("probe")
 
 PROBE_TTL_MS: Final = 60_000
+
+
+#: How long a process that needs the server at its start waits for it (s).
+CONNECT_PATIENCE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class Broker:
             LinkOptions(client_name=self.options.client_name, coalesce_ms=self.options.coalesce_ms),
         )
         self.durability = Durability.NONE
-        self._refusal: UnsafeServer | None = None
+        self._refusal: asyncio.Future[None] | None = None
         link.on_connect += [self._examine, load_all]
         self.engine = Engine(link, self.options.namespace, self.options.partitions)
         self.activity = Activity(self.engine)
@@ -128,14 +133,20 @@ class Broker:
             Unavailable: the server cannot be reached.
             UnsafeServer: jobs may not be entrusted to it.
         """
+        # Whoever waits here is told of a refusal at once; one that began by `start` goes on trying.
+        self._refusal = asyncio.get_running_loop().create_future()
         self.start()
+        ready = asyncio.create_task(self.link.ready(CONNECT_PATIENCE_S))
         try:
-            await self.link.ready(10.0)
+            await asyncio.wait({ready, self._refusal}, return_when=asyncio.FIRST_COMPLETED)
+            await (self._refusal if self._refusal.done() else ready)
         except BaseException:
+            ready.cancel()
             await self.close()
-            if self._refusal is not None:
-                raise self._refusal from None
             raise
+        finally:
+            self._refusal.cancel()
+            self._refusal = None
         return self
 
     async def __aexit__(
@@ -156,8 +167,8 @@ class Broker:
             )
             await check_format(caller, NamespaceKeys(self.options.namespace))
         except UnsafeServer as error:
-            self._refusal = error
+            if self._refusal is not None and not self._refusal.done():
+                self._refusal.set_exception(error)
             raise
-        self._refusal = None
         self.engine.forget()
         self.activity.forget()
