@@ -37,7 +37,7 @@ def _ours(before: set[threading.Thread]) -> list[str]:
     return [
         thread.name
         for thread in threading.enumerate()
-        if thread not in before and not thread.name.startswith(_OTHERS_THREADS)
+        if thread not in before and not any(part in thread.name for part in _OTHERS_THREADS)
     ]
 
 
