@@ -89,7 +89,11 @@ async def test_nothing_acknowledged_is_lost(
 
 async def _worker_registered(redis_url: str) -> None:
     async with Broker(redis_url) as broker:
-        await eventually(broker.registry.types, "a worker has registered", within_s=30)
+
+        async def registered() -> bool:
+            return bool(await broker.registry.types())
+
+        await eventually(registered, "a worker has registered", within_s=30)
 
 
 async def _numbers_in(journal: Path) -> set[int]:

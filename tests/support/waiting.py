@@ -4,7 +4,7 @@ import inspect
 import time
 from asyncio import sleep
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 __all__ = ["eventually", "wait_until"]
 
@@ -13,9 +13,17 @@ Value = TypeVar("Value")
 _POLL_S: Final = 0.005
 
 
+@overload
 async def eventually(
-    probe: Callable[[], Value | Awaitable[Value]], description: str, *, within_s: float = 5.0
-) -> Value:
+    probe: Callable[[], Awaitable[Value]], description: str, *, within_s: float = ...
+) -> Value: ...
+@overload
+async def eventually(
+    probe: Callable[[], Value], description: str, *, within_s: float = ...
+) -> Value: ...
+async def eventually(
+    probe: Callable[[], Any], description: str, *, within_s: float = 5.0
+) -> Any:  # The overloads say more.
     """Call ``probe`` until what it returns is true, and return that.
 
     Args:
