@@ -100,7 +100,7 @@ class StatusError(PenstockError):
 
     def __str__(self) -> str:
         text = self.status.message or self.status.code
-        return f"{text.rstrip('.')}. {self.hint}" if self.hint else text
+        return f"{text.rstrip('.!')}. {self.hint}" if self.hint else text
 
     @property
     def code(self) -> str:
@@ -165,7 +165,7 @@ class FailedPrecondition(StatusError):
     def __str__(self) -> str:
         text = super().__str__()
         hint = self._HINTS.get(self.reason)
-        return f"{text.rstrip('.')}. {hint}" if hint else text
+        return f"{text.rstrip('.!')}. {hint}" if hint else text
 
 
 class PermissionDenied(StatusError):
