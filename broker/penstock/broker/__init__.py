@@ -44,6 +44,7 @@ from penstock.broker.job import (
 from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
 from penstock.broker.server_check import Durability
+from penstock.broker.settings import BrokerSettings
 from penstock.broker.wakeups import Wakeups
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Backoff",
     "Broker",
     "BrokerOptions",
+    "BrokerSettings",
     "Chunk",
     "ConnectionLost",
     "Content",

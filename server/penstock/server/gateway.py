@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from penstock.broker import Broker, BrokerOptions, Durability, Unavailable, UnsafeServer, Wakeups
+from penstock.broker import Broker, Unavailable, UnsafeServer, Wakeups
 from penstock.runtime import ConfigurationError, Group, stop_signals
 from penstock.server.admission import Admission
 from penstock.server.calls import Calls
@@ -119,23 +119,9 @@ class _Storage:
     """The connections to Redis, as one part of the gateway."""
 
     def __init__(self, url: str, settings: ServerSettings) -> None:
-        asserted = settings.assert_durability
         self._wait_s = settings.startup_wait_s
         self.wakeups = Wakeups(url)
-        self.broker = Broker(
-            url,
-            BrokerOptions(
-                namespace=settings.namespace,
-                partitions=settings.partitions,
-                minimum_durability=Durability[settings.min_durability.upper()],
-                asserted_durability=Durability[asserted.upper()] if asserted else None,
-                idempotency_ttl_ms=settings.idempotency_ttl_s * 1000,
-                max_crashes=settings.max_crashes,
-                max_retained=settings.max_retained,
-                client_name="penstock-gateway",
-                coalesce_ms=settings.coalesce_ms,
-            ),
-        )
+        self.broker = Broker(url, settings.broker_options("gateway"))
 
     async def start(self) -> None:
         self.broker.start()

@@ -1,19 +1,15 @@
 """What an operator may set of a gateway."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from penstock.runtime import RedisSettings
+from penstock.broker import BrokerSettings
 
-__all__ = ["DurabilityLevel", "ServerSettings"]
-
-DurabilityLevel = Literal["none", "everysec", "always", "replicated"]
-
-_lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+__all__ = ["ServerSettings"]
 
 
-class ServerSettings(RedisSettings):
+class ServerSettings(BrokerSettings):
     """Settings of a gateway. Names in the environment are ``PENSTOCK_`` + the field's name."""
 
     section: ClassVar[str | None] = "server"
@@ -26,29 +22,6 @@ class ServerSettings(RedisSettings):
 
     compression: bool = False
     """Whether compressed messages are accepted."""
-
-    # What the server must promise, and what queues and keys get.
-
-    min_durability: Annotated[DurabilityLevel, _lower] = "everysec"
-    """The weakest durability of the Redis server with which the gateway starts."""
-
-    assert_durability: Annotated[Literal["everysec", "always"], _lower] | None = None
-    """The server's durability as the operator knows it, where the server denies CONFIG GET."""
-
-    partitions: int = Field(default=1, ge=1, le=64)
-    """Partitions of queues that this gateway is the first to use; fixed for a queue's life."""
-
-    idempotency_ttl_s: int = Field(default=86_400, ge=60, le=31_622_400)
-    """How long an idempotency key stands for its job, in seconds."""
-
-    max_crashes: int = Field(default=3, ge=1, le=100)
-    """A job whose workers vanished so often is quarantined."""
-
-    max_retained: int = Field(default=1_000_000, ge=0)
-    """Ended jobs that a partition keeps for each terminal state."""
-
-    coalesce_ms: float = Field(default=1.0, ge=0, le=20)
-    """How long a command to Redis waits for company at high rates, in milliseconds; 0: never."""
 
     # Limits of calls.
 

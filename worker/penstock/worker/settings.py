@@ -5,10 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from penstock.broker import BrokerOptions, Durability
-from penstock.broker.housekeeper import MAX_CRASHES, MAX_RETAINED
-from penstock.broker.ids import MAX_PARTITIONS
-from penstock.runtime import RedisSettings
+from penstock.broker import BrokerSettings
 from penstock.worker.names import check_queue
 
 __all__ = ["WorkerSettings"]
@@ -21,17 +18,6 @@ def _split(value: object) -> object:
     return value
 
 
-def _by_name(value: object) -> object:
-    """Levels of durability are given by name: everysec, always, replicated, none."""
-    if isinstance(value, str):
-        try:
-            return Durability[value.upper()]
-        except KeyError:
-            names = ", ".join(level.name.lower() for level in Durability)
-            raise ValueError(f"must be one of {names}") from None
-    return value
-
-
 def _check_queues(value: object) -> object:
     names = _split(value)
     if isinstance(names, (list, tuple)):
@@ -40,7 +26,7 @@ def _check_queues(value: object) -> object:
     return names
 
 
-class WorkerSettings(RedisSettings):
+class WorkerSettings(BrokerSettings):
     """What a worker process reads: PENSTOCK_ + the field's name, or the table [worker]."""
 
     section: ClassVar[str | None] = "worker"
@@ -65,30 +51,3 @@ class WorkerSettings(RedisSettings):
 
     Then a coroutine is cancelled once more, a thread is left to itself, a child process is killed.
     """
-
-    partitions: int = Field(default=1, ge=1, le=MAX_PARTITIONS)
-    """Partitions of a queue that this process is the first to use; fixed for the queue's life."""
-
-    minimum_durability: Annotated[Durability, BeforeValidator(_by_name)] = Durability.EVERYSEC
-    """The weakest server that jobs are entrusted to; the process refuses to start on a weaker."""
-
-    asserted_durability: Annotated[Durability | None, BeforeValidator(_by_name)] = None
-    """What the operator vouches for, where the server denies CONFIG GET."""
-
-    max_crashes: int = Field(default=MAX_CRASHES, ge=1)
-    """A job whose workers vanished so often is quarantined."""
-
-    max_retained: int = Field(default=MAX_RETAINED, ge=1)
-    """Ended jobs that a partition keeps per terminal state."""
-
-    def broker_options(self, role: str) -> BrokerOptions:
-        """How this process uses the server, on the connection that plays the given role."""
-        return BrokerOptions(
-            namespace=self.namespace,
-            partitions=self.partitions,
-            minimum_durability=self.minimum_durability,
-            asserted_durability=self.asserted_durability,
-            max_crashes=self.max_crashes,
-            max_retained=self.max_retained,
-            client_name=f"penstock-{role}",
-        )
