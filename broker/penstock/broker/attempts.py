@@ -112,7 +112,7 @@ class Attempts:
         events: Sequence[Progress | Chunk | LogLine],
         budget_s: float = DEFAULT_BUDGET_S,
     ) -> bool:
-        """Appends events of a running attempt, at most 100. Returns whether a cancel is requested.
+        """Appends events of a running attempt, 1 to 100. Returns whether a cancel is requested.
 
         number counts the reports of the attempt: 1, 2, 3 ... one after another. A report whose
         reply was lost is repeated under its number, and stored once.

@@ -88,16 +88,16 @@ class Jobs:
             InvalidArgument: the deadline has passed.
             LimitExceeded: the queue is new, and there are too many.
         """
-        slot, args = await self.prepare(job, budget_s)
 
-        def attempt() -> Awaitable[Any]:
+        async def attempt() -> Submitted:
+            # Prepared each time: after a reconnect, the server may have lost the queue or the mark.
+            slot, args = await self.prepare(job, budget_s)
             flight = SUBMIT.run(self._engine.link, [slot.base], args)
             # Issued behind the submit, on the same connection: it rings once the job is there.
             self._doorbell.ring(slot, 1)
-            return flight
+            return self._receipt(slot, await flight)
 
-        reply = await with_retry(attempt, link=self._engine.link, budget_s=budget_s)
-        return self._receipt(slot, reply)
+        return await with_retry(attempt, link=self._engine.link, budget_s=budget_s)
 
     async def submit_many(
         self, jobs: Sequence[NewJob], budget_s: float = DEFAULT_BUDGET_S
@@ -269,6 +269,8 @@ class Jobs:
         routing_key = job.idempotency_key or job.request_id
         slot = self._engine.slot(queue.code, ids.partition_of(routing_key, queue.partitions))
         await self._activity.mark(slot, budget_s)
+        # Once more, which costs nothing, unless the server went away and came back meanwhile.
+        await self._engine.ensure_queue(job.queue, budget_s)
         payload = job.payload.data
         return slot, [
             ids.job_tail(self._engine.namespace, job.queue, job.request_id),

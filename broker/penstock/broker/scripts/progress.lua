@@ -5,7 +5,7 @@
 -- order; the last report repeated is stored once. The log is capped.
 --
 -- KEYS  1 slot
--- ARGV  1 id  2 fencing token  3 number of the report in this attempt  then per event (at most 100):
+-- ARGV  1 id  2 fencing token  3 number of the report in this attempt  then per event (1 to 100):
 --       'p', current, total, message | 'c', data | 'l', 'level message'
 -- Returns {'stored', sequence, 1 if a cancel is requested else 0} | {'stale' | 'repeated', state}
 --#include lib/slot.lua
