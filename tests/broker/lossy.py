@@ -1,0 +1,98 @@
+"""A relay that loses replies: what was asked for is done, and whoever asked never hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+__all__ = ["LossyRelay", "lossy_relay"]
+
+
+class LossyRelay:
+    """A relay to a server's unix socket, on a free port of loopback.
+
+    Attributes:
+        port: where clients connect.
+        losses: so many replies to commands that hold `marker` are still to be lost; the
+            connection is reset in place of each.
+        marker: a part of the commands' bytes, such as the id of a job.
+        lost: replies lost so far.
+    """
+
+    def __init__(self, upstream: Path) -> None:
+        self._upstream = upstream
+        self._relays: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.losses = 0
+        self.marker = b""
+        self.lost = 0
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def lose(self, marker: bytes, replies: int = 1) -> None:
+        """Loses the next replies to commands that hold these bytes."""
+        self.marker, self.losses = marker, replies
+
+    async def serve(
+        self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
+        """Relays one client, until either side hangs up or its reply is lost."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._relays.add(task)
+        from_server, to_server = await asyncio.open_unix_connection(self._upstream)
+        replies = asyncio.create_task(_pump(from_server, to_client))
+        try:
+            with suppress(ConnectionError):
+                while request := await from_client.read(1 << 20):
+                    if self.losses and self.marker in request:
+                        replies.cancel()
+                        await asyncio.wait([replies])
+                        to_server.write(request)
+                        await from_server.read(1 << 20)  # Executed: here is the reply.
+                        self.losses -= 1
+                        self.lost += 1
+                        break
+                    to_server.write(request)
+        finally:
+            replies.cancel()
+            await asyncio.wait([replies])
+            to_client.transport.abort()
+            to_server.transport.abort()
+            self._relays.discard(task)
+
+    async def close(self) -> None:
+        """Drops every client."""
+        for task in tuple(self._relays):
+            task.cancel()
+        if self._relays:
+            await asyncio.wait(self._relays)
+
+
+@asynccontextmanager
+async def lossy_relay(upstream: Path) -> AsyncIterator[LossyRelay]:
+    """A relay in front of a server."""
+    relay = LossyRelay(upstream)
+    listener = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    relay.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield relay
+    finally:
+        listener.close()
+        await relay.close()
+        await listener.wait_closed()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 20):
+            writer.write(data)
+            await writer.drain()
