@@ -53,7 +53,9 @@ class LiveBoard(Board):
     def add(self, key: str, label: str) -> None:
         """Add a bar that pulses until something is known."""
         self._labels[key] = label
-        self._tasks[key] = self._bars.add_task(label, total=None, state="", message="")
+        self._tasks[key] = self._bars.add_task(
+            label, total=None, moving=False, state="", message=""
+        )
 
     def state(self, key: str, state: str, detail: str = "") -> None:
         """Show the state; a bar starts anew with each attempt, and so does its output."""
@@ -63,6 +65,7 @@ class LiveBoard(Board):
             self._tasks[key],
             completed=0,
             total=None,
+            moving=state == "RUNNING",
             state=f"[{style}]{state.lower()}[/]" if style else state.lower(),
             message=_shortened(detail),
         )
@@ -74,11 +77,11 @@ class LiveBoard(Board):
         )
 
     def chunk(self, key: str, text: str) -> None:
-        """Show the text; whole lines move up."""
+        """Show the text; whole lines move up, marked where there are several jobs."""
         *lines, rest = (self._bars.tails.get(key, "") + text).split("\n")
         self._bars.tails[key] = rest
         for line in lines:
-            self._console.print(Text(line))
+            self._print_output(key, line)
 
     def log(self, key: str, level: str, message: str) -> None:
         """Show the line above the bars."""
@@ -88,7 +91,7 @@ class LiveBoard(Board):
         """Replace the bar by a line."""
         rest = self._bars.tails.pop(key, "")
         if rest:
-            self._console.print(Text(rest))
+            self._print_output(key, rest)
         self._bars.remove_task(self._tasks.pop(key))
         line = Text("").append(f"{state.lower():<9}", STYLES.get(state, ""))
         self._console.print(line.append(f" {self._labels[key]}  ").append(detail, "dim"))
@@ -97,12 +100,17 @@ class LiveBoard(Board):
         """Show the line above the bars."""
         self._console.print(text)
 
+    def _print_output(self, key: str, line: str) -> None:
+        mark = f"{self._labels[key]}  " if len(self._labels) > 1 else ""
+        self._console.print(Text(mark, "dim").append(line, "not dim"))
+
 
 class _Bars(Progress):
     """The bars, and under them the last lines of what is being printed."""
 
     def __init__(self, console: Console) -> None:
         self.tails: dict[str, str] = {}
+        self._terminal = console
         super().__init__(
             TextColumn("{task.description}", markup=False),
             TextColumn("{task.fields[state]}"),
@@ -115,12 +123,17 @@ class _Bars(Progress):
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Return the table of the bars, then the tails."""
-        yield from super().get_renderables()
-        width = max(self.console.width - 2, 20)
-        for text in list(self.tails.values()):
-            if text:
-                yield Text(text[-_TAIL_LINES * width :], style="italic")
+        """Return the table of the bars, as many as there is room for, then the tails."""
+        room = max(self._terminal.height - _TAIL_LINES - 2, 1)
+        # Those that move come first; the others wait, and look the same.
+        tasks = sorted(self.tasks, key=lambda task: not task.fields["moving"])
+        yield self.make_tasks_table(tasks[:room])
+        if len(tasks) > room:
+            yield Text(f"and {len(tasks) - room} more", "dim")
+        width = max(self._terminal.width - 2, 20)
+        tails = [text for text in self.tails.values() if text][:_TAIL_LINES]
+        for text in tails:
+            yield Text(text[-width * (_TAIL_LINES // len(tails)) :], style="italic")
 
 
 class _Share(TextColumn):

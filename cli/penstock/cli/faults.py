@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Final
 from penstock.cli.exits import ExitCode
 
 if TYPE_CHECKING:
-    from penstock.client import PenstockError, Status
+    from penstock.client import PenstockError, StatusError
 
-__all__ = ["CallError", "CommandError", "Fault", "explain", "of_status"]
+__all__ = ["CallError", "CommandError", "Fault", "explain", "of_refusal"]
 
 _REDIS: Final = "Is the server up, and PENSTOCK_REDIS_URL right? `penstock dev` brings its own."
 _GATEWAY: Final = (
     "Is one up (penstock dev, penstock server), and the address right (--address, "
     "PENSTOCK_ADDRESS)?"
 )
+
+_HINTS: Final = {
+    "STORAGE_UNAVAILABLE": "Its Redis is down or out of reach. It recovers by itself: try again.",
+    "UNKNOWN_JOB_TYPE": "Start a worker that handles it, or add --allow-unregistered.",
+}
+"""What to do, by the reason of a refusal, where the client's own hint is not for a terminal."""
 
 _PASSING: Final = frozenset({"DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 """Codes of refusals that may have passed when the same call is made again."""
@@ -95,19 +101,16 @@ def explain(error: Exception) -> Fault:
     )
 
 
-def of_status(status: Status, message: str) -> Fault:
-    """Return how a refusal is shown.
-
-    Args:
-        status: Of the call, or of one item of a batch.
-        message: What the client makes of it.
-    """
+def of_refusal(error: StatusError) -> Fault:
+    """Return how a refusal is shown, of a call or of one item of a batch."""
+    status = error.status
     code = ExitCode.UNREACHABLE if status.code in _PASSING else ExitCode.REFUSED
     kind = status.reason or status.code
     if status.violations:
         violations = tuple(str(violation) for violation in status.violations)
         return Fault(code, kind, "the request was refused", violations)
-    return Fault(code, kind, message)
+    hint = _HINTS.get(kind) or error.hint
+    return Fault(code, kind, status.message or status.code, (hint,) if hint else ())
 
 
 def _of_call(error: CallError) -> Fault:
@@ -116,14 +119,10 @@ def _of_call(error: CallError) -> Fault:
     if not isinstance(error.cause, StatusError):
         return Fault(ExitCode.FAILED, type(error.cause).__name__, str(error))
     status = error.cause.status
-    if status.code == "UNAVAILABLE":
-        return Fault(
-            ExitCode.UNREACHABLE,
-            status.reason or status.code,
-            f"the gateway at {error.address} does not answer, or cannot serve: {status.message}",
-            (_GATEWAY,),
-        )
-    return of_status(status, str(error))
+    if status.code == "UNAVAILABLE" and not status.reason:  # Which a gateway gives, always.
+        message = f"no gateway answers at {error.address}"
+        return Fault(ExitCode.UNREACHABLE, status.code, message, (_GATEWAY,))
+    return of_refusal(error.cause)
 
 
 def _of_broker(error: Exception) -> Fault:

@@ -35,17 +35,15 @@ def show(board: Board, event: Event) -> None:
     """Show an event on the board, under its job's id, which must have been added."""
     key = event.job_id
     match event:
-        case SnapshotEvent(job=job) if not job.done:
-            board.state(key, job.state.value, outcome(job))
-            if job.progress is not None:
-                _show_progress(board, key, job.progress)
+        case SnapshotEvent():
+            pass  # What it tells is told once more, event by event.
         case StateEvent(state=state, job=job) if state.terminal:
             board.done(key, state.value, _end(job, event.reason))
         case StateEvent(state=state, attempt=attempt, reason=reason):
             again = f"attempt {attempt}" if attempt > 1 and state == "RUNNING" else ""
             board.state(key, state.value, reason or again)
         case ProgressEvent(progress=progress):
-            _show_progress(board, key, progress)
+            board.progress(key, progress.current, progress.total, progress.message)
         case ChunkEvent(text=text):
             board.chunk(key, text)
         case LogEvent(level=level, message=message):
@@ -85,10 +83,6 @@ def _kind_and_own(event: Event) -> tuple[str, dict[str, Any]]:
         case GapEvent(lost=lost):
             kind, own = "gap", {"lost": lost}
     return kind, own
-
-
-def _show_progress(board: Board, key: str, progress: Any) -> None:  # noqa: ANN401 - Progress.
-    board.progress(key, progress.current, progress.total, progress.message)
 
 
 def _end(job: Job | None, reason: str) -> str:

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
     from penstock.cli.faults import Fault
 
-__all__ = ["emit", "emit_text", "for_people", "for_results", "json_wanted", "report", "want_json"]
+__all__ = [
+    "emit",
+    "emit_text",
+    "fault_json",
+    "for_people",
+    "for_results",
+    "json_wanted",
+    "report",
+    "want_json",
+]
+
+_PIPE_WIDTH: Final = 500
 
 
 class _Mode:
@@ -42,19 +53,23 @@ def json_wanted() -> bool:
 
 def emit(result: Mapping[str, Any]) -> None:
     """Write one result to stdout, as a line of JSON."""
-    print(json.dumps(result, ensure_ascii=False, default=str), flush=True)  # noqa: T201 - output.
+    emit_text(_line(result))
 
 
 def emit_text(text: str) -> None:
     """Write one line to stdout as it is: for what the shell will take up, such as a job id."""
-    print(text, flush=True)  # noqa: T201 - output.
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def for_results() -> Console:
     """Return a console on stdout, for tables that were asked for."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:  # Whoever reads a pipe wants whole lines, however long.
+        console.width = _PIPE_WIDTH
+    return console
 
 
 def for_people() -> Console:
@@ -67,18 +82,26 @@ def for_people() -> Console:
 def report(fault: Fault) -> None:
     """Write an error to stderr: a line, and a line per hint; or one line of JSON."""
     if _MODE.json:
-        error = {
-            "code": int(fault.code),
-            "hints": list(fault.hints),
-            "kind": fault.kind,
-            "message": fault.message,
-        }
-        print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{_line({'error': fault_json(fault)})}\n")
         return
     console = for_people()
     console.print("[bold red]error[/]:", _escaped(fault.message), soft_wrap=True)
     for hint in fault.hints:
         console.print("  " + _escaped(hint), soft_wrap=True)
+
+
+def fault_json(fault: Fault) -> dict[str, Any]:
+    """Return an error as ``--json`` has it."""
+    return {
+        "code": int(fault.code),
+        "hints": list(fault.hints),
+        "kind": fault.kind,
+        "message": fault.message,
+    }
+
+
+def _line(result: Mapping[str, Any]) -> str:
+    return json.dumps(result, ensure_ascii=False)
 
 
 def _escaped(text: str) -> str:

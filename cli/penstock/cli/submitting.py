@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from penstock.cli.asjson import job_json, submitted_json
 from penstock.cli.counting import counting
 from penstock.cli.exits import ExitCode
-from penstock.cli.faults import CommandError, of_status
-from penstock.cli.output import emit, emit_text, for_people, json_wanted
+from penstock.cli.faults import CommandError, Fault, of_refusal
+from penstock.cli.output import emit, emit_text, fault_json, for_people, json_wanted
 from penstock.cli.payloads import JSON_TYPE, read_json_lines, read_payload
 from penstock.cli.tables import content_text, outcome
 from penstock.cli.watching import follow_jobs
@@ -28,6 +29,9 @@ _NO_PAYLOAD: Final = b"{}"
 """What a handler accepts that has a default for all it takes."""
 
 _MAX_REPORTED: Final = 10
+
+_INDEX: Final = re.compile(r"\bjobs\[\d+\]\.")
+"""Where a field stands in a batch, which the number of the line tells better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
         for number, outcome in enumerate(outcomes, start=1)
         if not isinstance(outcome, AsyncJobHandle)
     ]
+    if refused and not accepted and _code_of(refused) == ExitCode.UNREACHABLE:
+        raise refused[0][1]  # It is the gateway's trouble, not that of each line.
     if after.watch or after.wait:
         ended = await follow_jobs(client, [handle.job_id for handle in accepted], after.timeout)
     else:
@@ -137,28 +143,24 @@ def _print_receipt(handle: AsyncJobHandle) -> None:
 
 def _report_refused(refused: Sequence[tuple[int, PenstockError]], total: int) -> None:
     """Tell which lines were refused, and why; the first few, where there are many."""
-    for number, error in refused if json_wanted() else refused[:_MAX_REPORTED]:
-        status = error.status if isinstance(error, StatusError) else None
-        fault = of_status(status, str(error)) if status else None
-        if json_wanted():
-            emit(
-                {
-                    "line": number,
-                    "error": {
-                        "hints": list(fault.hints) if fault else [],
-                        "kind": fault.kind if fault else "FAILED",
-                        "message": fault.message if fault else str(error),
-                    },
-                }
-            )
-        else:
-            for_people().print(f"line {number}: {error}", soft_wrap=True, markup=False)
-    if refused and not json_wanted():
+    if json_wanted():
+        for number, error in refused:
+            emit({"line": number, "error": fault_json(_fault(error))})
+        return
+    for number, error in refused[:_MAX_REPORTED]:
+        fault = _fault(error)
+        why = _INDEX.sub("", " ".join((f"{fault.message}:", *fault.hints)))
+        for_people().print(f"line {number}: {why}", soft_wrap=True, markup=False)
+    if refused:
         for_people().print(f"[bold red]{len(refused)} of {total} were not accepted[/]")
 
 
 def _code_of(refused: Sequence[tuple[int, PenstockError]]) -> ExitCode:
-    codes = {
-        of_status(error.status, "").code for _, error in refused if isinstance(error, StatusError)
-    }
+    codes = {_fault(error).code for _, error in refused}
     return ExitCode.REFUSED if ExitCode.REFUSED in codes else ExitCode.UNREACHABLE
+
+
+def _fault(error: PenstockError) -> Fault:
+    if isinstance(error, StatusError):
+        return of_refusal(error)
+    return Fault(ExitCode.REFUSED, type(error).__name__, str(error))

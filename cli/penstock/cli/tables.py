@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _RESULT_CHARS: Final = 2000
+_JOB_ID_WIDTH: Final = 36
 
 
 def outcome(job: Job) -> str:
@@ -96,9 +97,11 @@ def job_details(job: Job) -> Table:
 def jobs_table(jobs: Iterable[Job]) -> Table:
     """Return jobs, one a line."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("job", no_wrap=True)
-    for name in ("type", "state", "attempt", "created", "ran", ""):
-        table.add_column(name, justify="right" if name in {"attempt", "ran"} else "left")
+    table.add_column("job", no_wrap=True, min_width=_JOB_ID_WIDTH)  # It is there to be copied.
+    for name in ("type", "state", "try", "created", "ran"):
+        side: Literal["left", "right"] = "right" if name in {"try", "ran"} else "left"
+        table.add_column(name, justify=side, no_wrap=True)
+    table.add_column("")  # Gives way where the terminal is narrow.
     for job in jobs:
         table.add_row(
             job.job_id,
@@ -107,7 +110,7 @@ def jobs_table(jobs: Iterable[Job]) -> Table:
             str(job.attempt),
             ago(job.create_time),
             short(_between(job.start_time, job.finish_time)),
-            Text(outcome(job), overflow="ellipsis", no_wrap=True),
+            Text(" ".join(outcome(job).split()), no_wrap=True, overflow="ellipsis"),
         )
     return table
 
@@ -127,7 +130,7 @@ def queues_table(queues: Iterable[QueueStats]) -> Table:
         "expired",
         "done/s",
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for stats in queues:
         title = Text(stats.queue.name).append("  paused" if stats.queue.paused else "", "yellow")
         table.add_row(

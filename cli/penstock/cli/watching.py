@@ -28,16 +28,17 @@ _MAX_WATCHED: Final = 1000
 class Follower:
     """Shows the events of several jobs, and knows how they ended.
 
-    A job's output goes to stdout as it is, so that it can be piped on; where stdout is the
-    terminal that the board is drawn on, the board shows it.
+    The output of a single job goes to stdout as it is, so that it can be piped on; where stdout is
+    a terminal, the board is drawn on it, and shows it, as it shows that of several jobs.
 
     Args:
         board: Where they are shown; None prints each event as a line of JSON instead.
+        alone: There is a single job.
     """
 
-    def __init__(self, board: Board | None) -> None:
+    def __init__(self, board: Board | None, *, alone: bool) -> None:
         self._board = board
-        self._to_stdout = not sys.stdout.isatty()
+        self._to_stdout = alone and not sys.stdout.isatty()
         self.unsuccessful = 0
         """Jobs that ended in another state than SUCCEEDED."""
 
@@ -83,14 +84,15 @@ async def follow_jobs(
             f"watch up to {_MAX_WATCHED}, or see their counts with: penstock queues",
         )
     limit_s = None if limit is None else limit.total_seconds()
+    alone = len(job_ids) == 1
     try:
         async with asyncio.timeout(limit_s):
             if json_wanted():
-                follower = Follower(None)
+                follower = Follower(None, alone=alone)
                 await _follow(client, job_ids, follower)
             else:
                 with board_on(for_people()) as board:
-                    follower = Follower(board)
+                    follower = Follower(board, alone=alone)
                     await _follow(client, job_ids, follower)
     except TimeoutError as error:
         raise CommandError(
