@@ -129,6 +129,10 @@ proto-check: $(STAMP) ## Fail if gen/ is not what protos/ generates.
 	  && diff --recursive --brief --exclude=__pycache__ $$out gen \
 	  || { echo 'gen/ differs from what protos/ generates: make proto' >&2; exit 1; }
 
+.PHONY: docs
+docs: $(STAMP) ## Write docs/configuration.md from the settings.
+	$(Q)$(BIN)/python tools/configuration_page.py
+
 .PHONY: wheel
 wheel: $(STAMP) ## Build the wheel into dist/.
 	$(Q)$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
