@@ -32,9 +32,9 @@ _HEAD: Final = """\
 
 `make docs` writes this page from the settings themselves; a test compares.
 
-Flags come before the environment, that before the TOML file named by `PENSTOCK_CONFIG`, that before
-defaults. In the file a setting has the name below in lower case, without `PENSTOCK_`. A name that is
-not known, or a value that does not fit, is an error at start, which names it.
+Flags come before the environment, that before the TOML file named by `PENSTOCK_CONFIG`, that
+before defaults. In the file a setting has the name below in lower case, without `PENSTOCK_`. A
+name that is not known, or a value that does not fit, is an error at start, which names it.
 """
 
 
