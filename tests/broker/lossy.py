@@ -63,10 +63,10 @@ class LossyRelay:
                         break
                     to_server.write(request)
         finally:
-            replies.cancel()
-            await asyncio.wait([replies])
             to_client.transport.abort()
             to_server.transport.abort()
+            replies.cancel()
+            await asyncio.wait([replies])
             self._relays.discard(task)
 
     async def close(self) -> None:

@@ -1,0 +1,236 @@
+"""Leases: they expire by the observer's own clock, and a lost one is found whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from penstock.broker import Grant, JobState, Renewal
+from penstock.broker.housekeeper import LEASES
+from penstock.broker.observer import LOOK_AGAIN_EVERY_S, LeaseObserver
+from penstock.broker.script import all_scripts
+from tests.broker.rig import Rig, tail_of
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from penstock.broker import Broker
+
+SHORT_MS: Final = 250
+
+
+# The observer alone: plain arithmetic on a clock that is given to it.
+
+
+def test_a_lease_expires_when_it_has_stood_still_for_its_length() -> None:
+    observer = LeaseObserver(longest_gap_s=10.0)
+    observer.look(1, [("a", 1, 5_000)], 100.0)
+    assert observer.next_expiry_s() == 5.0
+    observer.look(1, [], 104.9)
+    assert observer.expired() == []
+    observer.look(1, [], 105.0)
+    assert observer.expired() == [("a", 1)]
+    observer.forget(["a"])
+    assert (observer.expired(), observer.next_expiry_s()) == ([], None)
+
+
+def test_a_lease_that_moves_begins_anew() -> None:
+    observer = LeaseObserver(longest_gap_s=10.0)
+    observer.look(1, [("a", 1, 5_000), ("b", 1, 5_000)], 100.0)
+    observer.look(2, [("a", 2, 5_000)], 104.0)
+    observer.look(2, [], 106.0)
+    assert observer.expired() == [("b", 1)]
+    observer.look(2, [], 109.0)
+    assert observer.expired() == [("a", 2), ("b", 1)]
+
+
+def test_only_what_moved_is_asked_for() -> None:
+    observer = LeaseObserver(longest_gap_s=1.0)
+    assert observer.cursor() == 0
+    observer.look(9, [("a", 4, 5_000), ("b", 7, 5_000)], 0.0)
+    assert observer.cursor() == 7
+
+
+def test_time_that_was_not_watched_is_not_charged() -> None:
+    """The process was suspended, or the server away: nobody could renew, or be seen to."""
+    observer = LeaseObserver(longest_gap_s=1.0)
+    observer.look(1, [("a", 1, 5_000)], 100.0)
+    observer.look(1, [], 4_000.0)
+    assert observer.expired() == []
+    assert observer.next_expiry_s() == 4.0
+
+
+def test_a_server_that_lost_its_ticks_is_observed_anew() -> None:
+    observer = LeaseObserver(longest_gap_s=1.0)
+    observer.look(50, [("a", 50, 1_000)], 0.0)
+    observer.look(3, [], 0.5)
+    assert (observer.cursor(), observer.next_expiry_s()) == (0, None)
+    observer.look(3, [("b", 3, 1_000)], 1.0)
+    observer.look(3, [], 2.0)
+    assert observer.expired() == [("b", 3)]
+
+
+def test_all_leases_are_looked_at_again_now_and_then_at_no_cost_to_their_age() -> None:
+    """Else ticks that were lost and given out again, unseen, would hide a dead worker's lease."""
+    observer = LeaseObserver(longest_gap_s=1.0)
+    observer.look(5, [("a", 5, 90_000)], 0.0)
+    cursors = []
+    for second in range(1, int(LOOK_AGAIN_EVERY_S) + 2):
+        cursors.append(observer.cursor())
+        moved = [("a", 5, 90_000)] if observer.cursor() == 0 else []
+        observer.look(5, moved, float(second))
+    assert cursors.count(0) == 1
+    assert observer.next_expiry_s() == 90.0 - len(cursors)
+
+
+# The scripts: ticks, not times.
+
+
+def test_no_script_that_renews_or_lists_leases_asks_for_the_time() -> None:
+    """So a jump of the server's clock neither expires a lease nor keeps a dead one alive."""
+    sources = {
+        script.name: script.source.partition("-- Fields of a record")[2] for script in all_scripts()
+    }
+    for name in ("leases", "renew"):
+        assert sources[name]
+        assert "now_ms" not in sources[name]
+        assert "TIME" not in sources[name]
+
+
+async def test_a_lease_stands_at_a_tick_and_each_renewal_moves_it_to_the_next(rig: Rig) -> None:
+    grant = await rig.granted()
+    ticks = [await rig.tick(grant.job_id)]
+    for _ in range(2):
+        renewed = await rig.broker.attempts.renew({grant.job_id: grant.fencing_token})
+        assert renewed == {grant.job_id: Renewal.RENEWED}
+        ticks.append(await rig.tick(grant.job_id))
+    assert ticks == [1, 2, 3]
+
+
+async def test_the_leases_of_one_tick_are_never_torn_apart(rig: Rig) -> None:
+    await rig.broker.jobs.submit_many([rig.new_job() for _ in range(150)])
+    for _ in range(3):
+        await rig.claim(50)
+
+    async def look(after: int, most: int) -> list[int]:
+        reply = await rig.broker.engine.run(LEASES, [rig.slot.base], after, most)
+        assert reply[0] == 3
+        return [tick for _, tick, _ in reply[1:]]
+
+    assert await look(0, 10) == [1] * 50
+    assert await look(0, 50) == [1] * 50
+    assert await look(0, 51) == [1] * 50 + [2] * 50
+    assert await look(1, 1_000) == [2] * 50 + [3] * 50
+    assert await look(3, 10) == []
+
+
+async def test_a_batch_of_renewals_is_answered_one_by_one(rig: Rig) -> None:
+    await rig.broker.jobs.submit_many([rig.new_job() for _ in range(120)])
+    grants = await rig.claim() + await rig.claim()
+    await rig.complete(grants[0])
+    await rig.broker.jobs.cancel(grants[1].job_id, "stop")
+    await rig.lose_lease(grants[2].job_id)
+    held = {grant.job_id: grant.fencing_token for grant in grants}
+    unknown = rig.slot.job_id("0" * 26)
+    answers = await rig.broker.attempts.renew({**held, unknown: 1})
+    assert list(answers) == [*held, unknown]
+    expected = [Renewal.LOST, Renewal.CANCEL_REQUESTED, Renewal.LOST]
+    assert list(answers.values())[:3] == expected
+    assert set(list(answers.values())[3:-1]) == {Renewal.RENEWED}
+    assert answers[unknown] is Renewal.LOST
+
+
+# The housekeeper with real, short leases.
+
+
+async def short_lease(rig: Rig, count: int = 1) -> list[Grant]:
+    await rig.broker.jobs.submit_many([rig.new_job() for _ in range(count)])
+    return await rig.broker.attempts.claim(rig.slot, "worker", count, SHORT_MS)
+
+
+async def test_a_job_whose_worker_vanished_waits_again_after_the_lease(rig: Rig) -> None:
+    (grant,) = await short_lease(rig)
+    since = time.monotonic()
+
+    async def taken_back() -> bool:
+        await rig.broker.housekeeper.visit(rig.slot)
+        return await rig.state(grant.job_id) is JobState.QUEUED
+
+    await eventually(taken_back, "the job is queued again")
+    assert time.monotonic() - since >= SHORT_MS / 1_000
+    job = await rig.job(grant.job_id)
+    assert (job.attempt, job.crashes, job.fencing_token) == (1, 1, 2)
+
+
+async def test_a_lease_that_is_renewed_lasts(rig: Rig) -> None:
+    (grant,) = await short_lease(rig)
+    enough = time.monotonic() + 3 * SHORT_MS / 1_000
+
+    async def still_renewed() -> bool:
+        await rig.broker.housekeeper.visit(rig.slot)
+        answers = await rig.broker.attempts.renew({grant.job_id: grant.fencing_token})
+        assert answers == {grant.job_id: Renewal.RENEWED}
+        return time.monotonic() >= enough
+
+    await eventually(still_renewed, "three leases have passed")
+    await rig.complete(grant)
+
+
+async def test_two_observers_take_a_job_back_once(rig: Rig, other: Broker) -> None:
+    grants = await short_lease(rig, 40)
+
+    async def all_taken_back() -> bool:
+        await asyncio.gather(
+            rig.broker.housekeeper.visit(rig.slot), other.housekeeper.visit(rig.slot)
+        )
+        return len(await rig.waiting_tails()) == len(grants)
+
+    await eventually(all_taken_back, "all jobs are queued again")
+    jobs = [await rig.job(grant.job_id) for grant in grants]
+    assert {job.crashes for job in jobs} == {1}
+    assert (await rig.counters())["lost"] == len(grants)
+
+
+async def test_every_lost_lease_is_found_however_many_there_are(rig: Rig) -> None:
+    """More than one look may tell of, granted so that its end falls within a tick."""
+    await rig.broker.jobs.submit_many([rig.new_job() for _ in range(1_150)])
+    granted = 0
+    while grants := await rig.broker.attempts.claim(rig.slot, "worker", 90, SHORT_MS):
+        granted += len(grants)
+    assert granted == 1_150
+
+    async def all_taken_back() -> bool:
+        await rig.broker.housekeeper.visit(rig.slot)
+        return (await rig.counters()).get("lost") == granted
+
+    await eventually(all_taken_back, "all leases are found lost", within_s=20)
+    assert await rig.call("ZCARD", rig.slot.leases()) == 0
+
+
+@pytest.mark.foreign_hands
+async def test_a_lease_without_a_record_is_dropped(rig: Rig) -> None:
+    await rig.submit()
+    await rig.call("HINCRBY", rig.slot.base, "tick", 1)
+    await rig.call("ZADD", rig.slot.leases(), 1, "0" * 26)
+
+    async def dropped() -> bool:
+        await rig.broker.housekeeper.visit(rig.slot)
+        return not await rig.call("ZCARD", rig.slot.leases())
+
+    await eventually(dropped, "the lease is gone")
+
+
+async def test_a_lease_put_back_by_the_reconciler_is_observed(rig: Rig) -> None:
+    """Even by an observer that saw the newest tick already."""
+    (grant,) = await short_lease(rig)
+    await rig.broker.housekeeper.visit(rig.slot)
+    await rig.call("ZREM", rig.slot.leases(), tail_of(grant.job_id))
+    assert await rig.broker.reconciler.walk() == 1
+
+    async def taken_back() -> bool:
+        await rig.broker.housekeeper.visit(rig.slot)
+        return await rig.state(grant.job_id) is JobState.QUEUED
+
+    await eventually(taken_back, "the job is queued again")
