@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
     from penstock.broker import Chunk, LogLine, Progress
 
-__all__ = ["Refusal", "Rig", "refusal_of", "rig_on", "seconds", "spec", "states_of"]
+__all__ = [
+    "Refusal",
+    "Rig",
+    "next_of",
+    "refusal_of",
+    "rest_of",
+    "rig_on",
+    "seconds",
+    "spec",
+    "states_of",
+]
+
+Answer = TypeVar("Answer")
 
 JOB_TYPE: Final = "image.resize"
 SCHEMA: Final[Mapping[str, Any]] = {
@@ -125,6 +137,21 @@ async def refusal_of(call: Awaitable[object]) -> Refusal:
     raise AssertionError(f"not refused: {answer}")
 
 
+async def next_of(call: grpc.aio.UnaryStreamCall[Any, Answer]) -> Answer:
+    """The next message of a stream."""
+    answer = await call.read()
+    assert answer is not grpc.aio.EOF
+    return cast("Answer", answer)
+
+
+async def rest_of(call: grpc.aio.UnaryStreamCall[Any, Answer]) -> list[Answer]:
+    """What a stream still tells, read one by one as before."""
+    answers = []
+    while (answer := await call.read()) is not grpc.aio.EOF:
+        answers.append(cast("Answer", answer))
+    return answers
+
+
 @dataclass
 class Rig:
     """A gateway under test, and both sides of it.
@@ -210,7 +237,7 @@ async def rig_on(redis_url: str, **settings: Any) -> AsyncIterator[Rig]:  # noqa
     }
     async with (
         Broker(redis_url) as broker,
-        Gateway(ServerSettings(redis_url=redis_url, **hurried)) as gateway,
+        Gateway(ServerSettings.load(redis_url=redis_url, **hurried)) as gateway,
         grpc.aio.insecure_channel(gateway.address) as channel,
     ):
         rig = Rig(

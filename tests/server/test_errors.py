@@ -6,6 +6,7 @@ from typing import Final
 
 import grpc
 import pytest
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from penstock.broker import (
@@ -24,6 +25,8 @@ from penstock.broker import (
     StorageFull,
     Unavailable,
     UnsafeServer,
+)
+from penstock.broker import (
     errors as broker_errors,
 )
 from penstock.server.errors import (
@@ -41,6 +44,7 @@ SECRET: Final = "redis://:hunter2@db.internal:6379"
 
 TABLE: Final[list[tuple[Exception, grpc.StatusCode, str, set[str]]]] = [
     (InvalidArgument([("a", "b")]), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", {"BadRequest"}),
+    (DecodeError(SECRET), Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", {"BadRequest"}),
     (DeadlineSpent(), Code.DEADLINE_EXCEEDED, "DEADLINE_SPENT", set()),
     (NotFound("job", "x"), Code.NOT_FOUND, "JOB_NOT_FOUND", {"ResourceInfo"}),
     (NotFound("queue", "x"), Code.NOT_FOUND, "QUEUE_NOT_FOUND", {"ResourceInfo"}),

@@ -6,7 +6,8 @@ import json
 import time
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema_rs import validator_for
 
 from penstock.server.payloads import MAX_DEPTH, MAX_VIOLATIONS, is_json, judge

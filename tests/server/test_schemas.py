@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from penstock.v1 import job_pb2, job_service_pb2 as pb
+from penstock.v1 import job_pb2
+from penstock.v1 import job_service_pb2 as pb
 from tests.server.rig import refusal_of, spec
 
 if TYPE_CHECKING:

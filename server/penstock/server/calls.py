@@ -1,30 +1,32 @@
 """What every call passes through: admission, its deadline, and the table of errors.
 
 Services are written without gRPC: a method takes a request and a `Call`, and returns its answer,
-or writes its messages and returns nothing; it raises errors. `Calls.serve` turns such methods into
+or writes its messages and returns nothing; it raises errors. `Calls` turns such methods into
 handlers of gRPC.
 """
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import grpc.aio
+from google.protobuf.message_factory import GetMessageClass
 
 from penstock.server.errors import DeadlineSpent, Fault, SlowReader, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from google.protobuf.descriptor import ServiceDescriptor
+    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
     from penstock.server.admission import Admission
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Handler = Callable[[Any, Context], Awaitable[Any]]
+    Handler = Callable[[bytes, Context], Awaitable[Any]]
+    Method = Callable[[Any, "Call"], Awaitable[Any]]
+    Parse = Callable[[bytes], Message]
 
 __all__ = ["Call", "Calls"]
 
@@ -78,31 +80,48 @@ class Calls:
         self._admission = admission
         self._cap_s = cap_s
 
-    def serve(
+    def handlers(
         self, service: object, descriptor: ServiceDescriptor, *, long: frozenset[str] = frozenset()
-    ) -> Any:  # noqa: ANN401 - the generated code asks for a class of its own, and needs none.
-        """A servicer for the generated ``add_..._to_server``.
+    ) -> grpc.GenericRpcHandler:
+        """What a server is to be given to serve a service.
 
         Args:
             service: has a method of each name in the contract.
             descriptor: of the service.
             long: names of methods with one answer that may wait for it as long as a stream lasts.
         """
-        handlers = {}
-        for method in descriptor.methods:
-            is_long = method.server_streaming or method.name in long
-            make = self._long if is_long else self._unary
-            handlers[method.name] = make(getattr(service, method.name))
-        return SimpleNamespace(**handlers)
+        made = {
+            method.name: self._handler(
+                method,
+                getattr(service, method.name),
+                is_long=method.server_streaming or method.name in long,
+            )
+            for method in descriptor.methods
+        }
+        return grpc.method_handlers_generic_handler(descriptor.full_name, made)
 
-    def _unary(self, method: Callable[[Any, Call], Awaitable[Any]]) -> Handler:
+    def _handler(
+        self, descriptor: MethodDescriptor, method: Method, *, is_long: bool
+    ) -> grpc.RpcMethodHandler[bytes, Any]:
+        # Requests are parsed here rather than by gRPC, which would answer with the parser's text.
+        parse = GetMessageClass(descriptor.input_type).FromString
+        handle = (self._long if is_long else self._unary)(method, parse)
+        make = (
+            grpc.unary_stream_rpc_method_handler
+            if descriptor.server_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        serialize = GetMessageClass(descriptor.output_type).SerializeToString
+        return make(handle, request_deserializer=None, response_serializer=serialize)
+
+    def _unary(self, method: Method, parse: Parse) -> Handler:
         admission, cap_s = self._admission, self._cap_s
 
-        async def handle(request: object, context: Context) -> object:
+        async def handle(request: bytes, context: Context) -> object:
             try:
                 admission.enter_unary()
                 try:
-                    return await method(request, Call(context, cap_s))
+                    return await method(parse(request), Call(context, cap_s))
                 finally:
                     admission.leave_unary()
             except grpc.aio.BaseError:
@@ -112,14 +131,14 @@ class Calls:
 
         return handle
 
-    def _long(self, method: Callable[[Any, Call], Awaitable[Any]]) -> Handler:
+    def _long(self, method: Method, parse: Parse) -> Handler:
         admission, cap_s = self._admission, self._cap_s
 
-        async def handle(request: object, context: Context) -> object:
+        async def handle(request: bytes, context: Context) -> object:
             try:
                 host = admission.enter_stream(context.peer())
                 try:
-                    return await method(request, Call(context, cap_s))
+                    return await method(parse(request), Call(context, cap_s))
                 finally:
                     admission.leave_stream(host)
             except grpc.aio.BaseError:

@@ -15,6 +15,7 @@ import grpc
 import structlog
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -141,6 +142,11 @@ def _invalid_argument(error: InvalidArgument) -> Fault:
     )
 
 
+def _unreadable(_: DecodeError) -> Fault:
+    message = "the request is not a message of the method's type"
+    return _invalid_argument(InvalidArgument([("", message)]))
+
+
 def _deadline_spent(_: DeadlineSpent) -> Fault:
     return Fault(
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -244,6 +250,7 @@ def _slow_reader(error: SlowReader) -> Fault:
 
 _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     InvalidArgument: _invalid_argument,
+    DecodeError: _unreadable,
     DeadlineSpent: _deadline_spent,
     NotFound: _not_found,
     AlreadyExists: _already_exists,

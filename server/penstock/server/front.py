@@ -11,12 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from penstock.runtime import ConfigurationError
-from penstock.v1 import (
-    job_service_pb2,
-    job_service_pb2_grpc,
-    queue_service_pb2,
-    queue_service_pb2_grpc,
-)
+from penstock.v1 import job_service_pb2, queue_service_pb2
 
 if TYPE_CHECKING:
     from penstock.server.calls import Calls
@@ -67,8 +62,10 @@ class Front:
         streams: Streams,
     ) -> None:
         self._settings = settings
-        self._jobs = calls.serve(jobs, _JOBS, long=jobs.LONG)
-        self._queues = calls.serve(queues, _QUEUES)
+        self._handlers = (
+            calls.handlers(jobs, _JOBS, long=jobs.LONG),
+            calls.handlers(queues, _QUEUES),
+        )
         self._health = health
         self._streams = streams
         self._server: grpc.aio.Server | None = None
@@ -82,8 +79,7 @@ class Front:
             ConfigurationError: the address cannot be listened on.
         """
         server = grpc.aio.server(options=_options(self._settings))
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(self._jobs, server)
-        queue_service_pb2_grpc.add_QueueServiceServicer_to_server(self._queues, server)
+        server.add_generic_rpc_handlers(self._handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = (*SERVICES, _HEALTH.full_name, reflection.SERVICE_NAME)

@@ -1,4 +1,4 @@
-"""What a gateway does beside answering calls: housekeeping, repairs, a look at its own readiness."""
+"""What a gateway does beside answering calls: housekeeping, repairs, and probing its storage."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ __all__ = ["Prober", "Repairer", "Sweeper"]
 PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
 RETRY_SWEEP_S: Final = 1.0
+#: All of it may be cut short at any point: the next process goes on.
+STOP_GRACE_S: Final = 0.5
 WALK_EVERY_S: Final = 600.0
 #: Longer than the mark that keeps processes from walking at once.
 WALK_AGAIN_S: Final = 75.0
@@ -30,7 +32,7 @@ class Sweeper(Periodic):
     """Moves due jobs, deadlines and lost leases on, also while no worker is up."""
 
     def __init__(self, broker: Broker) -> None:
-        super().__init__(interval_s=RETRY_SWEEP_S)
+        super().__init__(interval_s=RETRY_SWEEP_S, stop_grace_s=STOP_GRACE_S)
         self._housekeeper = broker.housekeeper
 
     async def tick(self) -> float | None:
@@ -46,7 +48,7 @@ class Repairer(Periodic):
     """Puts back what the server may have lost: now and then, and after every reconnect."""
 
     def __init__(self, broker: Broker) -> None:
-        super().__init__(interval_s=WALK_EVERY_S)
+        super().__init__(interval_s=WALK_EVERY_S, stop_grace_s=STOP_GRACE_S)
         self._reconciler = broker.reconciler
         self._reconnected = False
         broker.link.on_connect.append(self._on_connect)
@@ -71,7 +73,7 @@ class Prober(Periodic):
     """Ready is a gateway whose storage has just taken a write."""
 
     def __init__(self, broker: Broker, health: Health) -> None:
-        super().__init__(interval_s=PROBE_EVERY_S)
+        super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S)
         self._broker = broker
         self._health = health
 
