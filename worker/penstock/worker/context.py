@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
 from penstock.worker import checkpoints
 from penstock.worker.orders import AsyncFlag, SyncFlag
 from penstock.worker.signals import Stopped
+from penstock.worker.text import cut
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -161,13 +162,13 @@ class _BaseContext(ABC):
         """
         if not (math.isfinite(current) and math.isfinite(total)) or current < 0 or total < 0:
             raise ValueError("progress takes finite numbers from 0")
-        self._send_progress(float(current), float(total), _cut(message, MAX_PROGRESS_MESSAGE_BYTES))
+        self._send_progress(float(current), float(total), cut(message, MAX_PROGRESS_MESSAGE_BYTES))
 
     def log(self, message: str, level: LogLevel = "info") -> None:
         """Tells those who watch the job; cut at 4 KiB. Raises ValueError for an unknown level."""
         if level not in _LEVELS:
             raise ValueError(f"level is one of {', '.join(get_args(LogLevel))}")
-        self._send_log(level, _cut(message, MAX_LOG_BYTES))
+        self._send_log(level, cut(message, MAX_LOG_BYTES))
 
     @abstractmethod
     def _send_progress(self, current: float, total: float, message: str) -> None: ...
@@ -296,9 +297,3 @@ def _chunk(chunk: str | bytes) -> bytes:
     if len(data) > MAX_CHUNK_BYTES:
         raise ValueError(f"a chunk has at most {MAX_CHUNK_BYTES:,} bytes: emit several")
     return data
-
-
-def _cut(text: str, longest: int) -> str:
-    """The text, at most so many bytes of it."""
-    data = text.encode("utf-8", "replace")
-    return text if len(data) <= longest else data[:longest].decode("utf-8", "ignore")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from penstock.worker.handler import Handler
     from penstock.worker.threads import DaemonThreads
 
-__all__ = ["AsyncExecutor", "Executor", "ThreadExecutor"]
+__all__ = ["AsyncExecutor", "Executor", "ThreadExecutor", "call", "forget_cancels"]
 
 
 class Executor(Protocol):
@@ -57,7 +57,7 @@ class AsyncExecutor:
         finally:
             attempt.on_stop = None
             if attempt.stop_reason is not None:
-                _forget_cancels(attempt)
+                forget_cancels(attempt)
         return handler.result.encode(value)
 
     def _cancel(self, attempt: Attempt) -> None:
@@ -125,7 +125,7 @@ def _retrieve(run: asyncio.Future[Content]) -> None:
         run.exception()
 
 
-def _forget_cancels(attempt: Attempt) -> None:
+def forget_cancels(attempt: Attempt) -> None:
     """Undoes our cancels: the task goes on to write the outcome, and must not look cancelled."""
     task = attempt.task
     while task is not None and task.cancelling():

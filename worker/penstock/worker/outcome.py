@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from penstock.broker import Failure
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
+from penstock.worker.text import cut
 
 if TYPE_CHECKING:
     from penstock.broker import Content, Grant
@@ -134,7 +135,4 @@ def _backoff_ms(grant: Grant) -> int:
 
 
 def _failure(type_name: str, message: str) -> Failure:
-    data = message.encode("utf-8", "replace")
-    if len(data) > MAX_MESSAGE_BYTES:
-        message = data[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
-    return Failure(type_name, message)
+    return Failure(type_name, cut(message, MAX_MESSAGE_BYTES))

@@ -22,6 +22,7 @@ from penstock.worker.heartbeat import Heartbeat
 from penstock.worker.janitor import Janitor
 from penstock.worker.misroutes import Misroutes
 from penstock.worker.presence import Presence
+from penstock.worker.process import ProcessExecutor
 from penstock.worker.roster import Roster
 from penstock.worker.runner import Runner
 from penstock.worker.signals import StopReason
@@ -67,6 +68,12 @@ class WorkerService:
         # Payloads come in on it, so that no other answer has to wait behind them.
         claims = Broker(url, settings.broker_options("claims"))
         threads = DaemonThreads()
+        processes = ProcessExecutor(
+            broker.attempts,
+            settings.stop_grace_s,
+            log_level=settings.log_level,
+            log_format=settings.log_format,
+        )
         runner = Runner(
             broker.attempts,
             self._roster,
@@ -74,6 +81,7 @@ class WorkerService:
             {
                 "async": AsyncExecutor(broker.attempts, settings.stop_grace_s),
                 "thread": ThreadExecutor(broker.attempts, threads, settings.stop_grace_s),
+                "process": processes,
             },
             Misroutes(),
         )
@@ -110,6 +118,7 @@ class WorkerService:
             Connection(claims),
             heartbeat,
             threads,
+            processes,
             Janitor(broker),
             presence,
             bell,
