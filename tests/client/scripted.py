@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class ScriptedGateway(grpc.GenericRpcHandler):
-    """A server on a free port of loopback.
+    """A server on a port of loopback; 0 finds a free one.
 
     Attributes:
         requests: what came in, by method.
         metadata: of every call, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: defaultdict[str, list[Any]] = defaultdict(list)
         self.metadata: list[dict[str, Any]] = []
         self._steps: dict[str, list[Step]] = {}
@@ -44,7 +44,7 @@ class ScriptedGateway(grpc.GenericRpcHandler):
             handlers=[self],
             options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 << 20)],
         )
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.address = f"127.0.0.1:{self._server.add_insecure_port(f'127.0.0.1:{port}')}"
 
     def on(self, method: str, *steps: Step) -> None:
         """Says what the next calls of a method do."""

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 Core = TypeVar("Core")
+Core_co = TypeVar("Core_co", covariant=True)
 Wrapped = TypeVar("Wrapped")
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
 
-class Facade(Generic[Core]):
+class Facade(Generic[Core_co]):
     """The blocking face of something async."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core_co) -> None:
         self._core = core
 
 

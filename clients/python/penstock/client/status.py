@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from penstock.v1 import job_service_pb2
 
+_WHERE: Final = "Is it running there? PENSTOCK_ADDRESS or address= say where to look"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 
 #: The one table of status codes; a code that is not listed is Internal.
@@ -70,12 +71,13 @@ def error_of(error: grpc.RpcError, address: str) -> StatusError:
     ended = cast("_Ended", error)
     code, message = ended.code().name, ended.details() or ""
     details = _details_of(ended.trailing_metadata() or ())
-    if code == "UNAVAILABLE" and not details:
+    if not details:
         # It was made on this side of the wire: nobody answered.
-        message = (
-            f"no gateway answers at {address} ({message.rstrip('.')}). Is it running there? "
-            "PENSTOCK_ADDRESS or address= say where to look"
-        )
+        reason = message.rstrip(".")
+        if code == "UNAVAILABLE":
+            message = f"no gateway answers at {address} ({reason}). {_WHERE}"
+        elif code == "DEADLINE_EXCEEDED":
+            message = f"no answer from {address} in time ({reason})"
     return _build(code, message, details)
 
 
