@@ -26,6 +26,7 @@ from penstock.worker.process import ProcessExecutor
 from penstock.worker.roster import Roster
 from penstock.worker.runner import Runner
 from penstock.worker.signals import StopReason
+from penstock.worker.supervisor import Supervisor
 from penstock.worker.threads import DaemonThreads
 
 if TYPE_CHECKING:
@@ -53,13 +54,7 @@ class WorkerService:
     """
 
     def __init__(self, app: Worker, settings: WorkerSettings) -> None:
-        if settings.redis_url is None:
-            raise ConfigurationError(
-                "a worker needs Redis or Valkey: set PENSTOCK_REDIS_URL, such as "
-                "redis://127.0.0.1:6379/0, or run `penstock dev`, which brings its own",
-                fields=("redis_url",),
-            )
-        url = settings.redis_url.get_secret_value()
+        url = settings.server_url()
         self.worker_id = _new_worker_id()
         self._app = app
         self._queues = settings.queues or app.queues
@@ -177,8 +172,19 @@ async def serve(app: Worker | str, settings: WorkerSettings) -> None:
         ConfigurationError: A setting is missing.
         PenstockError: The server cannot be reached, or must not be entrusted with jobs.
     """
+    settings.server_url()
     worker = load_app(app) if isinstance(app, str) else app
-    async with stop_signals() as stopping, WorkerService(worker, settings):
+    if settings.processes == 1:
+        async with stop_signals() as stopping, WorkerService(worker, settings):
+            await stopping.wait()
+        return
+    if not isinstance(app, str):
+        raise ConfigurationError(
+            "several processes import the app by themselves: start them by "
+            "`penstock worker module:app --processes N`",
+            fields=("processes",),
+        )
+    async with stop_signals() as stopping, Supervisor(app, settings):
         await stopping.wait()
 
 

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from penstock.broker import BrokerSettings
+from penstock.runtime import ConfigurationError
 from penstock.worker.names import check_queue
 
 __all__ = ["WorkerSettings"]
@@ -51,3 +52,13 @@ class WorkerSettings(BrokerSettings):
 
     Then a coroutine is cancelled once more, a thread is left to itself, a child process is killed.
     """
+
+    def server_url(self) -> str:
+        """Where the server is. Raises ConfigurationError if that is not configured."""
+        if self.redis_url is None:
+            raise ConfigurationError(
+                "a worker needs Redis or Valkey: set PENSTOCK_REDIS_URL, such as "
+                "redis://127.0.0.1:6379/0, or run `penstock dev`, which brings its own",
+                fields=("redis_url",),
+            )
+        return self.redis_url.get_secret_value()

@@ -1,0 +1,45 @@
+"""``python -m penstock.worker.supervised module:app``: one process of several; see `supervisor`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from penstock.broker import PenstockError
+from penstock.runtime import RuntimeFault, configure_logging, run, stop_signals
+from penstock.worker.app import load_app
+from penstock.worker.service import WorkerService
+from penstock.worker.settings import WorkerSettings
+
+
+async def work(app: str, settings: WorkerSettings) -> None:
+    """Works until stdin ends."""
+    worker = load_app(app)
+    async with stop_signals() as stopping:
+        loop = asyncio.get_running_loop()
+        stdin = sys.stdin.fileno()
+
+        def heard() -> None:
+            if not os.read(stdin, 4096):
+                loop.remove_reader(stdin)
+                stopping.set()
+
+        loop.add_reader(stdin, heard)
+        async with WorkerService(worker, settings):
+            await stopping.wait()
+
+
+def main(app: str) -> str | None:
+    """Runs it; returns what is wrong, if anything is."""
+    try:
+        settings = WorkerSettings.load()
+        configure_logging(settings.log_level, settings.log_format)
+        run(lambda: work(app, settings), event_loop=settings.event_loop)
+    except (RuntimeFault, PenstockError) as fault:
+        return f"penstock worker: {fault}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
