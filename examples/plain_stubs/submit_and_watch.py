@@ -26,7 +26,7 @@ from penstock.v1.job_service_pb2_grpc import JobServiceStub
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE_S = 60.0
+MAX_FAILURES = 60  # In a row: about as many seconds at most.
 PASSING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 TERMINAL = {
     job_pb2.JOB_STATE_SUCCEEDED,
@@ -43,43 +43,44 @@ def submit(jobs: JobServiceStub, job_type: str, payload: bytes) -> str:
         payload=job_pb2.Content(data=payload, content_type="application/json"),
         request_id=str(uuid.uuid4()),  # The same for every try: they all make the same job.
     )
-    give_up = time.monotonic() + PATIENCE_S
+    request = job_service_pb2.SubmitJobRequest(job=job)
+    failures = 0
     while True:
         try:
-            request = job_service_pb2.SubmitJobRequest(job=job)
             return jobs.SubmitJob(request, timeout=10).job.job_id
         except grpc.RpcError as error:
-            pause(error, give_up)
+            failures += 1
+            pause(error, failures)
 
 
 def watch(jobs: JobServiceStub, job_id: str) -> Iterator[job_service_pb2.StreamProgressResponse]:
     """The events of a job: each once, in order, up to the terminal one."""
-    cursor = 0
-    give_up = time.monotonic() + PATIENCE_S
+    cursor = failures = 0
     while True:
         request = job_service_pb2.StreamProgressRequest(job_id=job_id, after_sequence=cursor)
         stream = jobs.StreamProgress(request)  # Without a deadline: a job takes what it takes.
         try:
             for message in stream:
-                give_up = time.monotonic() + PATIENCE_S
-                if message.last_sequence <= cursor:
-                    continue  # The snapshot, or the end of a stream that gets too old.
+                failures = 0
+                if message.WhichOneof("event") in {"snapshot", "end"}:
+                    continue  # They are no events; after an end, another stream goes on.
                 cursor = message.last_sequence
                 yield message
                 if message.state_change.state in TERMINAL:
                     return
-            pause(None, give_up)
+            pause(None, failures)
         except grpc.RpcError as error:
-            pause(error, give_up)
+            failures += 1
+            pause(error, failures)
         finally:
             stream.cancel()
 
 
-def pause(error: grpc.RpcError | None, give_up: float) -> None:
+def pause(error: grpc.RpcError | None, failures: int) -> None:
     """Waits before the next try; raises the error if there should be none."""
     if error is not None:
         code = cast("grpc.Call", error).code()  # It is a call, too; gRPC's types do not say so.
-        if code not in PASSING or time.monotonic() >= give_up:
+        if code not in PASSING or failures == MAX_FAILURES:
             raise error
     # At random, so that the clients of a gateway that restarts do not all come back at once.
     time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - spread, no secret.
