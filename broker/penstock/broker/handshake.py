@@ -104,9 +104,14 @@ async def open_connection(
         Unavailable: the node cannot be reached or refused the handshake.
     """
     connection = endpoint.connection(client_name=client_name, timeout_s=timeout_s)
+    task = cast("asyncio.Task[object]", asyncio.current_task())
+    cancels = task.cancelling()
     try:
         async with asyncio.timeout(timeout_s):
             await connection.connect()  # type: ignore[no-untyped-call]  # redis-py's.
+        if task.cancelling() > cancels:
+            # Swallowed on the way, by asyncio.wait_for before Python 3.12.
+            raise asyncio.CancelledError  # noqa: TRY301 - to be cleaned up after like any other.
         return _take_over(connection, protocol, user_timeout_s)
     except BaseException as error:
         await connection.disconnect(nowait=True)
