@@ -17,7 +17,7 @@ from penstock.broker import (
     Priority,
     ReplyError,
 )
-from tests.broker.lossy import lossy_relay
+from tests.broker.relay import relay_to
 from tests.broker.rig import LEASE_MS, Rig, tail_of
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ async def test_a_grant_that_never_arrived_is_handed_back_at_no_cost(
 ) -> None:
     kept = await rig.granted()
     lost = [await rig.submit() for _ in range(3)]
-    async with lossy_relay(server.socket_path) as relay, Broker(relay.url) as behind:
+    async with relay_to(server.socket_path) as relay, Broker(relay.url) as behind:
         worker = await Rig.on(behind)
         await worker.broker.activity.mark(rig.slot)
         relay.lose(rig.slot.base)

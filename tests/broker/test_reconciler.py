@@ -1,4 +1,4 @@
-"""The record is the truth: what else the server lost is rebuilt from records."""
+"""The reconciler: whatever a foreign hand took out of a structure is put back from the records."""
 
 from __future__ import annotations
 
@@ -6,89 +6,116 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.broker import Broker, Content, Failure, JobState, NewJob, Priority
+from penstock.broker import JobState, Priority
+from tests.broker.rig import Rig, tail_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Awaitable, Callable
 
-    from penstock.broker.keys import Slot
+    from penstock.broker import Broker
 
-QUEUE = "orders"
-LEASE_MS = 60_000
-
-
-@pytest.fixture
-async def broker(redis_url: str) -> AsyncIterator[Broker]:
-    async with Broker(redis_url) as broker:
-        yield broker
+    Damage = Callable[[Rig, str], Awaitable[object]]
 
 
-@pytest.fixture
-async def slot(broker: Broker) -> Slot:
-    """A slot with 60 jobs queued, 30 scheduled, 6 running, 3 succeeded, 1 failed."""
-    for number in range(70):
-        priority = list(Priority)[number % 3]
-        await broker.jobs.submit(NewJob("t", QUEUE, f"now {number}", priority=priority))
-    for number in range(30):
-        await broker.jobs.submit(NewJob("t", QUEUE, f"later {number}", delay_ms=3_600_000))
-    (slot,) = broker.engine.slots(await broker.queues.get(QUEUE))
-    grants = await broker.attempts.claim(slot, "w", 10, LEASE_MS)
-    for grant in grants[:3]:
-        await broker.attempts.complete(grant.job_id, grant.fencing_token, Content(b"1"))
-    bad = grants[3]
-    await broker.attempts.fail(bad.job_id, bad.fencing_token, "final", Failure("E", "no"))
-    return slot
+async def waiting(rig: Rig) -> str:
+    return await rig.submit(expires_in_ms=3_600_000)
 
 
-async def walk(broker: Broker) -> int:
-    await broker.link.call("DEL", broker.engine.names.walk())
-    return await broker.reconciler.walk()
+async def delayed(rig: Rig) -> str:
+    return await rig.submit(delay_ms=60_000, expires_in_ms=3_600_000)
 
 
-async def counts(broker: Broker) -> tuple[object, ...]:
-    stats = await broker.queues.stats(QUEUE)
-    ended = (stats.succeeded, stats.failed, stats.cancelled, stats.expired)
-    return stats.waiting, stats.scheduled, stats.running, *ended
+async def running(rig: Rig) -> str:
+    return (await rig.granted(expires_in_ms=3_600_000)).job_id
 
 
-@pytest.mark.usefixtures("slot")
-async def test_a_walk_leaves_jobs_alone_that_are_where_they_belong(broker: Broker) -> None:
-    before = await counts(broker)
-    assert await walk(broker) == 0
-    assert await counts(broker) == before
+async def ended(rig: Rig) -> str:
+    grant = await rig.granted(retention_ms=60_000)
+    await rig.complete(grant)
+    return grant.job_id
 
 
-async def test_lost_structures_are_rebuilt_from_records(broker: Broker, slot: Slot) -> None:
-    before = await counts(broker)
-    streams = [slot.stream(priority) for priority in Priority]
-    sets = [slot.due(), slot.leases(), *(slot.ended(s) for s in JobState if s.terminal)]
-    for key in streams + sets:
-        await broker.link.call("DEL", key)
-    assert await walk(broker) == 100
-    assert await counts(broker) == before
-    assert await walk(broker) == 0
+async def delete_stream(rig: Rig, _: str) -> None:
+    await rig.call("DEL", rig.slot.stream(Priority.DEFAULT))
 
 
-async def test_jobs_that_the_group_has_passed_by_are_delivered_again(
-    broker: Broker, slot: Slot
+async def delete_entry(rig: Rig, job_id: str) -> None:
+    entry = (await rig.record(job_id))[b"x"]
+    await rig.call("XDEL", rig.slot.stream(Priority.DEFAULT), entry)
+
+
+async def read_past(rig: Rig, _: str) -> None:
+    """Somebody else read the entry for the group, and kept it to himself."""
+    stream = rig.slot.stream(Priority.DEFAULT)
+    await rig.call("XGROUP", "CREATE", stream, "workers", "0", "MKSTREAM")
+    read = ("XREADGROUP", "GROUP", "workers", "thief", "NOACK", "STREAMS", stream, ">")
+    assert await rig.call(*read)
+
+
+def drop_from(name: str) -> Damage:
+    async def drop(rig: Rig, job_id: str) -> None:
+        assert await rig.call("ZREM", rig.slot.base + b":" + name.encode(), tail_of(job_id)) == 1
+
+    drop.__name__ = f"drop_from_{name}"
+    return drop
+
+
+@pytest.mark.parametrize(
+    ("make", "damage"),
+    [
+        (waiting, delete_stream),
+        (waiting, delete_entry),
+        (waiting, read_past),
+        (delayed, drop_from("due")),
+        (running, drop_from("lease")),
+        (ended, drop_from("z:D")),
+    ],
+)
+async def test_a_job_that_was_taken_out_of_its_place_is_put_back(
+    rig: Rig, make: Callable[[Rig], Awaitable[str]], damage: Damage
 ) -> None:
-    await broker.link.call("XGROUP", "SETID", slot.stream(Priority.HIGH), "workers", "$")
-    waiting = (await broker.queues.stats(QUEUE)).waiting[Priority.HIGH]
-    assert await broker.attempts.claim(slot, "w", 100, LEASE_MS, "h") == []
-    assert await walk(broker) == waiting
-    assert len(await broker.attempts.claim(slot, "w", 100, LEASE_MS, "h")) == waiting
+    """In the right place, says the audit after the test."""
+    job_id = await make(rig)
+    before = await rig.events(job_id)
+    await damage(rig, job_id)
+    assert await rig.broker.reconciler.walk() == 1
+    assert await rig.events(job_id) == before
+    if make is waiting:
+        assert [grant.job_id for grant in await rig.claim()] == [job_id]
 
 
-async def test_a_deadline_that_was_lost_is_indexed_again(broker: Broker) -> None:
-    await broker.jobs.submit(NewJob("t", QUEUE, "1", expires_in_ms=3_600_000))
-    (slot,) = broker.engine.slots(await broker.queues.get(QUEUE))
-    await broker.link.call("DEL", slot.deadlines())
-    await walk(broker)
-    assert await broker.link.call("ZCARD", slot.deadlines()) == 1
+@pytest.mark.parametrize("make", [waiting, delayed])
+async def test_a_lost_deadline_is_put_back(rig: Rig, make: Callable[[Rig], Awaitable[str]]) -> None:
+    job_id = await make(rig)
+    await rig.call("DEL", rig.slot.deadlines())
+    await rig.broker.reconciler.walk()
+    await rig.pass_deadline(job_id)
+    assert await rig.expire() == 1
 
 
-async def test_only_one_walk_begins_within_a_minute(broker: Broker, slot: Slot) -> None:
-    await broker.link.call("DEL", slot.due())
-    assert await broker.reconciler.walk() == 30
-    await broker.link.call("DEL", slot.due())
-    assert await broker.reconciler.walk() == 0
+async def test_what_is_in_its_place_is_left_alone(rig: Rig) -> None:
+    jobs = [await make(rig) for make in (ended, running, delayed, waiting)]
+    records = [await rig.record(job_id) for job_id in jobs]
+    assert await rig.broker.reconciler.walk() == 0
+    assert [await rig.record(job_id) for job_id in jobs] == records
+
+
+async def test_a_fleet_walks_once_a_minute(rig: Rig, other: Broker) -> None:
+    job_id = await delayed(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    await rig.call("DEL", rig.slot.due())
+    assert await other.reconciler.walk() == 0
+    await rig.call("DEL", rig.broker.engine.names.walk())  # As its TTL does.
+    assert await other.reconciler.walk() == 1
+    assert await rig.state(job_id) is JobState.SCHEDULED
+
+
+async def test_many_records_of_many_queues(rig: Rig) -> None:
+    for queue in ("a", "b"):
+        await rig.broker.jobs.submit_many(
+            [rig.new_job(queue=queue, delay_ms=60_000) for _ in range(700)]
+        )
+        info = await rig.broker.engine.queue(queue)
+        await rig.call("DEL", rig.broker.engine.slots(info)[0].due())
+    assert await rig.broker.reconciler.walk() == 1_400
+    assert (await rig.broker.queues.stats("a")).scheduled == 700

@@ -26,7 +26,7 @@ from penstock.broker import (
 from penstock.broker.engine import MAX_QUEUES
 from penstock.broker.ids import queue_code
 from tests.broker.audit import audit
-from tests.broker.lossy import LossyRelay, lossy_relay
+from tests.broker.relay import Relay, relay_to
 from tests.broker.rig import Rig, tail_of
 
 if TYPE_CHECKING:
@@ -217,15 +217,15 @@ async def test_equal_keys_from_two_gateways_at_once_make_one_job(rig: Rig, other
 
 
 @pytest.fixture
-async def relay(server: EmbeddedServer) -> AsyncIterator[LossyRelay]:
+async def relay(server: EmbeddedServer) -> AsyncIterator[Relay]:
     """In front of the server of the rig."""
-    async with lossy_relay(server.socket_path) as relay:
+    async with relay_to(server.socket_path) as relay:
         yield relay
 
 
 @pytest.mark.parametrize("replies", [1, 3])
 async def test_a_submit_whose_reply_is_lost_makes_one_job(
-    rig: Rig, relay: LossyRelay, replies: int
+    rig: Rig, relay: Relay, replies: int
 ) -> None:
     async with Broker(relay.url) as behind:
         relay.lose(b"the marked one", replies)
@@ -236,9 +236,7 @@ async def test_a_submit_whose_reply_is_lost_makes_one_job(
     assert len(await rig.claim()) == 1
 
 
-async def test_a_batch_whose_replies_are_lost_makes_each_job_once(
-    rig: Rig, relay: LossyRelay
-) -> None:
+async def test_a_batch_whose_replies_are_lost_makes_each_job_once(rig: Rig, relay: Relay) -> None:
     specs = [rig.new_job(payload=Content(b"one of many")) for _ in range(200)]
     async with Broker(relay.url) as behind:
         relay.lose(b"one of many")
@@ -250,7 +248,7 @@ async def test_a_batch_whose_replies_are_lost_makes_each_job_once(
 
 @pytest.mark.parametrize("write", ["complete", "fail", "release", "report"])
 async def test_a_workers_write_whose_reply_is_lost_counts_once(
-    rig: Rig, relay: LossyRelay, write: str
+    rig: Rig, relay: Relay, write: str
 ) -> None:
     grant = await rig.granted()
     async with Broker(relay.url) as behind:

@@ -1,4 +1,8 @@
-"""A relay that loses replies: what was asked for is done, and whoever asked never hears of it."""
+"""A relay that loses replies and holds back requests, to bring about what is rare.
+
+A lost reply: what was asked for is done, and whoever asked never hears of it. A request held back:
+something else is done first.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-__all__ = ["LossyRelay", "lossy_relay"]
+__all__ = ["Relay", "relay_to"]
 
 
-class LossyRelay:
+class Relay:
     """A relay to a server's unix socket, on a free port of loopback.
 
     Attributes:
@@ -22,6 +26,7 @@ class LossyRelay:
             connection is reset in place of each.
         marker: a part of the commands' bytes, such as the id of a job.
         lost: replies lost so far.
+        held: set once a request is held back.
     """
 
     def __init__(self, upstream: Path) -> None:
@@ -31,6 +36,9 @@ class LossyRelay:
         self.losses = 0
         self.marker = b""
         self.lost = 0
+        self.held = asyncio.Event()
+        self._hold_marker = b""
+        self._released = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -40,6 +48,15 @@ class LossyRelay:
     def lose(self, marker: bytes, replies: int = 1) -> None:
         """Loses the next replies to commands that hold these bytes."""
         self.marker, self.losses = marker, replies
+
+    def hold(self, marker: bytes) -> None:
+        """Holds back requests that hold these bytes, and what comes after them."""
+        self._hold_marker = marker
+
+    def release(self) -> None:
+        """Lets everything pass again."""
+        self._hold_marker = b""
+        self._released.set()
 
     async def serve(
         self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
@@ -53,6 +70,9 @@ class LossyRelay:
         try:
             with suppress(ConnectionError):
                 while request := await from_client.read(1 << 20):
+                    if self._hold_marker and self._hold_marker in request:
+                        self.held.set()
+                        await self._released.wait()
                     if self.losses and self.marker in request:
                         replies.cancel()
                         await asyncio.wait([replies])
@@ -78,9 +98,9 @@ class LossyRelay:
 
 
 @asynccontextmanager
-async def lossy_relay(upstream: Path) -> AsyncIterator[LossyRelay]:
+async def relay_to(upstream: Path) -> AsyncIterator[Relay]:
     """A relay in front of a server."""
-    relay = LossyRelay(upstream)
+    relay = Relay(upstream)
     listener = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
     relay.port = listener.sockets[0].getsockname()[1]
     try:
