@@ -36,7 +36,7 @@ class ScriptedGateway(grpc.GenericRpcHandler):
         metadata: of every call, in order.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, credentials: grpc.ServerCredentials | None = None) -> None:
         self.requests: defaultdict[str, list[Any]] = defaultdict(list)
         self.metadata: list[dict[str, Any]] = []
         self._steps: dict[str, list[Step]] = {}
@@ -44,7 +44,13 @@ class ScriptedGateway(grpc.GenericRpcHandler):
             handlers=[self],
             options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 << 20)],
         )
-        self.address = f"127.0.0.1:{self._server.add_insecure_port(f'127.0.0.1:{port}')}"
+        target = f"127.0.0.1:{port}"
+        port = (
+            self._server.add_insecure_port(target)
+            if credentials is None
+            else self._server.add_secure_port(target, credentials)
+        )
+        self.address = f"127.0.0.1:{port}"
 
     def on(self, method: str, *steps: Step) -> None:
         """Says what the next calls of a method do."""

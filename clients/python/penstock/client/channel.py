@@ -60,8 +60,9 @@ def channel_options() -> tuple[tuple[str, str | int], ...]:
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.max_pings_without_data", 0),
         # A gateway that is restarted is met again within a second or two; the default is 2 min.
+        # In spite of its name, the second is how long one attempt may take.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         # A page of 1,000 jobs with long failures is larger than gRPC's default of 4 MiB.
         ("grpc.max_receive_message_length", 32 * _MIB),
