@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from penstock.broker import Chunk, LogLine, Progress
+    from penstock.server.admission import Admission
+    from penstock.server.health import Health
+    from penstock.server.streaming import _Stream
+    from penstock.server.watching import Hub
 
 __all__ = [
     "Refusal",
@@ -128,7 +132,7 @@ def refusal_from(error: grpc.aio.AioRpcError) -> Refusal:
     )
 
 
-async def refusal_of(call: Awaitable[object]) -> Refusal:
+async def refusal_of(call: Awaitable[Any]) -> Refusal:
     """The refusal that a call is answered with."""
     try:
         answer = await call
@@ -172,6 +176,28 @@ class Rig:
     health: Any
     broker: Broker
     reports: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    # Behind the gateway's surface.
+
+    @property
+    def admission(self) -> Admission:
+        """How many calls are open."""
+        return self.gateway._admission
+
+    @property
+    def readiness(self) -> Health:
+        """What the health service says."""
+        return self.gateway._health
+
+    @property
+    def hub(self) -> Hub:
+        """Who is watched."""
+        return self.gateway._hub
+
+    @property
+    def open_streams(self) -> set[_Stream]:
+        """Streams on their way to their readers."""
+        return self.gateway._streams._streams
 
     # The client.
 

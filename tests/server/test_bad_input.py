@@ -231,7 +231,7 @@ async def test_a_message_over_the_limit_is_refused(rig: Rig) -> None:
 
 @pytest.mark.parametrize("job_id", [NO_JOB, "zz" + "z" * 34])
 async def test_an_id_that_names_no_job_is_not_found(rig: Rig, job_id: str) -> None:
-    calls: list[Awaitable[object]] = [
+    calls: list[Awaitable[Any]] = [
         rig.jobs.GetStatus(pb.GetStatusRequest(job_id=job_id)),
         rig.jobs.WaitJob(pb.WaitJobRequest(job_id=job_id)),
         rig.jobs.CancelJob(pb.CancelJobRequest(job_id=job_id)),
@@ -246,7 +246,7 @@ async def test_an_id_that_names_no_job_is_not_found(rig: Rig, job_id: str) -> No
 
 
 async def test_a_queue_that_nobody_used_is_not_found(rig: Rig) -> None:
-    calls: list[Awaitable[object]] = [
+    calls: list[Awaitable[Any]] = [
         rig.queues.GetQueueStats(qb.GetQueueStatsRequest(queue="nobodys")),
         rig.queues.PauseQueue(qb.PauseQueueRequest(queue="nobodys")),
         rig.queues.PurgeQueue(qb.PurgeQueueRequest(queue="nobodys")),

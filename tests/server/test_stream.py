@@ -159,7 +159,7 @@ async def test_lost_wakeups_cost_a_second_or_two(rig: Rig, monkeypatch: pytest.M
     await next_of(call)
     await next_of(call)
     # Nothing wakes the reader any more, as if every message were lost.
-    hub = rig.gateway._front._streams._hub
+    hub = rig.hub
     [feed] = hub._feeds.values()
     await eventually(lambda: feed._channel, "the reader listens")
     assert feed._channel is not None
@@ -183,7 +183,7 @@ async def test_wakeups_come_back_after_their_connection_broke(rig: Rig) -> None:
 
 async def test_readers_end_with_their_watchers(rig: Rig) -> None:
     receipt = await rig.submit()
-    hub = rig.gateway._front._streams._hub
+    hub = rig.hub
     calls = [rig.stream(receipt.job_id) for _ in range(3)]
     for call in calls:
         await next_of(call)
@@ -222,7 +222,7 @@ async def test_a_stream_ends_itself_with_a_cursor(redis_url: str) -> None:
 async def test_wait_answers_when_the_job_is_done(rig: Rig) -> None:
     receipt = await rig.submit()
     call = rig.jobs.WaitJob(pb.WaitJobRequest(job_id=receipt.job_id))
-    hub = rig.gateway._front._streams._hub
+    hub = rig.hub
     await eventually(lambda: hub.readers == 1, "the wait has begun")
     await rig.complete(await rig.claim())
     answer = await call

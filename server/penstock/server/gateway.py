@@ -51,16 +51,18 @@ class Gateway:
         url = settings.redis_url.get_secret_value()
         self._storage = _Storage(url, settings)
         broker = self._storage.broker
-        health = Health(SERVICES, settings.max_health_watches)
         schemas = Schemas(broker.registry)
-        streams = Streams(Hub(broker, self._storage.wakeups, settings.stream_backlog), settings)
+        self._admission = Admission(settings)
+        self._health = Health(SERVICES, settings.max_health_watches)
+        self._hub = Hub(broker, self._storage.wakeups, settings.stream_backlog)
+        self._streams = Streams(self._hub, settings)
         self._front = Front(
             settings,
-            calls=Calls(Admission(settings), settings.call_budget_s),
-            jobs=JobService(broker, Intake(schemas, settings.max_payload_bytes), streams),
+            calls=Calls(self._admission, settings.call_budget_s),
+            jobs=JobService(broker, Intake(schemas, settings.max_payload_bytes), self._streams),
             queues=QueueService(broker),
-            health=health,
-            streams=streams,
+            health=self._health,
+            streams=self._streams,
         )
         # Stopped in reverse: the front goes first, and takes its time.
         self._parts = Group(
@@ -68,8 +70,8 @@ class Gateway:
             schemas,
             Sweeper(broker),
             Repairer(broker),
-            streams,
-            Prober(broker, health),
+            self._streams,
+            Prober(broker, self._health),
             self._front,
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from jsonschema_rs import RegexOptions, ValidationError, Validator, validator_for
 
-from penstock.broker import FailedPrecondition, PenstockError
+from penstock.broker import FailedPrecondition, PenstockError, Unavailable
 from penstock.runtime import Periodic
 from penstock.server.payloads import judge
 
@@ -107,22 +107,32 @@ class Schemas(Periodic):
         return await asyncio.to_thread(judge, path, data, usable)
 
     async def refresh(self, budget_s: float) -> None:
-        """Reads what is registered, after this call began; callers share one reading."""
+        """Reads what is registered, after this call began; callers share one reading.
+
+        Raises:
+            Unavailable: Redis cannot be asked within budget_s.
+        """
         loop = asyncio.get_running_loop()
         asked_at = loop.time()
-        async with self._refreshing:
-            if self._refreshed_at >= asked_at:
-                return
-            began = loop.time()
-            types = await self._registry.types(budget_s)
-            live = {digest for digests in types.values() for digest in digests}
-            for digest in live - self._validators.keys():
-                schema = await self._registry.schema(digest, budget_s)
-                self._validators[digest] = _compile(digest, schema)
-            for digest in self._validators.keys() - live:
-                del self._validators[digest]
-            self._types = types
-            self._refreshed_at = began
+        try:
+            # The budget includes the wait for a reading that began before.
+            async with asyncio.timeout(budget_s), self._refreshing:
+                if self._refreshed_at < asked_at:
+                    began = loop.time()
+                    await self._read(asked_at + budget_s - began)
+                    self._refreshed_at = began
+        except TimeoutError:
+            raise Unavailable("what is registered could not be read in time") from None
+
+    async def _read(self, budget_s: float) -> None:
+        types = await self._registry.types(budget_s)
+        live = {digest for digests in types.values() for digest in digests}
+        for digest in live - self._validators.keys():
+            schema = await self._registry.schema(digest, budget_s)
+            self._validators[digest] = _compile(digest, schema)
+        for digest in self._validators.keys() - live:
+            del self._validators[digest]
+        self._types = types
 
     def _is_fresh(self) -> bool:
         age_s = asyncio.get_running_loop().time() - self._refreshed_at

@@ -1,0 +1,121 @@
+"""grpc.health.v1: liveness, readiness, watches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from penstock.server import upkeep
+from tests.server.rig import next_of, refusal_of, rest_of, rig_on
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from penstock.runtime.embedded import EmbeddedServer
+    from tests.server.rig import Rig
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+READINESS = ["", "penstock.v1.JobService", "penstock.v1.QueueService"]
+
+
+async def check(rig: Rig, service: str = "") -> int:
+    answer = await rig.health.Check(health_pb2.HealthCheckRequest(service=service))
+    return int(answer.status)
+
+
+@pytest.fixture
+async def ready(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    """A gateway that is ready, and probes often."""
+    monkeypatch.setattr(upkeep, "PROBE_EVERY_S", 0.05)
+    monkeypatch.setattr(upkeep, "PROBE_WITHIN_S", 0.2)
+    async with rig_on(redis_url) as rig:
+        await eventually(lambda: rig.readiness.ready, "the gateway is ready")
+        yield rig
+
+
+async def test_every_service_is_ready(ready: Rig) -> None:
+    for service in (*READINESS, "liveness"):
+        assert await check(ready, service) == SERVING
+    listed = await ready.health.List(health_pb2.HealthListRequest())
+    assert set(listed.statuses) == {*READINESS, "liveness"}
+
+
+async def test_an_unknown_service_is_not_found(ready: Rig) -> None:
+    request = health_pb2.HealthCheckRequest(service="nobodys")
+    assert (await refusal_of(ready.health.Check(request))).code is grpc.StatusCode.NOT_FOUND
+    assert (await next_of(ready.health.Watch(request))).status == SERVICE_UNKNOWN
+
+
+async def test_readiness_follows_the_storage_and_liveness_does_not(
+    ready: Rig, redis_server: EmbeddedServer
+) -> None:
+    watch = ready.health.Watch(health_pb2.HealthCheckRequest())
+    assert (await next_of(watch)).status == SERVING
+    redis_server.kill()
+    assert (await next_of(watch)).status == NOT_SERVING
+    assert [await check(ready, service) for service in READINESS] == [NOT_SERVING] * 3
+    assert await check(ready, "liveness") == SERVING
+    redis_server.start()
+    assert (await next_of(watch)).status == SERVING
+
+
+async def test_a_server_that_takes_no_writes_is_not_ready(ready: Rig) -> None:
+    call = ready.broker.link.call
+    health = ready.readiness
+    await call("CONFIG", "SET", "maxmemory", 1)
+    try:
+        await eventually(lambda: not health.ready, "the gateway is not ready")
+    finally:
+        await call("CONFIG", "SET", "maxmemory", 0)
+    await eventually(lambda: health.ready, "the gateway is ready again")
+
+
+async def test_a_watcher_that_stops_reading_hangs_nobody(
+    ready: Rig, redis_server: EmbeddedServer
+) -> None:
+    deaf = grpc.aio.insecure_channel(
+        ready.gateway.address,
+        options=[("grpc.http2.lookahead_bytes", 0), ("grpc.use_local_subchannel_pool", 1)],
+    )
+    health = ready.readiness
+    async with deaf:
+        watch = health_pb2_grpc.HealthStub(deaf).Watch(health_pb2.HealthCheckRequest())
+        await eventually(lambda: health.watches == 1, "the watch has begun")
+        redis_server.kill()
+        await eventually(lambda: not health.ready, "the change is known")
+        assert await check(ready) == NOT_SERVING
+        redis_server.start()
+        watch.cancel()
+    await eventually(lambda: not health.watches, "the watch is over")
+
+
+async def test_watches_are_bounded(redis_url: str) -> None:
+    async with rig_on(redis_url, max_health_watches=2) as rig:
+        request = health_pb2.HealthCheckRequest()
+        watches = [rig.health.Watch(request) for _ in range(2)]
+        for watch in watches:
+            await next_of(watch)
+        refusal = await refusal_of(next_of(rig.health.Watch(request)))
+        assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        watches[0].cancel()
+        await eventually(lambda: rig.readiness.watches == 1, "one has left")
+        assert await next_of(rig.health.Watch(request))
+
+
+async def test_a_shutdown_is_told_to_watchers(redis_url: str) -> None:
+    async with rig_on(redis_url) as rig:
+        health = rig.readiness
+        await eventually(lambda: health.ready, "the gateway is ready")
+        watch = rig.health.Watch(health_pb2.HealthCheckRequest())
+        assert (await next_of(watch)).status == SERVING
+        await rig.gateway.stop()
+        assert [answer.status for answer in await rest_of(watch)] == [NOT_SERVING]
+        # Whatever a probe says from now on.
+        health.set_ready(ready=True)
+        assert not health.ready
