@@ -16,6 +16,7 @@ _OTHERS_THREADS: Final = (
     "asyncio_",  # The event loop's own executor, joined when the loop closes, after this check.
     "uvloop_",  # The same, on uvloop.
     "_poll_wrapper",  # grpc.aio's poller: it ends with the last call, which an exception may hold.
+    "Dummy-",  # One that was not made by Python's threading (execnet's, gRPC's), once it is met.
     "execnet",  # pytest-xdist's channel to the main process.
     "pytest_timeout",  # The watch of pytest-timeout, where it uses a thread.
 )
