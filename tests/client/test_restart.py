@@ -82,7 +82,7 @@ async def talk(ctx: Context) -> str:
 
 
 @pytest.mark.timeout(120)
-async def test_a_watch_over_a_gateway_that_is_killed(
+async def test_a_watch_over_a_gateway_that_is_killed_or_stopped(
     connect: Connect, process: GatewayProcess, run_worker: RunWorker
 ) -> None:
     """No gap and no repetition, whatever was said while nobody listened."""
@@ -104,9 +104,11 @@ async def test_a_watch_over_a_gateway_that_is_killed(
 
     async with run_worker(talker), connect(process.address) as client:
         watching = asyncio.create_task(client(submit_and_watch))
-        for gate in sorted(gates):
+        for gate, end in zip(
+            sorted(gates), (process.kill, process.stop, process.kill), strict=True
+        ):
             await chunks_are_seen(gate)
-            await process.kill()
+            await end()
             gates[gate].set()  # The job goes on while there is no gateway.
             await process.start()
         job = await asyncio.wait_for(watching, 30)

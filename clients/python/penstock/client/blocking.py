@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 class Facade(Generic[Core_co]):
     """The blocking face of something async."""
 
+    __slots__ = ("_core",)
+
     def __init__(self, core: Core_co) -> None:
         self._core = core
 

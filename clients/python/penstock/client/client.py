@@ -86,7 +86,7 @@ class MergedWatch(_Iteration[AsyncMergedWatch]):
 class JobHandle(Facade[AsyncJobHandle]):
     """A job that somebody submitted, and what can be done with it."""
 
-    __slots__ = ("_core",)
+    __slots__ = ()  # There may be very many.
 
     @property
     def job_id(self) -> str:

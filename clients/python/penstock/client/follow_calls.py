@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from penstock.client.errors import (
@@ -25,7 +26,7 @@ from penstock.client.watch_many import AsyncMergedWatch
 from penstock.v1 import job_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from penstock.client.errors import JobUnsuccessful
     from penstock.client.job import Job
@@ -119,7 +120,7 @@ class AsyncFollowCalls:
             jobs: ids, or the last sequence already seen of each id.
             reconnect_for: as for watch().
         """
-        cursors = jobs if isinstance(jobs, dict) else dict.fromkeys(jobs, 0)
+        cursors = jobs if isinstance(jobs, Mapping) else dict.fromkeys(jobs, 0)
         watches = [
             self.watch(job_id, after=after, reconnect_for=reconnect_for)
             for job_id, after in cursors.items()

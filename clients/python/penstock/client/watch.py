@@ -129,8 +129,7 @@ class AsyncWatch:
             self._outage.over()
             self._drop_stream()
             return
-        reason = pb.EndOfStream.Reason.Name(end.reason)
-        await self._reopen_later(_ended(f"the gateway ended the stream ({reason})"))
+        await self._reopen_later(_ended("the gateway ended the stream, for now"))
 
     async def _reopen_later(self, error: StatusError) -> None:
         self._drop_stream()
