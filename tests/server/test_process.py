@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import grpc
@@ -17,31 +13,13 @@ from penstock.runtime.embedded import EmbeddedServer
 from penstock.server import ServerSettings
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
+from tests.server.process import gateway_process
 from tests.server.rig import next_of, rest_of, spec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 CONFIGURATION_ERROR = 78
-
-
-@contextlib.asynccontextmanager
-async def gateway_process(**environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A gateway in a process of its own, killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "penstock.server",
-        env={"PATH": os.environ["PATH"], **environment},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])

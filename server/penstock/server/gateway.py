@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from penstock.broker import Broker, Unavailable, UnsafeServer, Wakeups
+from penstock.broker import Broker, Janitor, Unavailable, UnsafeServer, Wakeups
 from penstock.runtime import ConfigurationError, Group, stop_signals
 from penstock.server.admission import Admission
 from penstock.server.calls import Calls
@@ -18,7 +18,7 @@ from penstock.server.queue_service import QueueService
 from penstock.server.schemas import Schemas
 from penstock.server.service import JobService
 from penstock.server.streaming import Streams
-from penstock.server.upkeep import Prober, Repairer, Sweeper
+from penstock.server.upkeep import Prober, Repairer
 from penstock.server.watching import Hub
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Gateway:
         self._parts = Group(
             self._storage,
             schemas,
-            Sweeper(broker),
+            Janitor(broker.housekeeper),
             Repairer(broker),
             self._streams,
             Prober(broker, self._health),
@@ -132,10 +132,10 @@ class _Storage:
         except BaseException:
             await self.broker.close()
             raise
-        self.wakeups.start()
+        await self.wakeups.start()
 
     async def stop(self) -> None:
-        await self.wakeups.close()
+        await self.wakeups.stop()
         await self.broker.close()
 
     async def _connect(self) -> None:

@@ -63,16 +63,15 @@ class Streams(Periodic):
             raise CursorOutOfRange(job.last_sequence)
         # Spread, so that streams that began together do not all come back together.
         ends_at = asyncio.get_running_loop().time() + jittered(self._max_age_s * 0.95, 0.05)
-        stream = _Stream(write, after, ends_at)
-        self._streams.add(stream)
-        try:
-            with self._hub.watch(job.job_id, after) as watcher:
-                stream.watcher = watcher
-                if self._closing:
-                    stream.end("SHUTDOWN")
+        with self._hub.watch(job.job_id, after) as watcher:
+            stream = _Stream(write, watcher, after, ends_at)
+            if self._closing:
+                stream.end("SHUTDOWN")
+            self._streams.add(stream)
+            try:
                 await stream.run(job)
-        finally:
-            self._streams.discard(stream)
+            finally:
+                self._streams.discard(stream)
 
     async def wait(self, job: Job, timeout_s: float) -> Job | None:
         """The job with its result, once it is terminal; None if the time passes first.
@@ -127,24 +126,23 @@ class _Stream:
     Attributes:
         ends_at: when it is too old, by the loop's clock (s).
         blocked_since: since when a write waits, by the loop's clock (s); 0.0 while none does.
-        watcher: what it is fed by.
     """
 
-    def __init__(self, write: Write, cursor: int, ends_at: float) -> None:
+    def __init__(self, write: Write, watcher: Watcher, cursor: int, ends_at: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._write = write
+        self._watcher = watcher
         self._cursor = cursor
         self._reason: EndReason | None = None
         self._leash = asyncio.timeout(None)
         self.ends_at = ends_at
         self.blocked_since = 0.0
-        self.watcher: Watcher
 
     def end(self, reason: EndReason) -> None:
         """Asks it to end as soon as its present write is done; the first reason holds."""
         if self._reason is None:
             self._reason = reason
-            self.watcher.nudge()
+            self._watcher.nudge()
 
     def cut(self) -> None:
         """Gives up on the present write."""
@@ -170,8 +168,8 @@ class _Stream:
     async def _pump(self) -> bool:
         """Writes events; returns whether the last one was the job's last."""
         while not self._is_ending():
-            for event in await self.watcher.next():
-                final = await self.watcher.final() if is_terminal(event) else None
+            for event in await self._watcher.next():
+                final = await self._watcher.final() if is_terminal(event) else None
                 await self._send(convert.event(event, final))
                 self._cursor = event.last_sequence
                 if final is not None:

@@ -1,4 +1,4 @@
-"""What a gateway does beside answering calls: housekeeping, repairs, and probing its storage."""
+"""What a gateway does beside answering calls: repairs, and probing its storage."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from penstock.broker.pipeline import Caller
     from penstock.server.health import Health
 
-__all__ = ["Prober", "Repairer", "Sweeper"]
+__all__ = ["Prober", "Repairer"]
 
 PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
-RETRY_SWEEP_S: Final = 1.0
+RETRY_WALK_S: Final = 1.0
 #: All of it may be cut short at any point: the next process goes on.
 STOP_GRACE_S: Final = 0.5
 WALK_EVERY_S: Final = 600.0
@@ -26,22 +26,6 @@ WALK_EVERY_S: Final = 600.0
 WALK_AGAIN_S: Final = 75.0
 
 _log = structlog.get_logger(__name__)
-
-
-class Sweeper(Periodic):
-    """Moves due jobs, deadlines and lost leases on, also while no worker is up."""
-
-    def __init__(self, broker: Broker) -> None:
-        super().__init__(interval_s=RETRY_SWEEP_S, stop_grace_s=STOP_GRACE_S)
-        self._housekeeper = broker.housekeeper
-
-    async def tick(self) -> float | None:
-        """Visits every active slot."""
-        try:
-            return await self._housekeeper.sweep()
-        except Unavailable as error:
-            _log.debug("no housekeeping", reason=str(error))
-            return None
 
 
 class Repairer(Periodic):
@@ -61,7 +45,7 @@ class Repairer(Periodic):
             await self._reconciler.walk()
         except Unavailable as error:
             _log.debug("no walk", reason=str(error))
-            return RETRY_SWEEP_S
+            return RETRY_WALK_S
         return WALK_AGAIN_S if again else None
 
     async def _on_connect(self, _: Caller) -> None:

@@ -188,18 +188,25 @@ class _Feed:
 
     async def take_over(self, watcher: Watcher) -> None:
         """Feeds a watcher from now on, if nothing that it lacks was given to the others already."""
-        if self._channel is None:
-            slot, tail, _ = await self._broker.engine.locate(self.job_id)
-            if self._channel is None:
-                self._channel = slot.channel(tail)
+        if self._task is None:
+            channel = await self._find_channel()
+            if channel is None:
+                return  # The watcher reads on by itself, and comes back here.
+            if self._task is None:
+                self._channel = channel
                 # Also called when the subscription is confirmed: nothing falls in between.
-                self._wakeups.listen(self._channel, self._woken.set)
+                self._wakeups.listen(channel, self._woken.set)
                 self._task = asyncio.create_task(self._run(), name=f"feed-{self.job_id}")
         mailbox = watcher.mailbox
         if not any(other.mailbox.live for other in self.watchers):
             self.cursor = mailbox.cursor
         mailbox.live = self.cursor <= mailbox.cursor
         self._woken.set()
+
+    async def _find_channel(self) -> bytes | None:
+        engine = self._broker.engine
+        found = await _attempt(lambda: engine.locate(self.job_id, _ATTEMPT_S))
+        return None if found is None else found[0].channel(found[1])
 
     async def _run(self) -> None:
         try:
