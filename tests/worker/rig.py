@@ -108,10 +108,8 @@ class Rig:
     @contextlib.asynccontextmanager
     async def working(self, app: Worker, **settings: object) -> AsyncIterator[WorkerService]:
         """A worker in this process."""
-        settings = {"drain_grace_s": 5, "stop_grace_s": 0.2, **settings}
-        async with WorkerService(
-            app, WorkerSettings.load(redis_url=self.url, **settings)
-        ) as service:
+        flags = {"redis_url": self.url, "drain_grace_s": 5, "stop_grace_s": 0.2, **settings}
+        async with WorkerService(app, WorkerSettings.load(**flags)) as service:
             yield service
 
     @contextlib.asynccontextmanager

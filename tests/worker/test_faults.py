@@ -1,0 +1,191 @@
+"""Workers that are killed, suspended or cut off, and servers that are killed under them."""
+
+import asyncio
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+from penstock.broker import Backoff, Content, JobState, NewJob, StateChange, Submitted
+from penstock.runtime.embedded import EmbeddedServer
+from penstock.worker import Worker
+from tests.support.waiting import eventually
+from tests.worker.rig import Rig
+
+LEASE_S = 2.0
+
+
+async def test_a_killed_worker_s_job_goes_on_elsewhere_from_its_checkpoint(
+    rig: Rig, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    payload = {"steps": 3, "gate": str(gate)}
+    async with rig.process("app", lease_s=LEASE_S) as victim:
+        job_id = await rig.submit("climb", payload, max_attempts=1)
+        first = await rig.progressed(job_id, at_least=3)
+        async with rig.process("app", lease_s=LEASE_S) as heir:
+            victim.signal(signal.SIGKILL)
+            killed_ms = time.time() * 1000
+            await victim.exited()
+
+            async def taken_over() -> bool:
+                return (await rig.job(job_id)).worker_id != first.worker_id
+
+            await eventually(taken_over, "the other worker has the job", within_s=10)
+            gate.touch()
+            assert await rig.result(job_id) == [3, 3]
+            heir.signal(signal.SIGTERM)
+            assert await heir.exited() == 0
+    job = await rig.job(job_id)
+    # The crash cost none of the attempts, of which there was one.
+    assert (job.attempt, job.crashes, job.fencing_token) == (2, 1, 3)
+    assert job.started_ms is not None
+    assert job.started_ms - killed_ms <= (LEASE_S + 1) * 1000
+    assert (await rig.stats()).counters["lost"] == 1
+
+
+async def test_a_suspended_worker_s_late_write_is_refused(rig: Rig, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with rig.process("app", lease_s=LEASE_S) as sleeper:
+        job_id = await rig.submit("blocked", str(gate))
+        await rig.until(job_id, JobState.RUNNING)
+        await eventually(lambda: _checkpointed(rig, job_id), "the handler holds the loop")
+        sleeper.signal(signal.SIGSTOP)
+        await rig.until(job_id, JobState.QUEUED, within_s=10)
+        async with rig.process("app", lease_s=LEASE_S):
+            job = await rig.until(job_id, JobState.RUNNING)
+            gate.touch()
+            assert await rig.result(job_id) == "late"
+            sleeper.signal(signal.SIGCONT)
+
+            async def refused() -> bool:
+                return (await rig.stats()).counters.get("stale", 0) > 0
+
+            await eventually(refused, "the late write has been refused", within_s=10)
+    ended = await rig.job(job_id)
+    assert (ended.worker_id, ended.fencing_token, ended.crashes) == (job.worker_id, 3, 1)
+    terminal = [
+        event.body
+        for event in await rig.events(job_id)
+        if isinstance(event.body, StateChange) and event.body.state.terminal
+    ]
+    assert terminal == [StateChange(JobState.SUCCEEDED, 2)]
+
+
+async def test_a_suspended_worker_s_handler_is_stopped_when_it_wakes(
+    rig: Rig, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "stopped"
+    async with rig.process("app", lease_s=LEASE_S) as sleeper:
+        job_id = await rig.submit("watchful", str(stopped))
+        await rig.progressed(job_id)
+        sleeper.signal(signal.SIGSTOP)
+        await rig.until(job_id, JobState.QUEUED, within_s=10)
+        await rig.broker.jobs.cancel(job_id, "nobody is to run it again")
+        sleeper.signal(signal.SIGCONT)
+        await eventually(stopped.exists, "the handler has been stopped", within_s=10)
+        assert stopped.read_text() == "LEASE_LOST"
+        # And the worker goes on.
+        assert await rig.result(await rig.submit("quick", 5)) == 5
+
+
+async def test_sigterm_hands_back_what_does_not_finish(rig: Rig) -> None:
+    async with rig.process("app", drain_grace_s=0.2, stop_grace_s=0.2) as worker:
+        endless = await rig.submit("endless")
+        finishing = await rig.submit("draining")
+        await rig.progressed(endless)
+        await rig.progressed(finishing)
+        worker.signal(signal.SIGTERM)
+        assert await worker.exited() == 0
+    job = await rig.job(endless)
+    assert (job.state, job.attempt, job.crashes) == (JobState.QUEUED, 0, 0)
+    assert await rig.result(finishing) == "finished within the grace"
+
+
+async def test_a_second_signal_cuts_the_grace_short(rig: Rig) -> None:
+    async with rig.process("app", drain_grace_s=600) as worker:
+        job_id = await rig.submit("endless")
+        await rig.progressed(job_id)
+        worker.signal(signal.SIGTERM)
+
+        async def draining() -> bool:
+            return any(each.draining for each in await rig.broker.registry.workers())
+
+        await eventually(draining, "the worker drains")
+        worker.signal(signal.SIGINT)
+        assert await worker.exited() == 128 + signal.SIGINT
+
+
+async def test_the_server_is_killed_and_restarted_under_work(
+    rig: Rig, redis_server: EmbeddedServer
+) -> None:
+    app = Worker(slots=20)
+    done = 0
+
+    @app.job("steady")
+    async def steady(number: int) -> int:
+        nonlocal done
+        await asyncio.sleep(0.001)
+        done += 1
+        return number
+
+    def is_beyond(count: int) -> bool:
+        return done > count
+
+    async with rig.working(app, lease_s=LEASE_S):
+        receipts = await rig.broker.jobs.submit_many(
+            [
+                NewJob(
+                    type="steady",
+                    queue="default",
+                    request_id=f"steady-{number}",
+                    payload=Content(str(number).encode()),
+                    backoff=Backoff(10, 10),
+                )
+                for number in range(3_000)
+            ]
+        )
+        jobs = [receipt.job_id for receipt in receipts if isinstance(receipt, Submitted)]
+        assert len(jobs) == 3_000
+        for _ in range(2):
+            so_far = done
+            await eventually(partial(is_beyond, so_far + 500), "work goes on", within_s=20)
+            redis_server.kill()
+            await asyncio.to_thread(redis_server.start)
+        await rig.broker.link.ready(10)
+
+        async def all_done() -> bool:
+            return (await rig.stats()).succeeded == len(jobs)
+
+        await eventually(all_done, "every job has succeeded", within_s=40)
+        for number in range(0, 3_000, 100):
+            assert await rig.result(jobs[number]) == number
+
+
+async def test_a_job_outlives_an_outage_that_is_shorter_than_its_lease(
+    rig: Rig, redis_server: EmbeddedServer
+) -> None:
+    app = Worker()
+    gate = asyncio.Event()
+
+    @app.job("patient")
+    async def patient() -> str:
+        await gate.wait()
+        return "still here"
+
+    async with rig.working(app):
+        job_id = await rig.submit("patient")
+        await rig.until(job_id, JobState.RUNNING)
+        redis_server.kill()
+        gate.set()
+        await asyncio.to_thread(redis_server.start)
+        await rig.broker.link.ready(10)
+        assert await rig.result(job_id) == "still here"
+    job = await rig.job(job_id)
+    assert (job.attempt, job.crashes) == (1, 0)
+
+
+async def _checkpointed(rig: Rig, job_id: str) -> bool:
+    slot, tail, _ = await rig.broker.engine.locate(job_id)
+    stored: int = await rig.broker.link.call("EXISTS", slot.checkpoint(tail))
+    return stored == 1
