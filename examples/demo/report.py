@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from examples.demo.summary import summary
 from penstock.cli.asjson import job_json, stats_json
 from penstock.cli.states import STYLES
-from penstock.cli.tables import outcome, queues_table
+from penstock.cli.tables import queues_table
 from penstock.cli.times import short
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _jobs_table(plan: Mapping[str, Planned], seen: Seen, width: int) -> Table:
             _attempts(job),
             short(_between(job.queue_time, job.start_time)),
             short(_between(job.start_time, job.finish_time)),
-            _shortened(_result(job), width - _OTHER_COLUMNS),
+            _shortened(summary(job), width - _OTHER_COLUMNS),
         )
     return table
 
@@ -107,21 +108,6 @@ def _attempts(job: Job) -> str:
 
 def _between(start: Any, end: Any) -> float | None:  # noqa: ANN401 - datetime or None.
     return (end - start).total_seconds() if start and end else None
-
-
-def _result(job: Job) -> str:
-    match job.result:
-        case {"files": files, "lines": lines, "functions": functions, "longest": longest}:
-            text = f"{files} files, {lines:,} lines, {functions:,} functions, longest {longest}"
-        case {"files": files, "sha256": sha256, "resumed_at": resumed_at}:
-            text = f"{sha256[:12]}… of {files} files, resumed at file {resumed_at}"
-        case {"documents": count, "words": words, "broken": broken}:
-            text = f"{count} documents, {words:,} words, {len(broken)} broken links"
-        case None:
-            text = outcome(job)
-        case other:
-            text = str(other)
-    return text
 
 
 def _shortened(text: str, width: int) -> Text:

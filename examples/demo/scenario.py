@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from examples.demo.plan import COMPARE, FINGERPRINT, PROSE, REFUSED, Planned
 from examples.demo.stack import QUEUE, WORKERS, DemoError, Stack
+from examples.demo.summary import summary
 from penstock.cli.follow import show
 from penstock.client import (
     AsyncClient,
@@ -122,7 +123,7 @@ class Scenario:
 
     async def _watch(self, client: AsyncClient) -> None:
         async for event in client.watch_many(list(self._names)):
-            show(self._board, event)
+            self._show(event)
             match self._names[event.job_id], event:
                 case name, ProgressEvent() if name == COMPARE and not self._cancelled:
                     self._cancelled = True
@@ -131,6 +132,12 @@ class Scenario:
                     await self._kill_worker_of(client, event)
                 case name, ChunkEvent() | StateEvent() if name == PROSE:
                     self._collect(event)
+
+    def _show(self, event: Event) -> None:
+        if isinstance(event, StateEvent) and event.job is not None:
+            self._board.done(event.job_id, event.state.value, summary(event.job))
+        else:
+            show(self._board, event)
 
     def _is_time_to_kill(self, event: ProgressEvent) -> bool:
         half_way = (event.progress.fraction or 0) >= _HALF

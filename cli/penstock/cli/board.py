@@ -85,6 +85,7 @@ class PlainBoard(Board):
     def state(self, key: str, state: str, detail: str = "") -> None:
         """Show a line; output of an attempt that ended is dropped, as a later one begins anew."""
         self._output.pop(key, None)
+        self._told[key] = time.monotonic()
         if detail or state != "QUEUED":  # Which every job is at first.
             self._line(key, state.lower(), detail)
 

@@ -94,7 +94,8 @@ class LiveBoard(Board):
             self._print_output(key, rest)
         self._bars.remove_task(self._tasks.pop(key))
         line = Text("").append(f"{state.lower():<9}", STYLES.get(state, ""))
-        self._console.print(line.append(f" {self._labels[key]}  ").append(detail, "dim"))
+        line.append(f" {self._labels[key]}  ").append(" ".join(detail.split()), "dim")
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def say(self, text: str) -> None:
         """Show the line above the bars."""

@@ -16,8 +16,8 @@ __all__ = ["with_client"]
 
 Result = TypeVar("Result")
 
-_PATIENCE_S: Final = 5.0
-"""For all tries of a call: long enough for a gateway that restarts, short for who waits."""
+_PATIENCE_S: Final = 3.0
+"""For all tries of a call: enough for a gateway that restarts, not too much for who looks on."""
 
 
 def with_client(address: str, work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:

@@ -11,6 +11,7 @@ from penstock.cli.children import ChildProcess, penstock_command
 from penstock.cli.dev_output import DevOutput
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
+from penstock.client import AsyncClient, StatusError
 from penstock.runtime import (
     Periodic,
     RedisSettings,
@@ -32,6 +33,7 @@ _START_S: Final = 30.0
 _GATEWAY_DRAIN_S: Final = 15.0
 _WORKER_DRAIN_S: Final = 35.0
 _CHECK_SERVER_S: Final = 0.5
+_POLL_S: Final = 0.1
 
 
 def run_dev(plan: DevPlan) -> None:
@@ -70,8 +72,13 @@ async def _run(plan: DevPlan, settings: RedisSettings) -> None:
         starter = _Starter(environment, output, stack)
         gateway, address = await starter.gateway(plan.listen)
         workers = [await starter.worker(number, plan) for number in range(1, plan.workers + 1)]
-        output.ready(plan, address=address, redis_url=redis_url, data_dir=folder)
-        await _until_asked(stopping, [gateway, *workers])
+        # Before that, a submit would be told that its job type is unknown.
+        ready = asyncio.create_task(_are_known(address, workers))
+        stack.push_async_callback(_cancelled, ready)
+        await _first_of(stopping, [gateway, *workers], ready)
+        if not stopping.is_set():
+            output.ready(plan, address=address, redis_url=redis_url, data_dir=folder)
+            await _first_of(stopping, [gateway, *workers])
         output.draining()
 
 
@@ -118,7 +125,8 @@ class _Starter:
         where = ["--listen", listen] if listen else []
         command = penstock_command("server", "--json", *where)
         process = await self._start("gateway", command, on_output, _GATEWAY_DRAIN_S)
-        await _first([address, process.gave_up], _START_S)
+        up_or_down: list[asyncio.Future[Any]] = [address, process.gave_up]
+        await asyncio.wait(up_or_down, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
         if not address.done():
             address.cancel()
             raise _not_up([process])
@@ -152,23 +160,39 @@ class _Starter:
         return lambda line: self._output.line(name, line)
 
 
-async def _until_asked(stopping: asyncio.Event, processes: Sequence[ChildProcess]) -> None:
-    """Wait for the signal to stop.
+async def _are_known(address: str, workers: Sequence[ChildProcess]) -> None:
+    """Wait until the gateway knows the worker processes, or until it should have."""
+    with contextlib.suppress(TimeoutError, StatusError):
+        async with asyncio.timeout(_START_S), AsyncClient(address) as client:
+            unknown = {worker.pid for worker in workers}
+            while unknown:
+                await asyncio.sleep(_POLL_S)
+                known = {worker.pid for worker in await client.workers()}
+                unknown = {worker.pid for worker in workers} - known  # Anew: some may restart.
+
+
+async def _first_of(
+    stopping: asyncio.Event, processes: Sequence[ChildProcess], *others: asyncio.Future[Any]
+) -> None:
+    """Wait for the signal to stop, or for any of the others.
 
     Raises:
         CommandError: A process gave up before that.
     """
     asked = asyncio.create_task(stopping.wait())
+    gave_up = [process.gave_up for process in processes]
+    futures: list[asyncio.Future[Any]] = [asked, *gave_up, *others]
     try:
-        await _first([asked, *(process.gave_up for process in processes)])
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        asked.cancel()
-    if not stopping.is_set():
+        await _cancelled(asked)
+    if not stopping.is_set() and any(future.done() for future in gave_up):
         raise _not_up([process for process in processes if process.gave_up.done()])
 
 
-async def _first(futures: Sequence[asyncio.Future[Any]], timeout_s: float | None = None) -> None:
-    await asyncio.wait(futures, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _not_up(processes: Sequence[ChildProcess]) -> CommandError:

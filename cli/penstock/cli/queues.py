@@ -1,6 +1,7 @@
 """``penstock queues``: what waits where, and the operator's levers."""
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,10 @@ queues = typer.Typer(
     "Example: penstock queues --json | jq -r 'select(.failed > 0) | .name'",
 )
 
+AddressHere = Annotated[
+    str | None,
+    typer.Option("--address", "-a", metavar="HOST:PORT", help="Where the gateway listens."),
+]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the queue.")]
 
 
@@ -60,7 +65,7 @@ def stats(
     context: typer.Context,
     name: Name = "default",
     *,
-    address: Address = DEFAULT_ADDRESS,
+    address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Count the jobs of one queue in full: by priority, by reason of failure, of all times."""
@@ -84,7 +89,7 @@ def pause(
     context: typer.Context,
     name: Name,
     *,
-    address: Address = DEFAULT_ADDRESS,
+    address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Stop handing out jobs: running ones go on, submits are accepted."""
@@ -97,7 +102,7 @@ def resume(
     context: typer.Context,
     name: Name,
     *,
-    address: Address = DEFAULT_ADDRESS,
+    address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Hand out jobs again."""
@@ -111,7 +116,7 @@ def purge(
     name: Name,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    address: Address = DEFAULT_ADDRESS,
+    address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Cancel every job that waits in a queue. Running ones go on."""
@@ -119,7 +124,7 @@ def purge(
     if not yes:
         if json_wanted():
             raise CommandError(f"purging {name} was not confirmed", "add --yes")
-        typer.confirm(f"Cancel every waiting job of the queue {name}?", abort=True, err=True)
+        _confirm(f"Cancel every waiting job of the queue {name}?")
     with counting("cancelled") as on_progress:
         cancelled = with_client(
             where, lambda client: client.purge_queue(name, on_progress=on_progress)
@@ -138,7 +143,7 @@ def redrive(
     job_type: Annotated[
         str, typer.Option("--type", "-t", metavar="TYPE", help="Only this job type.")
     ] = "",
-    address: Address = DEFAULT_ADDRESS,
+    address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Run every dead letter anew that was not redriven before. Repeating it is safe."""
@@ -161,7 +166,7 @@ def workers(
         str, typer.Argument(metavar="[NAME]", help="Only those that serve this queue.")
     ] = "",
     *,
-    address: Address = DEFAULT_ADDRESS,
+    address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """List the worker processes that were heard of lately."""
@@ -180,10 +185,21 @@ def workers(
     )
 
 
-def _address(context: typer.Context, address: str) -> str:
-    """Return the address, which may be given before the sub-command, too."""
-    above = context.obj
-    return above if address == DEFAULT_ADDRESS and isinstance(above, str) else address
+def _address(context: typer.Context, here: str | None) -> str:
+    """Return the address, which may stand before the sub-command or after it."""
+    return here or str(context.obj)
+
+
+def _confirm(question: str) -> None:
+    """Ask on stderr, so that stdout holds results alone.
+
+    Raises:
+        typer.Abort: The answer is not yes.
+    """
+    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise typer.Abort
 
 
 def _tell_queue(queue: "Queue") -> None:

@@ -28,6 +28,9 @@ __all__ = ["After", "Order", "submit_file", "submit_one"]
 _NO_PAYLOAD: Final = b"{}"
 """What a handler accepts that has a default for all it takes."""
 
+_BATCH_S: Final = 15.0
+"""For all tries of a call with 1,000 jobs in it."""
+
 _MAX_REPORTED: Final = 10
 
 _INDEX: Final = re.compile(r"\bjobs\[\d+\]\.")
@@ -93,7 +96,7 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
         raise CommandError("--from-file holds JSON, and --content-type says otherwise")
     jobs = [order.job(line) for line in read_json_lines(source)]
     with counting("submitting", len(jobs)) as on_progress:
-        outcomes = await client.submit_many(jobs, on_progress=on_progress)
+        outcomes = await client.submit_many(jobs, on_progress=on_progress, rpc_timeout=_BATCH_S)
     accepted = [outcome for outcome in outcomes if isinstance(outcome, AsyncJobHandle)]
     refused = [
         (number, outcome)

@@ -1,0 +1,110 @@
+"""``penstock dev``: all in one terminal, nothing lost between two runs, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tests.cli.running import Dev, penstock
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_jobs_survive_a_restart(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        waiting = penstock("submit", "echo", "--delay", "1h", address=dev.address).id
+        done = penstock("submit", "echo", "-p", "[1]", "--wait", "--json", address=dev.address).json
+        assert dev.stop() == 0
+        dev.start()
+        jobs = penstock("status", waiting, done["job_id"], "--json", address=dev.address).lines
+        assert [job["state"] for job in jobs] == ["SCHEDULED", "SUCCEEDED"]
+        assert jobs[1]["result"] == [1]
+
+
+def test_a_running_job_is_drained_and_an_endless_one_goes_on_after_a_kill(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        payload = '{"start": 5, "step_s": 0.2}'
+        job_id = penstock("submit", "countdown", "-p", payload, address=dev.address).id
+        _await_state(dev, job_id, "RUNNING")
+        assert dev.stop(signal.SIGINT) == 0
+        dev.start()
+        job = penstock("status", job_id, "--json", address=dev.address).json
+        assert (job["state"], job["attempt"]) == ("SUCCEEDED", 1)
+
+
+def test_killed_it_leaves_no_process_and_loses_no_job(tmp_path: Path) -> None:
+    with Dev(tmp_path, "--workers", "2") as dev:
+        job_id = penstock("submit", "echo", "--delay", "1h", address=dev.address).id
+        pids = [worker["pid"] for worker in _workers(dev, 2)]
+        dev.process.kill()
+        dev.ended()
+        wait_until(lambda: not any(map(_lives, pids)), "its workers are gone", within_s=30)
+        dev.start()
+        assert penstock("status", job_id, address=dev.address).code == 0
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        (worker,) = _workers(dev, 1)
+        os.kill(worker["pid"], signal.SIGKILL)
+        answer = penstock("submit", "echo", "-p", "1", "--wait", address=dev.address)
+        assert answer.json == 1
+        assert "ended with exit code -9" in dev.log.read_text()
+
+
+def test_a_second_one_on_the_same_folder_is_told_of_the_first(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        answer = penstock("dev", "--data-dir", str(dev.data_dir), "--listen", "127.0.0.1:0")
+        assert answer.code == 2, answer
+        assert "in use by the server with pid" in answer.err
+
+
+def test_an_app_that_does_not_come_up_ends_it(tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    answer = penstock("dev", "nothing:app", "--data-dir", folder, "--listen", "127.0.0.1:0")
+    assert answer.code == 1, answer
+    assert "worker-1 | error: there is no module nothing" in answer.err
+    assert "worker-1 does not come up" in answer.err
+
+
+def test_a_port_that_is_taken_ends_it(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        folder = str(tmp_path / "other")
+        answer = penstock("dev", "--data-dir", folder, "--listen", dev.address)
+        assert answer.code == 1, answer
+        assert "gateway does not come up" in answer.err
+
+
+def test_it_uses_the_redis_that_is_configured(tmp_path: Path, redis_url: str) -> None:
+    with Dev(tmp_path, "--redis-url", redis_url) as dev:
+        assert dev.report["redis_url"] == redis_url
+        assert dev.report["data_dir"] is None
+        assert not dev.data_dir.exists()
+        assert penstock("submit", "echo", "--wait", address=dev.address).code == 0
+
+
+def _workers(dev: Dev, count: int) -> list[dict[str, int]]:
+    def found() -> list[dict[str, int]]:
+        workers = penstock("queues", "workers", "--json", address=dev.address).lines
+        return workers if len(workers) == count else []
+
+    return wait_until(found, f"{count} workers are known", within_s=30)
+
+
+def _await_state(dev: Dev, job_id: str, state: str) -> None:
+    wait_until(
+        lambda: penstock("status", job_id, "--json", address=dev.address).json["state"] == state,
+        f"the job is {state}",
+        within_s=20,
+    )
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""Errors: an exit code that scripts can rely on, a line that says what to do, no traceback."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.running import penstock
+from tests.support.processes import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Command
+
+CASES = {
+    "no JSON": (["submit", "echo", "-p", "{a"], 2, "at line 1, column 2"),
+    "no such file": (["submit", "echo", "-p", "@/no/such"], 2, "cannot be read"),
+    "no such command": (["sumbit"], 2, "submit"),
+    "no type": (["submit"], 2, "TYPE"),
+    "no duration": (["submit", "echo", "--delay", "soon"], 2, "1h30m"),
+    "no time": (["submit", "echo", "--run-at", "soon"], 2, "2030-01-31T18:00"),
+    "no pair": (["submit", "echo", "-m", "alone"], 2, "KEY=VALUE"),
+    "two payloads": (["submit", "echo", "-p", "1", "-f", "-"], 2, "exclude each other"),
+    "one id for many": (["submit", "echo", "-f", "-", "--request-id", "x"], 2, "one by one"),
+    "two starts": (["submit", "echo", "--delay", "1s", "--run-at", "2030-01-01"], 4, "run_at"),
+    "bad payload": (["submit", "countdown", "-p", '{"start": 0}'], 4, "/start"),
+    "bad queue name": (["submit", "echo", "-q", "a{b"], 4, "queue"),
+    "unknown type": (["submit", "nothing"], 4, "--allow-unregistered"),
+    "malformed id": (["status", "nothing"], 4, "job_id"),
+    "unknown queue": (["queues", "stats", "nowhere"], 4, "nowhere"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "code", "text"), CASES.values(), ids=CASES)
+def test_an_error_has_its_exit_code_and_says_why(
+    run: Command, arguments: list[str], code: int, text: str
+) -> None:
+    answer = run(*arguments)
+    assert answer.code == code, answer
+    assert text in answer.err
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status", "x"], ["submit", "echo"], ["watch", "x"]],
+    ids=lambda arguments: str(arguments[0]),
+)
+def test_no_gateway_is_exit_code_3_at_once_and_says_how_to_get_one(arguments: list[str]) -> None:
+    answer = penstock(*arguments, address=f"127.0.0.1:{free_port()}")
+    assert answer.code == 3, answer
+    assert "no gateway answers at 127.0.0.1" in answer.err
+    assert "penstock dev" in answer.err
+
+
+def test_scripts_get_errors_as_json_too(run: Command) -> None:
+    answer = run("submit", "countdown", "-p", '{"start": 0}', "--json")
+    assert answer.out == ""
+    error = json.loads(answer.err)["error"]
+    assert error.keys() == {"code", "hints", "kind", "message"}
+    assert (error["code"], error["kind"]) == (4, "INVALID_ARGUMENT")
+
+
+@pytest.mark.parametrize("command", [["server"], ["worker", "penstock.cli.playground:app"]])
+def test_without_a_redis_address_it_says_how_to_give_one(command: list[str]) -> None:
+    answer = penstock(*command)
+    assert answer.code == 2, answer
+    assert "no Redis address is configured" in answer.err
+    assert "PENSTOCK_REDIS_URL" in answer.err
+    assert "penstock dev" in answer.err
+
+
+def test_an_app_that_is_not_there_is_named() -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    for app, text in {
+        "nothing:app": "no module nothing",
+        "json:app": "no Worker named app",
+    }.items():
+        answer = penstock("worker", app, PENSTOCK_REDIS_URL=url)
+        assert answer.code == 2, answer
+        assert text in answer.err
+
+
+def test_an_app_that_raises_shows_where(tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    (tmp_path / "broken.py").write_text("import json\n\njson.nothing\n")
+    answer = penstock("worker", "broken:app", PENSTOCK_REDIS_URL=url, PYTHONPATH=str(tmp_path))
+    assert answer.code == 2, answer
+    assert "broken.py" in answer.err
+    assert "broken:app cannot be imported: AttributeError" in answer.err
+
+
+def test_a_wrong_setting_is_named(run: Command) -> None:
+    answer = run("dev", "--log-level", "loud")
+    assert answer.code == 2, answer
+    assert "PENSTOCK_LOG_LEVEL" in answer.err

@@ -1,0 +1,57 @@
+"""The probe: an exit code for a container, and no more than it takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock.runtime.embedded import EmbeddedServer
+from tests.cli.running import penstock
+from tests.support.processes import Fleet, free_port
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Command
+
+
+@pytest.mark.parametrize(
+    "service", ["", "penstock.v1.JobService", "penstock.v1.QueueService", "liveness"]
+)
+def test_a_gateway_that_serves_is_0(run: Command, service: str) -> None:
+    answer = run("health", "--service", service)
+    assert answer.code == 0, answer
+    assert "is serving" in answer.err
+
+
+def test_an_unknown_service_is_1(run: Command) -> None:
+    answer = run("health", "--service", "penstock.v9.Nothing")
+    assert answer.code == 1, answer
+    assert "knows no service" in answer.err
+
+
+def test_nobody_there_is_2() -> None:
+    answer = penstock("health", "--address", f"127.0.0.1:{free_port()}")
+    assert answer.code == 2, answer
+    assert "did not answer" in answer.err
+
+
+def test_scripts_get_json(run: Command) -> None:
+    answer = run("health", "--json").json
+    assert answer["status"] == "SERVING"
+    assert answer.keys() == {"address", "detail", "seconds", "service", "status"}
+
+
+def test_a_gateway_without_its_redis_is_alive_and_not_ready(tmp_path: Path) -> None:
+    """A container must not be restarted because its Redis is away."""
+    server = EmbeddedServer(tmp_path / "data")
+    port = free_port()
+    with server, Fleet(server.url, tmp_path) as fleet:
+        fleet.gateway(port)
+        probe = ("health", "--address", f"127.0.0.1:{port}")
+        wait_until(lambda: penstock(*probe).code == 0, "the gateway is ready", within_s=20)
+        server.kill()
+        wait_until(lambda: penstock(*probe).code == 1, "the gateway is not ready", within_s=20)
+        assert penstock(*probe, "--service", "liveness").code == 0

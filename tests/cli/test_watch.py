@@ -1,0 +1,58 @@
+"""Watching: a job's output on stdout, all else on stderr, and the exit code of its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Command
+
+QUICK = '{"start": 3, "step_s": 0}'
+
+
+def test_the_output_can_be_piped_on(run: Command) -> None:
+    answer = run("submit", "countdown", "-p", QUICK, "--watch")
+    assert answer.code == 0, answer
+    assert answer.out == "3 2 1 lift-off\n"
+    assert "succeeded" in answer.err
+
+
+def test_a_job_that_has_ended_is_told_from_its_first_event(run: Command) -> None:
+    job_id = run("submit", "countdown", "-p", QUICK, "--wait", "--json").json["job_id"]
+    assert run("watch", job_id).out == "3 2 1 lift-off\n"
+
+
+def test_events_as_json_tile(run: Command) -> None:
+    payload = '{"failures": 2}'
+    answer = run("submit", "flaky", "-p", payload, "--backoff", "10ms", "--watch", "--json")
+    assert answer.code == 0, answer
+    snapshot, *events = answer.lines
+    assert snapshot["event"] == "snapshot"
+    assert snapshot["job"]["type"] == "flaky"
+    position = 0
+    for event in events:
+        assert event["first_sequence"] == position + 1
+        position = event["last_sequence"]
+    states = [event["state"] for event in events if event["event"] == "state"]
+    assert states == ["QUEUED", *["RUNNING", "SCHEDULED", "QUEUED"] * 2, "RUNNING", "SUCCEEDED"]
+    assert events[-1]["job"]["result"] == "succeeded at attempt 3"
+    assert events[-1]["attempt"] == 3
+
+
+def test_one_that_fails_among_several_is_exit_code_1(run: Command) -> None:
+    good = run("submit", "countdown", "-p", QUICK).id
+    bad = run("submit", "flaky", "-p", '{"failures": 9}', "--max-attempts", "1").id
+    answer = run("watch", good, bad)
+    assert answer.code == 1, answer
+    assert "failed" in answer.err
+    assert "exhausted: ConnectionError" in answer.err
+    assert "3 2 1 lift-off" in answer.err  # Marked with whose it is, so not on stdout.
+
+
+def test_the_watch_may_end_before_the_job(run: Command) -> None:
+    job_id = run("submit", "countdown", "-p", '{"start": 600, "step_s": 1}').id
+    answer = run("watch", job_id, "--timeout", "300ms")
+    assert answer.code == 5, answer
+    assert f"penstock watch {job_id}" in answer.err
+    assert run("cancel", job_id).code == 0
+    assert run("watch", job_id).code == 1
