@@ -312,7 +312,7 @@ async def test_each_event_wakes_whoever_listens(rig: Rig, url: str) -> None:
         woken += 1
 
     wakeups = Wakeups(url)
-    wakeups.start()
+    await wakeups.start()
     try:
         wakeups.listen(rig.slot.channel(tail_of(job_id)), wake)
         await eventually(lambda: woken == 1, "the subscription is confirmed")
@@ -323,4 +323,4 @@ async def test_each_event_wakes_whoever_listens(rig: Rig, url: str) -> None:
         await rig.complete(grant)
         await eventually(lambda: woken == 4, "the end wakes")
     finally:
-        await wakeups.close()
+        await wakeups.stop()

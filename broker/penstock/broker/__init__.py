@@ -18,6 +18,7 @@ from penstock.broker.errors import (
     Unavailable,
     UnsafeServer,
 )
+from penstock.broker.janitor import Janitor
 from penstock.broker.job import (
     TERMINAL,
     TRANSITIONS,
@@ -69,6 +70,7 @@ __all__ = [
     "Gap",
     "Grant",
     "InvalidArgument",
+    "Janitor",
     "Job",
     "JobState",
     "LimitExceeded",

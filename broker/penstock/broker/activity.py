@@ -2,13 +2,14 @@
 
 Scripts cannot cross slots, so the mark is a write of its own, made at most every `MARK_EVERY_S` per
 process and slot, and always before the job that needs it. A slot is dropped only when it is empty
-and its last mark is so old that every process must have marked it again since.
+and its last mark is so old that every process must have marked it again since. Marks are by the
+server's clock, the only one that all processes share.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S
 from penstock.broker.retry import with_retry
@@ -17,7 +18,9 @@ from penstock.broker.script import load_script
 if TYPE_CHECKING:
     from penstock.broker.engine import Engine
     from penstock.broker.keys import Slot
+    from penstock.broker.script import Script
 
+MARK = load_script("mark")
 DROP = load_script("drop")
 
 MARK_EVERY_S: Final = 30.0
@@ -33,13 +36,11 @@ class Activity:
 
     async def mark(self, slot: Slot, budget_s: float = DEFAULT_BUDGET_S) -> None:
         """Says that the slot has work. Cheap: mostly a look into a dict."""
-        now = time.monotonic()
+        now = time.monotonic()  # Before the call: a mark is never taken for younger than it is.
         marked = self._marked.get(slot)
         if marked is not None and now - marked < MARK_EVERY_S:
             return
-        # Read before the call, so that the mark is never taken for younger than it is.
-        wall_ms = int(time.time() * 1000)
-        await self._call("ZADD", wall_ms, _member(slot), budget_s=budget_s)
+        await self._run(MARK, slot, budget_s=budget_s)
         self._marked[slot] = now
 
     def forget(self) -> None:
@@ -48,7 +49,10 @@ class Activity:
 
     async def slots(self) -> list[Slot]:
         """All active slots."""
-        members = await self._call("ZRANGE", 0, -1)
+        link, active = self._engine.link, self._engine.names.active()
+        members = await with_retry(
+            lambda: link.call("ZRANGE", active, 0, -1), link=link, budget_s=DEFAULT_BUDGET_S
+        )
         found = []
         for member in members:
             code, _, partition = member.decode().partition(":")
@@ -57,21 +61,11 @@ class Activity:
 
     async def drop(self, slot: Slot) -> None:
         """Drops a slot that was seen empty, unless it was marked lately."""
-        score = await self._call("ZSCORE", _member(slot))
-        if score is not None and time.time() * 1000 - float(score) > DROP_AFTER_MS:
-            active = self._engine.names.active()
-            await self._engine.run(DROP, [active], _member(slot), score)
+        await self._run(DROP, slot, DROP_AFTER_MS)
 
-    async def _call(
-        self, command: str, *args: str | int, budget_s: float = DEFAULT_BUDGET_S
-    ) -> Any:  # noqa: ANN401 - by command.
-        link = self._engine.link
-        return await with_retry(
-            lambda: link.call(command, self._engine.names.active(), *args),
-            link=link,
-            budget_s=budget_s,
-        )
-
-
-def _member(slot: Slot) -> str:
-    return f"{slot.queue_code}:{slot.partition}"
+    async def _run(
+        self, script: Script, slot: Slot, *args: int, budget_s: float = DEFAULT_BUDGET_S
+    ) -> None:
+        member = f"{slot.queue_code}:{slot.partition}"
+        keys = [self._engine.names.active()]
+        await self._engine.run(script, keys, member, *args, budget_s=budget_s)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from penstock.broker import Broker
+from penstock.broker import Broker, Janitor
 from penstock.broker.bell_reader import BellReader
 from penstock.runtime import ConfigurationError, Group, stop_signals
 from penstock.worker.app import Worker, load_app
@@ -19,7 +19,6 @@ from penstock.worker.connection import Connection
 from penstock.worker.drainer import Drainer
 from penstock.worker.executors import AsyncExecutor, ThreadExecutor
 from penstock.worker.heartbeat import Heartbeat
-from penstock.worker.janitor import Janitor
 from penstock.worker.misroutes import Misroutes
 from penstock.worker.presence import Presence
 from penstock.worker.process import ProcessExecutor
@@ -114,7 +113,7 @@ class WorkerService:
             heartbeat,
             threads,
             processes,
-            Janitor(broker),
+            Janitor(broker.housekeeper),
             presence,
             bell,
             drainer,

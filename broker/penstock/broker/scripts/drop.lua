@@ -1,8 +1,10 @@
 #!lua flags=allow-oom
--- Drop a slot from the active ones, unless it was marked since it was looked at.
+-- Take a slot that was seen empty off the active ones, unless it was marked lately.
 --
 -- KEYS  1 active slots of the namespace
--- ARGV  1 member  2 mark that was seen (ms)
+-- ARGV  1 slot  2 age of a mark that is old (ms)
 -- Returns 1 if it was dropped, else 0
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+local time = redis.call('TIME')
+local marked = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not marked or time[1] * 1000 - marked < tonumber(ARGV[2]) then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])
