@@ -42,10 +42,13 @@ async def served(
 async def test_submits_survive_the_gateway_that_took_them(redis_url: str, tmp_path: Path) -> None:
     specs = [spec(options=OPTIONS, request_id=f"request-{n}") for n in range(SUBMITS)]
     acknowledged: dict[str, str] = {}
+    at_once = asyncio.Semaphore(100)
 
     async def submit(channel: grpc.aio.Channel, job: job_pb2.JobSpec) -> None:
         jobs = job_service_pb2_grpc.JobServiceStub(channel)
-        receipt = (await jobs.SubmitJob(pb.SubmitJobRequest(job=job), wait_for_ready=True)).job
+        async with at_once:
+            request = pb.SubmitJobRequest(job=job)
+            receipt = (await jobs.SubmitJob(request, wait_for_ready=True)).job
         # A repetition is answered with the job that was acknowledged before.
         assert acknowledged.setdefault(job.request_id, receipt.job_id) == receipt.job_id
 
