@@ -383,21 +383,24 @@ class BrokerMachine(RuleBasedStateMachine):
             assert self.final.setdefault(job_id, record) == record
 
 
-@pytest.fixture(
-    params=["redis_server", pytest.param("cluster_server", marks=pytest.mark.slow)],
-    ids=["single", "cluster"],
-)
-def address(request: pytest.FixtureRequest) -> str:
-    server: EmbeddedServer = request.getfixturevalue(request.param)
-    return server.start().url
-
-
-@pytest.mark.timeout(1_800)
-def test_the_scripts_agree_with_the_model(address: str) -> None:
+def live(server: EmbeddedServer, lives: int) -> None:
+    """So many random lives on one server."""
+    url = server.start().url
     with asyncio.Runner() as runner:
         run_state_machine_as_test(
-            partial(BrokerMachine, runner, address),  # type: ignore[arg-type] # A factory will do.
-            settings=hypothesis.settings(
-                max_examples=2 * hypothesis.settings().max_examples, stateful_step_count=50
-            ),
+            partial(BrokerMachine, runner, url),  # type: ignore[arg-type] # A factory will do.
+            settings=hypothesis.settings(max_examples=lives, stateful_step_count=50),
         )
+
+
+def test_the_scripts_agree_with_the_model(redis_server: EmbeddedServer) -> None:
+    live(redis_server, 100)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("kind", ["redis_server", "cluster_server"])
+def test_the_scripts_agree_with_the_model_at_length(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    live(request.getfixturevalue(kind), hypothesis.settings().max_examples)
