@@ -121,6 +121,7 @@ def _environment(redis_url: str) -> dict[str, str]:
         "PENSTOCK_REDIS_URL": redis_url,
         "PENSTOCK_LISTEN": "127.0.0.1:0",
         "PENSTOCK_LEASE_S": str(LEASE_S),
+        "PENSTOCK_DRAIN_GRACE_S": "1",
         "PENSTOCK_STOP_GRACE_S": "1",
         "PENSTOCK_LOG_FORMAT": "console",
     }

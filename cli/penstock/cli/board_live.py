@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
+from rich.console import Group
 from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveBoard"]
 
+_DRAW_EVERY_S: Final = 0.1
 _TAIL_LINES: Final = 3
 _MESSAGE_WIDTH: Final = 44
 
@@ -28,6 +32,9 @@ class LiveBoard(Board):
     What a job prints is shown below the bars while its line is not complete; complete lines move
     up, above the bars, and stay.
 
+    A thread draws, ten times a second: drawing costs far more than an event does, and what is
+    shown must not slow down what is watched.
+
     Args:
         console: The terminal.
     """
@@ -37,9 +44,18 @@ class LiveBoard(Board):
         self._bars = _Bars(console)
         self._tasks: dict[str, TaskID] = {}
         self._labels: dict[str, str] = {}
+        self._lines: deque[Text] = deque()
+        self._ended = threading.Event()
+        self._drawing = threading.Thread(target=self._keep_drawing, name="board", daemon=True)
+
+    @property
+    def renderable(self) -> RenderableType:
+        """What is drawn, at this moment."""
+        return self._bars.get_renderable()
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._drawing.start()
         return self
 
     def __exit__(
@@ -48,6 +64,9 @@ class LiveBoard(Board):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended.set()
+        self._drawing.join()
+        self._draw()
         self._bars.stop()
 
     def add(self, key: str, label: str) -> None:
@@ -81,29 +100,41 @@ class LiveBoard(Board):
         *lines, rest = (self._bars.tails.get(key, "") + text).split("\n")
         self._bars.tails[key] = rest
         for line in lines:
-            self._print_output(key, line)
+            self._add_output(key, line)
 
     def log(self, key: str, level: str, message: str) -> None:
         """Show the line above the bars."""
-        self._console.print(Text(f"{level:<9} {self._labels[key]}  {message}", "dim"))
+        self._lines.append(Text(f"{level:<9} {self._labels[key]}  {message}", "dim"))
 
     def done(self, key: str, state: str, detail: str) -> None:
         """Replace the bar by a line."""
         rest = self._bars.tails.pop(key, "")
         if rest:
-            self._print_output(key, rest)
+            self._add_output(key, rest)
         self._bars.remove_task(self._tasks.pop(key))
-        line = Text("").append(f"{state.lower():<9}", STYLES.get(state, ""))
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(f"{state.lower():<9}", STYLES.get(state, ""))
         line.append(f" {self._labels[key]}  ").append(" ".join(detail.split()), "dim")
-        self._console.print(line, no_wrap=True, overflow="ellipsis")
+        self._lines.append(line)
 
     def say(self, text: str) -> None:
         """Show the line above the bars."""
-        self._console.print(text)
+        self._lines.append(Text.from_markup(text))
 
-    def _print_output(self, key: str, line: str) -> None:
+    def _add_output(self, key: str, line: str) -> None:
         mark = f"{self._labels[key]}  " if len(self._labels) > 1 else ""
-        self._console.print(Text(mark, "dim").append(line, "not dim"))
+        self._lines.append(Text().append(mark, "dim").append(line))
+
+    def _keep_drawing(self) -> None:
+        while not self._ended.wait(_DRAW_EVERY_S):
+            self._draw()
+
+    def _draw(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if lines:
+            self._console.print(Group(*lines))  # Which draws the bars anew, too.
+        else:
+            self._bars.live.refresh()
 
 
 class _Bars(Progress):
@@ -121,7 +152,13 @@ class _Bars(Progress):
             TextColumn("{task.fields[message]}", style="dim", markup=False),
             console=console,
             transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
+
+    def refresh(self) -> None:
+        """Do nothing: rich calls this for each bar that is added; the board draws by itself."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return the table of the bars, as many as there is room for, then the tails."""
@@ -132,7 +169,7 @@ class _Bars(Progress):
         if len(tasks) > room:
             yield Text(f"and {len(tasks) - room} more", "dim")
         width = max(self._terminal.width - 2, 20)
-        tails = [text for text in self.tails.values() if text][:_TAIL_LINES]
+        tails = [text for text in list(self.tails.values()) if text][:_TAIL_LINES]
         for text in tails:
             yield Text(text[-width * (_TAIL_LINES // len(tails)) :], style="italic")
 
@@ -144,6 +181,7 @@ class _Share(TextColumn):
         super().__init__("", justify="right")
 
     def render(self, task: Task) -> Text:
+        """Return the text of one bar."""
         if task.total:
             return Text(f"{task.percentage:>3.0f} %")
         return Text(f"{task.completed:g}" if task.completed else "")

@@ -25,9 +25,10 @@ def cancel(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Cancel jobs: waiting ones end at once, running ones are asked to stop.
+    """Cancel jobs.
 
-    A job that has ended stays as it is. Repeating it is safe.
+    Waiting ones end at once, running ones are asked to stop. A job that has ended stays as it
+    is. Repeating it is safe.
 
     Example: penstock cancel JOB_ID --reason "wrong file"
     """

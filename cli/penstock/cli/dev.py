@@ -73,10 +73,11 @@ def dev(
     log_format: LogFormat = None,
     json: Json = False,
 ) -> None:
-    """Run a server, a gateway and workers in this terminal; Ctrl-C drains and stops them.
+    """Run everything in this terminal: a server, a gateway, workers.
 
-    Where no Redis address is configured, a Valkey of its own is started. It keeps every job in
-    the data folder, so that they are all there at the next start.
+    Ctrl-C drains and stops them. Where no Redis address is configured, a Valkey of its own is
+    started. It keeps every job in the data folder, so that they are all there at the next
+    start.
 
     Example: penstock dev jobs:app --workers 2
     """

@@ -56,7 +56,9 @@ def health(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Probe a gateway: exit code 0 serving, 1 not serving, 2 unreachable.
+    """Probe a gateway, for containers.
+
+    Exit code 0 is serving, 1 not serving, 2 unreachable.
 
     In a Dockerfile: HEALTHCHECK CMD ["penstock", "health"]. As a liveness probe of Kubernetes:
     command: ["penstock", "health", "--service", "liveness"].

@@ -38,7 +38,9 @@ def list_jobs(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """List the jobs of a queue; with --json one object a line, without payloads and results.
+    """List the jobs of a queue.
+
+    Without payloads and results; jobs that change state meanwhile may be seen twice or not at all.
 
     Example: penstock list --state failed --all --json | jq -r .job_id
     """

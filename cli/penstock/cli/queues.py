@@ -19,8 +19,8 @@ __all__ = ["queues"]
 
 queues = typer.Typer(
     invoke_without_command=True,
-    help="List queues with their counts; pause, resume, purge or redrive one; list workers.\n\n"
-    "Counts of ended jobs are of those that are still kept.\n\n"
+    help="Show and steer queues; list workers.\n\n"
+    "Alone, it lists all queues with their counts. Ended jobs are counted while they are kept.\n\n"
     "Example: penstock queues --json | jq -r 'select(.failed > 0) | .name'",
 )
 

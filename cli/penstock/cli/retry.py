@@ -20,9 +20,10 @@ def retry(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Run failed, cancelled or expired jobs anew: each becomes a new job, whose id is printed.
+    """Run ended jobs anew.
 
-    All dead letters of a queue at once: penstock queues redrive NAME.
+    Each that is failed, cancelled or expired becomes a new job, whose id is printed. All dead
+    letters of a queue at once: penstock queues redrive NAME.
 
     Example: penstock watch $(penstock retry JOB_ID)
     """

@@ -30,10 +30,11 @@ def server(
     json: Json = False,
     with_parent: StopWithParent = False,
 ) -> None:
-    """Run a gateway; SIGTERM or Ctrl-C ends its streams with a cursor, then the process.
+    """Run a gateway.
 
-    It needs Redis 7.0 or Valkey 7.2, or newer. All other settings are PENSTOCK_ variables, or
-    stand in the TOML file that PENSTOCK_CONFIG names.
+    SIGTERM or Ctrl-C ends its streams with a cursor, lets calls finish, and stops. It needs
+    Redis 7.0 or Valkey 7.2, or newer. All other settings are PENSTOCK_ variables, or stand in
+    the TOML file that PENSTOCK_CONFIG names.
 
     Example: PENSTOCK_REDIS_URL=redis://127.0.0.1:6379/0 penstock server --listen 0.0.0.0:50051
     """

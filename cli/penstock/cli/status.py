@@ -24,7 +24,7 @@ def status(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Show jobs as they stand, with their results.
+    """Show jobs as they stand.
 
     Example: penstock status JOB_ID --json | jq .result
     """

@@ -75,7 +75,10 @@ def submit(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Submit a job, and print its id; with --watch or --wait, see it through.
+    """Submit a job, or many.
+
+    Prints the id; with --watch or --wait, sees the job through, and exits with 1 if it does not
+    succeed.
 
     Example: penstock submit image.resize --payload '{"width": 200}' --delay 10m
 

