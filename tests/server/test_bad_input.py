@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from penstock.v1 import job_pb2
 from penstock.v1 import job_service_pb2 as pb
 from penstock.v1 import queue_service_pb2 as qb
-from tests.server.rig import next_of, refusal_of, seconds, spec
+from tests.server.rig import next_of, refusal_of, rig_on, seconds, spec
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -264,3 +264,16 @@ async def test_a_cursor_from_the_future_is_out_of_range(rig: Rig) -> None:
         refusal = await refusal_of(next_of(rig.stream(receipt.job_id, cursor)))
         assert refusal.code is grpc.StatusCode.OUT_OF_RANGE
         assert refusal.facts["last_sequence"] == "1"
+
+
+async def test_a_job_of_another_namespace_is_not_found(rig: Rig, redis_url: str) -> None:
+    job_id = (await rig.submit()).job_id
+    async with rig_on(redis_url, namespace="other") as other:
+        calls: list[Awaitable[Any]] = [
+            other.jobs.GetStatus(pb.GetStatusRequest(job_id=job_id)),
+            other.jobs.CancelJob(pb.CancelJobRequest(job_id=job_id)),
+            next_of(other.stream(job_id)),
+        ]
+        for call in calls:
+            assert (await refusal_of(call)).code is grpc.StatusCode.NOT_FOUND
+    assert (await rig.job(job_id)).state == job_pb2.JOB_STATE_QUEUED

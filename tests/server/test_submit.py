@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
 
 from penstock.v1 import job_pb2
@@ -130,6 +131,7 @@ async def test_a_batch_has_an_outcome_for_each_job(rig: Rig) -> None:
                 spec(request_id=known),
                 spec(type="no.such", options=job_pb2.JobOptions(allow_unregistered=True)),
                 spec(request_id=known, payload=b'{"width": 2}'),
+                spec(options=job_pb2.JobOptions(deadline=Timestamp(seconds=1_000_000_000))),
             ]
         )
     )
@@ -147,11 +149,14 @@ async def test_a_batch_has_an_outcome_for_each_job(rig: Rig) -> None:
         "SUBMIT_OUTCOME_REPEATED",
         "SUBMIT_OUTCOME_CREATED",
         "ALREADY_EXISTS",
+        "INVALID_ARGUMENT",
     ]
     [violation] = unpacked(answer.results[2].error.details)["BadRequest"].field_violations  # type: ignore[attr-defined]
     assert violation.field == "jobs[2].queue"
     [violation] = unpacked(answer.results[3].error.details)["BadRequest"].field_violations  # type: ignore[attr-defined]
     assert violation.field == "jobs[3].payload.data"
+    [violation] = unpacked(answer.results[7].error.details)["BadRequest"].field_violations  # type: ignore[attr-defined]
+    assert violation.field == "jobs[7].options.deadline"
 
 
 async def test_a_full_batch_is_stored_in_order(rig: Rig) -> None:

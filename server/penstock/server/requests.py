@@ -1,6 +1,6 @@
-"""The rules of all requests but JobSpec (see `validation`). Each function refuses what breaks one.
+"""The rules of all requests but JobSpec (see `validation`).
 
-All raise InvalidArgument with every violation.
+What refuses raises InvalidArgument with every violation.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from penstock.server.validation import (
 from penstock.v1 import job_pb2
 
 if TYPE_CHECKING:
+    from penstock.broker import PenstockError
     from penstock.v1 import job_service_pb2
 
 __all__ = [
+    "placed",
     "refuse_bad_batch",
     "refuse_bad_cancel",
     "refuse_bad_id",
@@ -53,6 +55,18 @@ def refuse_bad_batch(request: job_service_pb2.SubmitJobsRequest) -> None:
     count = len(request.jobs)
     if not 1 <= count <= MAX_BATCH:
         _refuse([("jobs", f"it has {count} jobs; 1 to {MAX_BATCH} are taken")])
+
+
+def placed(error: PenstockError, path: str) -> PenstockError:
+    """An error about a job, with the job's path within the batch; the broker knows one job only."""
+    if not isinstance(error, InvalidArgument):
+        return error
+    return InvalidArgument(
+        [
+            (f"{path}{field.removeprefix('job')}" if field.startswith("job.") else field, text)
+            for field, text in error.violations
+        ]
+    )
 
 
 def wait_of(request: job_service_pb2.WaitJobRequest) -> float:

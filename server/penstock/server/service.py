@@ -51,10 +51,11 @@ class JobService:
         stored = iter(await self._jobs.submit_many(jobs, call.budget_s))
         durability = self._broker.durability
         results = []
-        for job in accepted:
+        for index, job in enumerate(accepted):
             outcome = job if isinstance(job, PenstockError) else next(stored)
             if isinstance(outcome, PenstockError):
-                results.append(pb.SubmitResult(error=convert.submit_error(fault_of(outcome))))
+                fault = fault_of(requests.placed(outcome, f"jobs[{index}]"))
+                results.append(pb.SubmitResult(error=convert.submit_error(fault)))
             else:
                 results.append(pb.SubmitResult(job=convert.submitted(outcome, durability)))
         return pb.SubmitJobsResponse(results=results)

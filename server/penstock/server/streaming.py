@@ -169,7 +169,11 @@ class _Stream:
         """Writes events; returns whether the last one was the job's last."""
         while not self._is_ending():
             for event in await self._watcher.next():
-                final = await self._watcher.final() if is_terminal(event) else None
+                final = None
+                if is_terminal(event):
+                    final = await self._watcher.final()
+                    if final is None:
+                        break  # Asked to end while the job could not be read: the cursor tells.
                 await self._send(convert.event(event, final))
                 self._cursor = event.last_sequence
                 if final is not None:

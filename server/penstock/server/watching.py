@@ -27,7 +27,7 @@ __all__ = ["Hub", "Watcher", "is_terminal"]
 POLL_S: Final = 1.5
 POLL_JITTER: Final = 0.33
 #: Most events that are read at once.
-PAGE: Final = 200
+PAGE: Final = 100
 #: How long one attempt at reading may take (s); it bounds how late a watcher hears a nudge.
 _ATTEMPT_S: Final = 1.0
 _PAUSE_S: Final = 0.1
@@ -115,9 +115,17 @@ class Watcher:
         self._nudged = False
         return []
 
-    async def final(self) -> Job:
-        """The job with its result, after its terminal event. Raises NotFound if it is gone."""
-        return await self._feed.final()
+    async def final(self) -> Job | None:
+        """The job with its result, after its terminal event; None if it was nudged before.
+
+        Raises:
+            NotFound: the job is gone.
+        """
+        while not self._nudged:
+            job = await self._feed.final()
+            if job is not None:
+                return job
+        return None
 
     async def _catch_up(self) -> list[Event]:
         """A page of the log after the cursor; at its end, the feed takes over."""
@@ -177,10 +185,10 @@ class _Feed:
             lambda: jobs.events(self.job_id, after, limit=PAGE, budget_s=_ATTEMPT_S)
         )
 
-    async def final(self) -> Job:
-        """The job with its result, read once for all watchers."""
+    async def final(self) -> Job | None:
+        """The ended job with its result, read once for all watchers; None as in `page`."""
         async with self._finishing:
-            while self._final is None:
+            if self._final is None:
                 self._final = await _attempt(
                     lambda: self._broker.jobs.get(self.job_id, result=True, budget_s=_ATTEMPT_S)
                 )
