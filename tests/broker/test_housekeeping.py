@@ -249,6 +249,31 @@ async def test_a_slot_is_dropped_when_it_is_empty_and_its_mark_is_old(
 
 
 @pytest.mark.foreign_hands
+@pytest.mark.parametrize("structure", ["due", "dl", "lease"])
+async def test_what_is_stale_in_a_set_is_dropped_and_changes_no_job(
+    rig: Rig, structure: str
+) -> None:
+    await rig.submit()
+    (ended,) = await rig.broker.attempts.claim(rig.slot, "worker", 1, lease_ms=100)
+    await rig.complete(ended)
+    waiting = await rig.submit()
+    records = [await rig.record(job_id) for job_id in (ended.job_id, waiting)]
+    key = rig.slot.base + b":" + structure.encode()
+    stale = [tail_of(ended.job_id), "0" * 26]
+    if structure != "dl":  # For a waiting job, a deadline would be no stale one.
+        stale.append(tail_of(waiting))
+    await rig.call("ZADD", key, *(part for tail in stale for part in (1, tail)))
+
+    async def dropped() -> bool:
+        await rig.broker.housekeeper.visit(rig.slot)
+        return not await rig.call("EXISTS", key)
+
+    await eventually(dropped, "the stale entries are gone")
+    assert [await rig.record(job_id) for job_id in (ended.job_id, waiting)] == records
+    assert await rig.call("EXISTS", rig.slot.record("0" * 26)) == 0
+
+
+@pytest.mark.foreign_hands
 async def test_a_broken_slot_does_not_keep_the_others_waiting(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:

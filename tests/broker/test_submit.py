@@ -347,3 +347,16 @@ async def test_a_queue_that_the_server_lost_is_made_again_after_a_reconnect(
     async with Broker(url) as third:
         assert (await third.jobs.get(job_id)).state is JobState.QUEUED
         assert await audit(third) == []
+
+
+async def test_namespaces_do_not_see_each_other(rig: Rig, url: str) -> None:
+    mine = await rig.submit(request_id="the same", idempotency_key="the same")
+    async with Broker(url, BrokerOptions(namespace="another")) as another:
+        spec = rig.new_job(request_id="the same", idempotency_key="the same", type="rest")
+        theirs = await another.jobs.submit(spec)
+        assert theirs.outcome is SubmitOutcome.CREATED
+        with pytest.raises(NotFound):
+            await another.jobs.get(mine)
+    with pytest.raises(NotFound):
+        await rig.job(theirs.job_id)
+    assert [job.job_id for job in (await rig.broker.jobs.list("q"))[0]] == [mine]

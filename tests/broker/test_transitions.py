@@ -401,6 +401,12 @@ async def test_a_dead_letter_keeps_its_reason(
     assert (await rig.counters())[f"failed:{reason}"] == 1
 
 
+async def test_a_job_that_waits_for_its_retry_says_why(rig: Rig) -> None:
+    grant = await running(rig)
+    await rig.fail(grant, retry_after_ms=HOUR_MS)
+    assert (await rig.job(grant.job_id)).failure == FAILURE
+
+
 async def test_crashes_are_counted_apart_and_quarantine_a_job(rig: Rig) -> None:
     job_id = await rig.submit(max_attempts=1)
     for crash in (1, 2):
