@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import grpc
 
-from penstock.client.channel import Endpoint, channel_options
 from penstock.client.transport import Stubs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from penstock.client.channel import Endpoint
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -82,10 +83,10 @@ class AioTransport:
     def _dial(self) -> grpc.aio.Channel:
         if self._closed:
             raise RuntimeError("the client is closed")
-        address, credentials = self._endpoint.address, self._endpoint.credentials
-        if credentials is None:
-            return grpc.aio.insecure_channel(address, channel_options())
-        return grpc.aio.secure_channel(address, credentials, channel_options())
+        endpoint = self._endpoint
+        if endpoint.credentials is None:
+            return grpc.aio.insecure_channel(endpoint.address, endpoint.options)
+        return grpc.aio.secure_channel(endpoint.address, endpoint.credentials, endpoint.options)
 
 
 class _Stream(Generic[Response]):

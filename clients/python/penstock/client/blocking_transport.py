@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import grpc
 
 from penstock.client.blocking import run
-from penstock.client.channel import Endpoint, channel_options
 from penstock.client.transport import Stubs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from penstock.client.channel import Endpoint
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -138,5 +139,5 @@ class _Running:
 
 def _dial(endpoint: Endpoint) -> grpc.Channel:
     if endpoint.credentials is None:
-        return grpc.insecure_channel(endpoint.address, channel_options())
-    return grpc.secure_channel(endpoint.address, endpoint.credentials, channel_options())
+        return grpc.insecure_channel(endpoint.address, endpoint.options)
+    return grpc.secure_channel(endpoint.address, endpoint.credentials, endpoint.options)

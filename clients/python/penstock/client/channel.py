@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +20,7 @@ DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 Secure: TypeAlias = bool | grpc.ChannelCredentials
 
 _MIB: Final = 1024 * 1024
+_LOOPBACK: Final = re.compile(r"(ipv[46]:|dns:(///)?)?(localhost|127\.[\d.]+|\[::1\])(:\d+)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class Endpoint:
             return cls(address, grpc.ssl_channel_credentials() if secure else None)
         return cls(address, secure)
 
+    @property
+    def options(self) -> tuple[tuple[str, str | int], ...]:
+        """Arguments of a channel to it."""
+        if _LOOPBACK.match(self.address):
+            # gRPC would go through the proxy that http_proxy names, which is on another machine.
+            return (*channel_options(), ("grpc.enable_http_proxy", 0))
+        return channel_options()
+
 
 @cache
 def service_config() -> str:
@@ -50,7 +60,7 @@ def service_config() -> str:
 
 @cache
 def channel_options() -> tuple[tuple[str, str | int], ...]:
-    """Arguments of a channel."""
+    """Arguments of any channel."""
     return (
         ("grpc.primary_user_agent", f"penstock-python/{version('penstock')}"),
         ("grpc.service_config", service_config()),
