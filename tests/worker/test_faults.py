@@ -8,7 +8,7 @@ from pathlib import Path
 
 from penstock.broker import Backoff, Content, JobState, NewJob, StateChange, Submitted
 from penstock.runtime.embedded import EmbeddedServer
-from penstock.worker import Worker
+from penstock.worker import Context, StopReason, Worker
 from tests.support.waiting import eventually
 from tests.worker.rig import Rig
 
@@ -182,6 +182,36 @@ async def test_a_job_outlives_an_outage_that_is_shorter_than_its_lease(
         await rig.broker.link.ready(10)
         assert await rig.result(job_id) == "still here"
     job = await rig.job(job_id)
+    assert (job.attempt, job.crashes) == (1, 0)
+
+
+async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
+    rig: Rig, redis_server: EmbeddedServer
+) -> None:
+    app = Worker()
+    stops: list[StopReason | None] = []
+
+    @app.job("cut.off")
+    async def cut_off(ctx: Context) -> str:
+        if stops:
+            return "run again"
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stops.append(ctx.stop_reason)
+        return "never"
+
+    async with rig.working(app, lease_s=1):
+        job_id = await rig.submit("cut.off")
+        await rig.until(job_id, JobState.RUNNING)
+        redis_server.kill()
+        await eventually(lambda: stops, "the handler has been stopped", within_s=10)
+        await asyncio.to_thread(redis_server.start)
+        await rig.broker.link.ready(10)
+        assert await rig.result(job_id) == "run again"
+    assert stops == [StopReason.UNREACHABLE]
+    job = await rig.job(job_id)
+    # Handed back as soon as the server was there again: neither a failure nor a crash.
     assert (job.attempt, job.crashes) == (1, 0)
 
 

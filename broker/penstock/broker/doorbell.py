@@ -64,6 +64,13 @@ class Doorbell:
         keys = [names.bell(worker_id), *(names.idle(code) for code in queue_codes)]
         await self._engine.run(IDLE, keys, worker_id, budget_s=budget_s)
 
+    def leave(self, worker_id: str, queue_codes: Iterable[str]) -> None:
+        """Takes a worker that claims no more off the lists, so that no ring is wasted on it."""
+        names = self._engine.names
+        for code in queue_codes:
+            self._engine.link.send("ZREM", names.idle(code), worker_id)
+        self._engine.link.send("DEL", names.bell(worker_id))
+
     def _rang(self, flight: Future[object]) -> None:
         """Nobody waits for a ring; but a server that forgot the script must learn it again."""
         error = None if flight.cancelled() else flight.exception()

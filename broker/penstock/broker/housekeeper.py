@@ -133,7 +133,9 @@ class Housekeeper:
         args = [part for lease in expired for part in lease]
         queued, ended = await self._engine.run(RECLAIM, [slot.base], self.max_crashes, *args)
         if queued:
-            self._doorbell.ring(slot, queued)
+            # Each lost lease may be that of a dead worker who is still on the list of the idle, and
+            # who stands there before the living.
+            self._doorbell.ring(slot, 2 * queued)
         if queued or ended:
             _log.warning("leases lost: %d queued again, %d ended", queued, ended)
 

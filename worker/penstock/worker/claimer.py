@@ -106,6 +106,10 @@ class Claimer(Component):
                 plenty = False
                 await self._sit_out(error)
 
+    async def teardown(self) -> None:
+        """Leaves the doorbell."""
+        self._broker.doorbell.leave(self._worker_id, self._codes)
+
     async def _await_room(self, *, plenty: bool) -> None:
         """Returns when there are free slots; while jobs abound, when it is worth a claim."""
         roster = self._roster

@@ -90,7 +90,7 @@ def _mode_of(where: str, function: Callable[..., Any], mode: str) -> Mode:
     if is_async != (mode == "async"):
         kind = "an async function runs" if is_async else "a plain function does not run"
         raise HandlerDefinitionError(f"{where}: {kind} in mode async{' only' if is_async else ''}")
-    if mode == "process" and "<locals>" in getattr(function, "__qualname__", "<locals>"):
+    if mode == "process" and "<" in getattr(function, "__qualname__", "<"):
         raise HandlerDefinitionError(
             f"{where}: a child process imports its handler, so it must stand at a module's top"
         )
