@@ -230,7 +230,7 @@ async def test_pages_tile_wherever_they_are_cut(rig: Rig, limit: int, reports: i
     found = await pages(rig, grant.job_id, limit)
     sequences = [event.first_sequence for page in found for event in page]
     assert sequences == list(range(1, reports + 4))
-    assert {len(page) for page in found[:-1]} <= {limit}
+    assert max(map(len, found)) <= limit
     tail = await pages(rig, grant.job_id, limit, after=2)
     assert [event.first_sequence for page in tail for event in page] == sequences[2:]
 

@@ -101,9 +101,21 @@ async def test_waiting_jobs_end_at_their_deadline_wherever_they_wait(rig: Rig) -
     assert await rig.call("EXISTS", rig.slot.deadlines()) == 0
 
 
-async def test_a_deadline_follows_a_job_through_a_retry(rig: Rig) -> None:
+@pytest.mark.parametrize("how", ["retry", "release", "pause", "lost", "disowned"])
+async def test_a_deadline_follows_a_job_back_to_where_it_waits(rig: Rig, how: str) -> None:
     grant = await rig.granted(expires_in_ms=60_000)
-    await rig.fail(grant, retry_after_ms=30_000)
+    assert await rig.call("EXISTS", rig.slot.deadlines()) == 0
+    match how:
+        case "retry":
+            await rig.fail(grant, retry_after_ms=30_000)
+        case "release" | "pause":
+            await rig.release(grant, pause_ms=30_000 if how == "pause" else 0)
+        case "lost":
+            await rig.lose_lease(grant.job_id)
+        case _:
+            await rig.broker.attempts.disown(rig.slot, "worker", [])
+    deadline = await rig.call("ZSCORE", rig.slot.deadlines(), tail_of(grant.job_id))
+    assert int(deadline or 0) == grant.deadline_ms
     await rig.pass_deadline(grant.job_id)
     assert await rig.expire() == 1
     assert states_of(await rig.events(grant.job_id))[-1] is JobState.EXPIRED

@@ -15,10 +15,10 @@ local limit, reason = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()
 local looked_at, cancelled = 0, 0
 
-local function cancel(id, state, entry)
+local function cancel(id)
   local record = fields_of(id, 's', 'x', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck')
   looked_at = looked_at + 1
-  if record.s == state and (record.x == entry or not entry) then
+  if record.s == 'Q' or record.s == 'S' then
     leave_queue(id, record)
     finish(id, record, now, 'C', reason, 'cancelled', {'cr', reason})
     cancelled = cancelled + 1
@@ -28,14 +28,14 @@ end
 -- Each is taken out of its structure whatever its record says, so that nothing stale stands in the way.
 for _, id in ipairs(redis.call('ZRANGE', due_key, 0, limit - 1)) do
   redis.call('ZREM', due_key, id)
-  cancel(id, 'S')
+  cancel(id)
 end
 for priority in string.gmatch('hdl', '%a') do
   local left = limit - looked_at
   local stream = stream_key(priority)
   for _, entry in ipairs(left > 0 and redis.call('XRANGE', stream, '-', '+', 'COUNT', left) or {}) do
     redis.call('XDEL', stream, entry[1])
-    cancel(entry[2][2], 'Q', entry[1])
+    cancel(entry[2][2])
   end
 end
 return {cancelled, looked_at >= limit and 1 or 0}
