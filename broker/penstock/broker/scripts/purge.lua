@@ -25,7 +25,7 @@ local function cancel(id)
   end
 end
 
--- Each is taken out of its structure whatever its record says, so that nothing stale stands in the way.
+-- Each is taken out of its structure whatever its record says: nothing stale stands in the way.
 for _, id in ipairs(redis.call('ZRANGE', due_key, 0, limit - 1)) do
   redis.call('ZREM', due_key, id)
   cancel(id)
