@@ -211,8 +211,10 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
         assert await rig.result(job_id) == "run again"
     assert stops == [StopReason.UNREACHABLE]
     job = await rig.job(job_id)
-    # Handed back as soon as the server was there again: neither a failure nor a crash.
-    assert (job.attempt, job.crashes) == (1, 0)
+    # Handed back as soon as the server was there again, unless it was taken back before; with a
+    # lease so short either may win. In no case has it failed.
+    assert job.attempt == 1 + job.crashes
+    assert job.failure is None
 
 
 async def _checkpointed(rig: Rig, job_id: str) -> bool:
