@@ -43,15 +43,12 @@ class Planned:
         job: What is submitted.
         state: In which it is to end.
         failures: How many of its attempts are to fail.
-        crashes: How many are to end with their worker; None for any number, since a job may
-            happen to be where the worker is killed.
     """
 
     label: str
     job: NewJob
     state: str = "SUCCEEDED"
     failures: int = 0
-    crashes: int | None = None
 
 
 def plan() -> dict[str, Planned]:
@@ -60,7 +57,7 @@ def plan() -> dict[str, Planned]:
         COMPARE: Planned(
             "compare docstrings", _job(COMPARE, Comparison(package="asyncio")), state="CANCELLED"
         ),
-        FINGERPRINT: Planned("fingerprint all", _job(FINGERPRINT, INVENTORY), crashes=1),
+        FINGERPRINT: Planned("fingerprint all", _job(FINGERPRINT, INVENTORY)),
         DELIVER: Planned(
             "deliver a note",
             _job(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LEASE_S", "QUEUE", "WORKERS", "DemoError", "Stack"]
 
-LEASE_S: Final = 2.0
+LEASE_S: Final = 3.0
 """Short, so that the wait for the job of a killed worker can be sat through."""
 
 QUEUE: Final = "demo"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.running import Dev, penstock
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """A server, a gateway and a worker with the playground's job types."""
     with Dev(tmp_path_factory.mktemp("dev")) as running:
-        wait_until(
-            lambda: penstock("queues", "workers", "--json", address=running.address).lines,
-            "the worker is known",
-            within_s=30,
-        )
         yield running
 
 

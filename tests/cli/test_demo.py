@@ -51,7 +51,9 @@ def test_all_comes_out_as_planned(environment: dict[str, str]) -> None:
         assert text in done.stderr
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_interrupted_it_cleans_up(environment: dict[str, str], sent: signal.Signals) -> None:
     demo = subprocess.Popen(
         [sys.executable, "-u", "-m", "examples.demo"],

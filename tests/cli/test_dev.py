@@ -24,7 +24,7 @@ def test_jobs_survive_a_restart(tmp_path: Path) -> None:
         assert jobs[1]["result"] == [1]
 
 
-def test_a_running_job_is_drained_and_an_endless_one_goes_on_after_a_kill(tmp_path: Path) -> None:
+def test_a_running_job_may_finish_when_it_is_told_to_stop(tmp_path: Path) -> None:
     with Dev(tmp_path) as dev:
         payload = '{"start": 5, "step_s": 0.2}'
         job_id = penstock("submit", "countdown", "-p", payload, address=dev.address).id
@@ -38,21 +38,32 @@ def test_a_running_job_is_drained_and_an_endless_one_goes_on_after_a_kill(tmp_pa
 def test_killed_it_leaves_no_process_and_loses_no_job(tmp_path: Path) -> None:
     with Dev(tmp_path, "--workers", "2") as dev:
         job_id = penstock("submit", "echo", "--delay", "1h", address=dev.address).id
-        pids = [worker["pid"] for worker in _workers(dev, 2)]
+        pids = dev.report["pids"].values()
+        assert len(pids) == 3
         dev.process.kill()
         dev.ended()
-        wait_until(lambda: not any(map(_lives, pids)), "its workers are gone", within_s=30)
+        wait_until(lambda: not any(map(_lives, pids)), "its processes are gone", within_s=30)
         dev.start()
         assert penstock("status", job_id, address=dev.address).code == 0
 
 
 def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
     with Dev(tmp_path) as dev:
-        (worker,) = _workers(dev, 1)
-        os.kill(worker["pid"], signal.SIGKILL)
+        os.kill(dev.report["pids"]["worker-1"], signal.SIGKILL)
         answer = penstock("submit", "echo", "-p", "1", "--wait", address=dev.address)
         assert answer.json == 1
         assert "ended with exit code -9" in dev.log.read_text()
+
+
+def test_a_gateway_that_dies_is_back_at_its_address(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        job_id = penstock("submit", "echo", "--delay", "1h", address=dev.address).id
+        os.kill(dev.report["pids"]["gateway"], signal.SIGKILL)
+        wait_until(
+            lambda: penstock("status", job_id, address=dev.address).code == 0,
+            "the gateway answers again",
+            within_s=20,
+        )
 
 
 def test_a_second_one_on_the_same_folder_is_told_of_the_first(tmp_path: Path) -> None:
@@ -84,14 +95,6 @@ def test_it_uses_the_redis_that_is_configured(tmp_path: Path, redis_url: str) ->
         assert dev.report["data_dir"] is None
         assert not dev.data_dir.exists()
         assert penstock("submit", "echo", "--wait", address=dev.address).code == 0
-
-
-def _workers(dev: Dev, count: int) -> list[dict[str, int]]:
-    def found() -> list[dict[str, int]]:
-        workers = penstock("queues", "workers", "--json", address=dev.address).lines
-        return workers if len(workers) == count else []
-
-    return wait_until(found, f"{count} workers are known", within_s=30)
 
 
 def _await_state(dev: Dev, job_id: str, state: str) -> None:

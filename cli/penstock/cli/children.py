@@ -53,7 +53,8 @@ class ChildProcess(Component):
         drain_s: float,
     ) -> None:
         super().__init__(name=name, stop_grace_s=drain_s, restarts=_RESTARTS)
-        self._command = list(command)
+        self.command: Sequence[str] = list(command)
+        """What the next start runs."""
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
         self._on_error_line = on_error_line
         self._on_output_line = on_output_line
@@ -68,7 +69,7 @@ class ChildProcess(Component):
             EndedByItselfError: It ended by itself, and may be started again.
         """
         process = await asyncio.create_subprocess_exec(
-            *self._command,
+            *self.command,
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from penstock.cli.options import DEFAULT_ADDRESS
 from penstock.cli.output import emit, for_people, json_wanted
 from penstock.cli.version import version_of
 from penstock.runtime import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from penstock.cli.dev import DevPlan
 
-__all__ = ["DevOutput"]
+__all__ = ["DevOutput", "Whereabouts"]
 
 _COLOURS: Final = {"penstock": "1", "valkey": "35", "gateway": "36"}
 _WORKER_COLOURS: Final = ("32", "33", "34", "92", "93", "94")
 _WIDTH: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where everything is once it is up.
+
+    Attributes:
+        address: Of the gateway.
+        redis_url: Of the server.
+        data_dir: Of the embedded server; None if it is another.
+        pids: Of the processes, by their names.
+    """
+
+    address: str
+    redis_url: str
+    data_dir: Path | None
+    pids: Mapping[str, int | None]
 
 
 class DevOutput:
@@ -41,25 +61,32 @@ class DevOutput:
         sys.stderr.write(f"{mark} {text}\n")
         sys.stderr.flush()
 
-    def ready(self, plan: DevPlan, *, address: str, redis_url: str, data_dir: Path | None) -> None:
+    def ready(self, plan: DevPlan, up: Whereabouts) -> None:
         """Show where everything is, and what to do next."""
         if json_wanted():
             emit(
                 {
-                    "address": address,
+                    "address": up.address,
                     "app": plan.app,
-                    "data_dir": None if data_dir is None else str(data_dir),
-                    "redis_url": redact(redis_url),
+                    "data_dir": None if up.data_dir is None else str(up.data_dir),
+                    "pids": dict(up.pids),
+                    "redis_url": redact(up.redis_url),
                     "workers": plan.workers,
                 }
             )
             return
-        kept = (
-            f"every job is kept in {data_dir}" if data_dir else f"jobs are in {redact(redis_url)}"
-        )
+        url = redact(up.redis_url)
         console = for_people()
-        console.print(f"\n[bold]penstock {version_of('penstock')}[/] serves at [bold]{address}[/]")
-        for text in (kept, f"{plan.workers} x {plan.app}", *self._next_steps(plan, address)):
+        version = version_of("penstock")
+        console.print(f"\n[bold]penstock {version}[/] serves at [bold]{up.address}[/]")
+        for text in (
+            f"jobs are kept in {up.data_dir}" if up.data_dir else f"jobs are kept at {url}",
+            f"{plan.workers} x {plan.app}"
+            if plan.workers
+            else "no worker: one elsewhere is "
+            f"PENSTOCK_REDIS_URL='{url}' penstock worker MODULE:APP",
+            *_next_steps(plan, up.address),
+        ):
             console.print(f"  {text}", soft_wrap=True, markup=False)
         console.print("Ctrl-C drains and stops.\n")
 
@@ -78,13 +105,12 @@ class DevOutput:
             self._workers.append(name)
         return _WORKER_COLOURS[self._workers.index(name) % len(_WORKER_COLOURS)]
 
-    @staticmethod
-    def _next_steps(plan: DevPlan, address: str) -> list[str]:
-        from penstock.cli.dev import PLAYGROUND
-        from penstock.cli.options import DEFAULT_ADDRESS
 
-        where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
-        if plan.app == PLAYGROUND:
-            payload = """--payload '{"start": 20}'"""
-            return [f"try: penstock submit countdown {payload} --watch{where}"]
-        return [f"try: penstock queues{where}", f"     penstock submit TYPE --watch{where}"]
+def _next_steps(plan: DevPlan, address: str) -> list[str]:
+    from penstock.cli.dev import PLAYGROUND  # Late: it imports this module's caller.
+
+    where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
+    if plan.app == PLAYGROUND:
+        payload = """--payload '{"start": 20}'"""
+        return [f"try: penstock submit countdown {payload} --watch{where}"]
+    return [f"try: penstock submit TYPE --watch{where}", f"     penstock queues{where}"]

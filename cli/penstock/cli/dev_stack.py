@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.cli.children import ChildProcess, penstock_command
-from penstock.cli.dev_output import DevOutput
+from penstock.cli.dev_output import DevOutput, Whereabouts
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
 from penstock.client import AsyncClient, StatusError
@@ -77,7 +77,8 @@ async def _run(plan: DevPlan, settings: RedisSettings) -> None:
         stack.push_async_callback(_cancelled, ready)
         await _first_of(stopping, [gateway, *workers], ready)
         if not stopping.is_set():
-            output.ready(plan, address=address, redis_url=redis_url, data_dir=folder)
+            pids = {process.name: process.pid for process in (gateway, *workers)}
+            output.ready(plan, Whereabouts(address, redis_url, folder, pids))
             await _first_of(stopping, [gateway, *workers])
         output.draining()
 
@@ -122,14 +123,16 @@ class _Starter:
             if not address.done():  # Its first line: see `penstock server --json`.
                 address.set_result(json.loads(line)["address"])
 
-        where = ["--listen", listen] if listen else []
-        command = penstock_command("server", "--json", *where)
-        process = await self._start("gateway", command, on_output, _GATEWAY_DRAIN_S)
+        process = await self._start(
+            "gateway", _gateway_command(listen), on_output, _GATEWAY_DRAIN_S
+        )
         up_or_down: list[asyncio.Future[Any]] = [address, process.gave_up]
         await asyncio.wait(up_or_down, timeout=_START_S, return_when=asyncio.FIRST_COMPLETED)
         if not address.done():
             address.cancel()
             raise _not_up([process])
+        # Started again, it is to be found where it was, also if the port was its own choice.
+        process.command = _gateway_command(address.result())
         return process, address.result()
 
     async def worker(self, number: int, plan: DevPlan) -> ChildProcess:
@@ -158,6 +161,10 @@ class _Starter:
 
     def _marked(self, name: str) -> Callable[[str], None]:
         return lambda line: self._output.line(name, line)
+
+
+def _gateway_command(listen: str | None) -> list[str]:
+    return penstock_command("server", "--json", *(["--listen", listen] if listen else []))
 
 
 async def _are_known(address: str, workers: Sequence[ChildProcess]) -> None:

@@ -40,7 +40,7 @@ class _Mode:
 _MODE: Final = _Mode()
 
 
-def want_json(wanted: bool) -> bool:
+def want_json(wanted: bool) -> bool:  # noqa: FBT001 - typer calls it with the flag.
     """Note that ``--json`` was given (or not), and return the flag."""
     _MODE.json = _MODE.json or wanted
     return wanted
