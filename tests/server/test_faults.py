@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import grpc
@@ -106,6 +107,23 @@ async def test_a_full_server_is_told_apart_from_one_that_is_away(rig: Rig) -> No
     assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refusal.reason == "STORAGE_FULL"
     assert "RetryInfo" in refusal.details
+
+
+async def test_submits_are_turned_away_before_the_server_is_full(rig: Rig) -> None:
+    await rig.submit()
+    grant = await rig.claim()
+    call = rig.broker.link.call
+    used = int(re.search(rb"used_memory:([0-9]+)", await call("INFO", "memory"))[1])  # type: ignore[index]
+    await call("CONFIG", "SET", "maxmemory", used * 10 // 9)
+    try:
+        await eventually(lambda: rig.admission.storage_full, "the gauge has looked")
+        refusal = await refusal_of(rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec())))
+        assert refusal.reason == "STORAGE_FULL"
+        await rig.complete(grant)
+    finally:
+        await call("CONFIG", "SET", "maxmemory", 0)
+    await eventually(lambda: not rig.admission.storage_full, "the gauge has looked again")
+    await rig.submit()
 
 
 async def test_a_lost_stream_is_rebuilt_after_a_reconnect(rig: Rig) -> None:

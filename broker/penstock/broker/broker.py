@@ -19,8 +19,9 @@ from penstock.broker.pipeline import LinkOptions
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
+from penstock.broker.retry import with_retry
 from penstock.broker.script import load_all, load_script
-from penstock.broker.server_check import Durability, check_format, check_server
+from penstock.broker.server_check import Durability, check_format, check_server, parse_info
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -125,6 +126,18 @@ class Broker:
             StorageFull: it takes no writes.
         """
         await self.engine.run(PROBE, [self.engine.names.probe()], PROBE_TTL_MS, budget_s=budget_s)
+
+    async def memory_share(self, budget_s: float) -> float:
+        """How much of its maxmemory the server uses, from 0 to 1; 0 where it has no limit.
+
+        Raises:
+            Unavailable: it cannot be reached, or did not answer within budget_s.
+        """
+        link = self.link
+        reply = await with_retry(lambda: link.call("INFO", "memory"), link=link, budget_s=budget_s)
+        info = parse_info(reply)
+        limit = int(info.get("maxmemory", 0))
+        return int(info["used_memory"]) / limit if limit else 0.0
 
     async def __aenter__(self) -> Self:
         """Connects.

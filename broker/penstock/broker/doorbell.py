@@ -7,6 +7,7 @@ requested). Hints are only hints: a lost one costs a poll interval or a renewal.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
@@ -23,6 +24,8 @@ IDLE = load_script("idle")
 RING = load_script("ring")
 
 CANCEL_MARK: Final = "!"
+#: Shortest pause between two rings of one process for one slot (s).
+RING_EVERY_S: Final = 0.001
 #: A worker that has not said for so long that it is idle is taken for dead. Workers repeat it at
 #: every poll (1 to 2 s).
 IDLE_FOR_MS: Final = 10_000
@@ -34,6 +37,25 @@ class Doorbell:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # Slots that rang within the last RING_EVERY_S, with the jobs that came since.
+        self._unrung: dict[Slot, int] = {}
+
+    def ring_soon(self, slot: Slot) -> None:
+        """As `ring` for one job: at once, but at high rates once for all jobs of a moment."""
+        if slot in self._unrung:
+            self._unrung[slot] += 1
+        else:
+            self._ring_and_rest(slot, 1)
+
+    def _ring_and_rest(self, slot: Slot, jobs: int) -> None:
+        self.ring(slot, jobs)
+        self._unrung[slot] = 0
+        asyncio.get_running_loop().call_later(RING_EVERY_S, self._ring_again, slot)
+
+    def _ring_again(self, slot: Slot) -> None:
+        jobs = self._unrung.pop(slot)
+        if jobs:
+            self._ring_and_rest(slot, jobs)
 
     def ring(self, slot: Slot, jobs: int) -> None:
         """Wakes about one idle worker per job, without waiting for it."""

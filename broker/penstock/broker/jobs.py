@@ -94,7 +94,7 @@ class Jobs:
             slot, args = await self.prepare(job, budget_s)
             flight = SUBMIT.run(self._engine.link, [slot.base], args)
             # Issued behind the submit, on the same connection: it rings once the job is there.
-            self._doorbell.ring(slot, 1)
+            self._doorbell.ring_soon(slot)
             return self._receipt(slot, await flight)
 
         return await with_retry(attempt, link=self._engine.link, budget_s=budget_s)

@@ -46,8 +46,8 @@ async def check_server(
     Raises:
         UnsafeServer: it is a replica, too old, evicts keys, or is less durable than asked for.
     """
-    info = _parse_info(await caller.call("INFO", "server"))
-    info |= _parse_info(await caller.call("INFO", "replication"))
+    info = parse_info(await caller.call("INFO", "server"))
+    info |= parse_info(await caller.call("INFO", "replication"))
     _check_version(info)
     if info.get("role", "master") != "master":
         raise UnsafeServer("the server is a replica: point Penstock at the primary")
@@ -98,7 +98,8 @@ async def check_format(caller: Caller, names: NamespaceKeys) -> None:
         )
 
 
-def _parse_info(reply: bytes) -> dict[str, str]:
+def parse_info(reply: bytes) -> dict[str, str]:
+    """A section of INFO by field."""
     lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
     return {name: value for name, _, value in lines}
 

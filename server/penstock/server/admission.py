@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from penstock.broker import StorageFull
 from penstock.server.errors import Shed
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Admission:
     Attributes:
         unary: calls with one answer now.
         streams: streams and waits now.
+        storage_full: whether the server has no room for more jobs.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -31,6 +33,12 @@ class Admission:
         self._by_peer: Counter[str] = Counter()
         self.unary = 0
         self.streams = 0
+        self.storage_full = False
+
+    def check_room(self) -> None:
+        """Before a submit. Raises StorageFull where the server has no room for more jobs."""
+        if self.storage_full:
+            raise StorageFull("OOM", "the server's memory is nearly full")
 
     def enter_unary(self) -> None:
         """Raises Shed at the limit."""

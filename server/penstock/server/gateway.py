@@ -18,7 +18,7 @@ from penstock.server.queue_service import QueueService
 from penstock.server.schemas import Schemas
 from penstock.server.service import JobService
 from penstock.server.streaming import Streams
-from penstock.server.upkeep import Prober, Repairer
+from penstock.server.upkeep import Gauge, Prober, Repairer
 from penstock.server.watching import Hub
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class Gateway:
         self._front = Front(
             settings,
             calls=Calls(self._admission, settings.call_budget_s),
-            jobs=JobService(broker, Intake(schemas, settings.max_payload_bytes), self._streams),
+            jobs=JobService(
+                broker, Intake(schemas, self._admission, settings.max_payload_bytes), self._streams
+            ),
             queues=QueueService(broker),
             health=self._health,
             streams=self._streams,
@@ -72,6 +74,7 @@ class Gateway:
             Repairer(broker),
             self._streams,
             Prober(broker, self._health),
+            Gauge(broker, self._admission, settings.memory_high_water),
             self._front,
         )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.broker import NewJob
+    from penstock.server.admission import Admission
     from penstock.server.schemas import Schemas
     from penstock.v1.job_pb2 import JobSpec
 
@@ -30,8 +31,9 @@ def new_request_id() -> str:
 class Intake:
     """Accepts specs, or says all that is wrong with them."""
 
-    def __init__(self, schemas: Schemas, max_payload_bytes: int) -> None:
+    def __init__(self, schemas: Schemas, admission: Admission, max_payload_bytes: int) -> None:
         self._schemas = schemas
+        self._admission = admission
         self._max_payload_bytes = max_payload_bytes
 
     async def accept(self, spec: JobSpec, path: str, budget_s: float) -> NewJob:
@@ -41,13 +43,16 @@ class Intake:
             InvalidArgument: with every violation.
             FailedPrecondition: the type is unknown.
             Unavailable: Redis would have to be asked for the type, and cannot be.
+            StorageFull: the server has no room for more jobs.
         """
+        self._admission.check_room()
         return self._accept_now(spec, path) or await self._accept_after_all(spec, path, budget_s)
 
     async def accept_all(
         self, specs: Sequence[JobSpec], path: str, budget_s: float
     ) -> list[NewJob | PenstockError]:
         """As `accept`, for each of a batch: one that is wrong does not spoil the others."""
+        self._admission.check_room()
         accepted: list[NewJob | PenstockError | None] = []
         for index, spec in enumerate(specs):
             try:

@@ -43,6 +43,9 @@ class ServerSettings(BrokerSettings):
     max_connection_streams: int = Field(default=2_000, ge=1)
     """Calls that one connection may have open at once; more are queued by the client."""
 
+    memory_high_water: float = Field(default=0.8, gt=0, le=1)
+    """Submits are turned away once the server uses so much of its maxmemory; 1: at its end."""
+
     max_health_watches: int = Field(default=100, ge=1)
     """Watches of the health service that are open at once."""
 

@@ -1,4 +1,4 @@
-"""What a gateway does beside answering calls: repairs, and probing its storage."""
+"""What a gateway does beside answering calls: repairs, and watching its storage."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from penstock.runtime import Periodic
 if TYPE_CHECKING:
     from penstock.broker import Broker
     from penstock.broker.pipeline import Caller
+    from penstock.server.admission import Admission
     from penstock.server.health import Health
 
-__all__ = ["Prober", "Repairer"]
+__all__ = ["Gauge", "Prober", "Repairer"]
 
 PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
@@ -51,6 +52,28 @@ class Repairer(Periodic):
     async def _on_connect(self, _: Caller) -> None:
         self._reconnected = True
         self.wake()
+
+
+class Gauge(Periodic):
+    """Has submits turned away while the server is nearly full, so that running jobs can end."""
+
+    def __init__(self, broker: Broker, admission: Admission, high_water: float) -> None:
+        super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        self._broker = broker
+        self._admission = admission
+        self._high_water = high_water
+
+    async def tick(self) -> None:
+        """Looks once."""
+        try:
+            share = await self._broker.memory_share(PROBE_WITHIN_S)
+        except PenstockError as error:
+            _log.debug("memory not measured", reason=str(error))
+            return
+        full = share >= self._high_water
+        if full != self._admission.storage_full:
+            _log.warning("submits are turned away" if full else "submits are taken", memory=share)
+        self._admission.storage_full = full
 
 
 class Prober(Periodic):
