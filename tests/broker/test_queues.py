@@ -54,15 +54,19 @@ async def fill(rig: Rig, each: int = 1) -> Counter[JobState]:
 
 
 async def test_stats_count_what_there_is(rig: Rig) -> None:
+    for kind, more in (("final", 1), ("cancelled", 2), ("expired", 3)):
+        for _ in range(more):
+            await rig.fail(await rig.granted(max_attempts=1), kind)
+    await rig.fail(await rig.granted(max_attempts=1), "timeout")
     await fill(rig, 4)
     stats = await rig.broker.queues.stats("q")
     assert stats.waiting == {Priority.HIGH: 2, Priority.DEFAULT: 1, Priority.LOW: 1}
     assert (stats.scheduled, stats.running) == (4, 4)
-    assert (stats.succeeded, stats.failed, stats.cancelled, stats.expired) == (4, 4, 4, 4)
-    assert stats.failed_by_reason == {FailureReason.NON_RETRYABLE: 4}
+    assert (stats.succeeded, stats.failed, stats.cancelled, stats.expired) == (4, 6, 6, 7)
+    assert stats.failed_by_reason == {FailureReason.NON_RETRYABLE: 5, FailureReason.TIMED_OUT: 1}
     assert stats.oldest_waiting_age_ms is not None
     assert 0 <= stats.oldest_waiting_age_ms < 60_000
-    assert stats.counters["submitted"] == 28
+    assert stats.counters["submitted"] == 35
 
 
 async def test_an_unused_queue_counts_nothing(rig: Rig) -> None:
@@ -152,13 +156,20 @@ async def test_a_purge_works_in_bounded_steps_and_says_whether_more_wait(rig: Ri
 
 @pytest.mark.foreign_hands
 async def test_what_is_stale_does_not_stand_in_the_way_of_a_purge(rig: Rig) -> None:
-    for _ in range(150):
-        await rig.call("XADD", rig.slot.stream(Priority.HIGH), "*", "j", "0" * 26)
-    members = [f"{number:026}" for number in range(150)]
-    await rig.call("ZADD", rig.slot.due(), *(part for tail in members for part in (1, tail)))
+    ended, running = await rig.granted(), await rig.granted()
+    await rig.complete(ended)
+    stale = [
+        *(f"{number:026}" for number in range(150)),
+        *map(tail_of, (ended.job_id, running.job_id)),
+    ]
+    records = [await rig.record(grant.job_id) for grant in (ended, running)]
+    for tail in stale:
+        await rig.call("XADD", rig.slot.stream(Priority.HIGH), "*", "j", tail)
+        await rig.call("ZADD", rig.slot.due(), 1, tail)
     job_id = await rig.submit()
     assert await rig.broker.queues.purge("q") == (1, False)
     assert await rig.state(job_id) is JobState.CANCELLED
+    assert [await rig.record(grant.job_id) for grant in (ended, running)] == records
 
 
 # Dead letters, and retries of what ended.

@@ -3,8 +3,8 @@
 -- RUNNING -> QUEUED | CANCELLED (was requested)
 --
 -- Guarantees: only leases of this very worker process that it says it does not hold; it costs no
--- attempt and counts no crash; the token is raised; bounded: of the leases, the 1,000 that moved last.
--- Ids are learned from the leases; keys are built from the slot.
+-- attempt and counts no crash; the token is raised; bounded: of the leases, the 1,000 that moved
+-- last. Ids are learned from the leases; keys are built from the slot.
 --
 -- KEYS  1 slot
 -- ARGV  1 worker id  2... ids that it holds

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
 -- Walk over one structure of a slot: a stream, the due set, the leases, or a retention set.
 --
--- Guarantees: whoever stays in the structure comes up, whatever else moves. Jobs that move may come up
--- again. A job is told only where its record says that it is.
+-- Guarantees: whoever stays in the structure comes up, whatever else moves. Jobs that move may come
+-- up again. A job is told only where its record says that it is.
 --
 -- KEYS  1 slot
 -- ARGV  1 structure: h | d | l | due | lease | D | F | C | E  2 position: '' to begin, else as

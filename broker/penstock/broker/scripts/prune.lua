@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Forget ended jobs whose retention is over, or that are too many. Removes all of a job's keys.
 --
--- Guarantees: only jobs that ended in the state of their set. A job that outlived its record there may
--- have been submitted anew; then only the old entry goes. Bounded. Ids are learned from the retention
--- sets; keys are built from the slot.
+-- Guarantees: only jobs that ended in the state of their set. An id whose record is past its TTL may
+-- have been submitted anew; then only the old entry goes. Bounded. Ids are learned from the
+-- retention sets; keys are built from the slot.
 --
 -- KEYS  1 slot
 -- ARGV  1 most jobs to forget (at most 100)  2 most jobs to keep per terminal state

@@ -31,9 +31,9 @@ for _, id in ipairs(redis.call('ZRANGE', due_key, 0, limit - 1)) do
   cancel(id)
 end
 for priority in string.gmatch('hdl', '%a') do
-  local left = limit - looked_at
-  local stream = stream_key(priority)
-  for _, entry in ipairs(left > 0 and redis.call('XRANGE', stream, '-', '+', 'COUNT', left) or {}) do
+  local stream, left = stream_key(priority), limit - looked_at
+  local entries = left > 0 and redis.call('XRANGE', stream, '-', '+', 'COUNT', left) or {}
+  for _, entry in ipairs(entries) do
     redis.call('XDEL', stream, entry[1])
     cancel(entry[2][2])
   end

@@ -22,7 +22,7 @@ local function plain_life(record)
   return lines
 end
 
--- Put lines at the end of a log. It is capped: grown a tenth past the cap, it loses its oldest lines.
+-- Put lines at the end of a log. It is capped: a tenth past the cap, it loses its oldest lines.
 local log_cap = 10000
 local function append(id, lines)
   local length = redis.call('RPUSH', log_key(id), unpack(lines))
