@@ -23,6 +23,8 @@ from examples.demo.report import as_json, print_report
 from examples.demo.scenario import Scenario
 from examples.demo.stack import DemoError, Stack
 from penstock.cli.board import board_on
+from penstock.client import PenstockError
+from penstock.runtime import RuntimeFault
 
 _FAILED: Final = 1
 _LOG_WIDTH: Final = 132
@@ -44,7 +46,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("interrupted: everything that was started is stopped")
         return _INTERRUPTED
-    except DemoError as error:
+    except (DemoError, PenstockError, RuntimeFault) as error:
         console.print(f"[bold red]error[/] {error}")
         return _FAILED
     finally:

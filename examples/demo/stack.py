@@ -57,6 +57,7 @@ class Stack:
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        self.keep_logs = True  # Should it not come up, they say why.
         with self._cleanup as unwinding:
             unwinding.callback(self._remove_folder)
             server = unwinding.enter_context(EmbeddedServer(self.folder / "data"))
@@ -69,6 +70,7 @@ class Stack:
                 worker = self._start(name, "worker", *handlers, environment=environment)
                 self.worker_pids.append(worker.pid)
             self._cleanup = unwinding.pop_all()
+        self.keep_logs = False
         return self
 
     def __exit__(

@@ -95,7 +95,7 @@ def test_many_jobs_from_a_file_each_with_its_outcome(run: Command, tmp_path: Pat
     answer = run("submit", "countdown", "--from-file", str(file))
     assert answer.code == 4, answer
     assert len(answer.out.split()) == 2
-    assert "line 2: the request was refused: payload.data/start" in answer.err
+    assert "line 3: the request was refused: payload.data/start" in answer.err
     assert "1 of 3 were not accepted" in answer.err
 
 

@@ -26,7 +26,7 @@ def test_jobs_survive_a_restart(tmp_path: Path) -> None:
 
 def test_a_running_job_may_finish_when_it_is_told_to_stop(tmp_path: Path) -> None:
     with Dev(tmp_path) as dev:
-        payload = '{"start": 5, "step_s": 0.2}'
+        payload = '{"start": 20, "step_s": 0.2}'
         job_id = penstock("submit", "countdown", "-p", payload, address=dev.address).id
         _await_state(dev, job_id, "RUNNING")
         assert dev.stop(signal.SIGINT) == 0

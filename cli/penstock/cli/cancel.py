@@ -33,16 +33,20 @@ def cancel(
     Example: penstock cancel JOB_ID --reason "wrong file"
     """
 
-    async def work(client: "AsyncClient") -> "list[Job]":
-        return [await client.cancel(job_id, reason) for job_id in job_ids]
+    async def work(client: "AsyncClient") -> None:
+        for job_id in job_ids:
+            _tell(await client.cancel(job_id, reason))
 
-    for job in with_client(address, work):
-        if json_wanted():
-            from penstock.cli.asjson import job_json
+    with_client(address, work)
 
-            emit(job_json(job))
-        else:
-            emit_text(f"{job.job_id} {_became(job)}")
+
+def _tell(job: "Job") -> None:
+    if json_wanted():
+        from penstock.cli.asjson import job_json
+
+        emit(job_json(job))
+    else:
+        emit_text(f"{job.job_id} {_became(job)}")
 
 
 def _became(job: "Job") -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from typing import TYPE_CHECKING, Final
 
@@ -14,17 +15,13 @@ from penstock.runtime import Backoff, Component
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["ChildProcess", "EndedByItselfError", "penstock_command"]
+__all__ = ["ChildProcess", "penstock_command"]
 
 _CHUNK: Final = 65536
 _LAST_WORDS_S: Final = 1.0
 _RESTARTS: Final = Backoff(initial_s=0.5, max_s=10.0)
 _HOPELESS: Final = frozenset({2, 126, 127})
 """Exit codes that a second start would only repeat: a wrong command line, or no such program."""
-
-
-class EndedByItselfError(Exception):
-    """A child process ended although nobody asked it to."""
 
 
 class ChildProcess(Component):
@@ -52,7 +49,7 @@ class ChildProcess(Component):
         on_output_line: Callable[[str], None],
         drain_s: float,
     ) -> None:
-        super().__init__(name=name, stop_grace_s=drain_s, restarts=_RESTARTS)
+        super().__init__(name=name, stop_grace_s=drain_s)
         self.command: Sequence[str] = list(command)
         """What the next start runs."""
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
@@ -63,11 +60,24 @@ class ChildProcess(Component):
         """Has the exit code of a process that would not come up, however often it were tried."""
 
     async def run(self) -> None:
-        """Run the process once, to its end.
+        """Run the process, again and again, until it is to stop, or there is no use."""
+        in_a_row = 0
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            code = await self._run_once()
+            if self.stopping.is_set():
+                return
+            if code in _HOPELESS:
+                self.gave_up.set_result(code)
+                return
+            steady = time.monotonic() - began > _RESTARTS.max_s
+            in_a_row = 1 if steady else in_a_row + 1
+            delay_s = _RESTARTS.delay_s(in_a_row)
+            self._on_error_line(f"ended with exit code {code}: again in {delay_s:.1f} s")
+            await self.pause(delay_s)
 
-        Raises:
-            EndedByItselfError: It ended by itself, and may be started again.
-        """
+    async def _run_once(self) -> int | None:
+        """Run the process to its end; returns its exit code."""
         process = await asyncio.create_subprocess_exec(
             *self.command,
             stdin=PIPE,
@@ -85,13 +95,7 @@ class ChildProcess(Component):
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        code = process.returncode
-        if self.stopping.is_set():
-            return
-        if code in _HOPELESS:
-            self.gave_up.set_result(code)
-            return
-        raise EndedByItselfError(f"{self.name} ended with exit code {code}")
+        return process.returncode
 
     async def _follow(self, process: Process) -> None:
         """Pass its output on until it has ended; end it once this component is to stop."""

@@ -39,6 +39,7 @@ class DevPlan:
     log_format: str | None
 
 
+# Longer than other functions: each option is a parameter, as typer has it.
 def dev(
     app: Annotated[
         str,

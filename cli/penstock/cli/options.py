@@ -16,9 +16,9 @@ __all__ = [
     "Listen",
     "LogFormat",
     "LogLevel",
-    "MaybeDuration",
     "RedisUrl",
     "StopWithParent",
+    "Timeout",
     "duration",
     "moment",
 ]
@@ -59,7 +59,7 @@ Json = Annotated[
     typer.Option("--json", callback=want_json, help="Print JSON, one object a line, for scripts."),
 ]
 
-MaybeDuration = Annotated[
+Timeout = Annotated[
     timedelta | None,
     typer.Option(
         "--timeout",

@@ -43,8 +43,8 @@ def read_payload(given: str | None, content_type: str) -> bytes | None:
     return data
 
 
-def read_json_lines(source: str) -> Iterator[bytes]:
-    """Yield the payloads of a JSON Lines file, one a line; empty lines are left out.
+def read_json_lines(source: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the payloads of a JSON Lines file, each with its line's number; not the empty lines.
 
     Args:
         source: Its path; ``-`` for stdin.
@@ -56,7 +56,7 @@ def read_json_lines(source: str) -> Iterator[bytes]:
     for number, line in enumerate(data.splitlines(), start=1):
         if line.strip():
             _check_json(line, f"{source}, line {number}")
-            yield line
+            yield number, line
 
 
 def _content(path: Path) -> bytes:

@@ -28,13 +28,17 @@ def retry(
     Example: penstock watch $(penstock retry JOB_ID)
     """
 
-    async def work(client: "AsyncClient") -> "list[AsyncJobHandle]":
-        return [await client.retry(job_id) for job_id in job_ids]
+    async def work(client: "AsyncClient") -> None:
+        for job_id in job_ids:
+            _tell(await client.retry(job_id), job_id)
 
-    for job_id, handle in zip(job_ids, with_client(address, work), strict=True):
-        if json_wanted() and handle.submitted is not None:
-            from penstock.cli.asjson import submitted_json
+    with_client(address, work)
 
-            emit({**submitted_json(handle.submitted), "retried_from": job_id})
-        else:
-            emit_text(handle.job_id)
+
+def _tell(handle: "AsyncJobHandle", retried_from: str) -> None:
+    if json_wanted() and handle.submitted is not None:
+        from penstock.cli.asjson import submitted_json
+
+        emit({**submitted_json(handle.submitted), "retried_from": retried_from})
+    else:
+        emit_text(handle.job_id)

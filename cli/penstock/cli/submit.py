@@ -6,7 +6,7 @@ import typer
 
 from penstock.cli.connection import with_client
 from penstock.cli.faults import CommandError
-from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, MaybeDuration
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, Timeout
 from penstock.cli.payloads import JSON_TYPE
 from penstock.cli.submit_options import (
     AllowUnregistered,
@@ -53,7 +53,7 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for the end in silence, then print the result.")
     ] = False,
-    timeout: MaybeDuration = None,
+    timeout: Timeout = None,
     queue: QueueName = "default",
     priority: PriorityOption = PriorityName.DEFAULT,
     content_type: ContentType = JSON_TYPE,

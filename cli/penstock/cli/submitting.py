@@ -79,10 +79,12 @@ async def submit_one(
 ) -> ExitCode:
     """Submit a job; print its id, or see it through."""
     data = read_payload(payload, order.content_type)
-    data = _NO_PAYLOAD if data is None else data
+    if data is None:
+        data = _NO_PAYLOAD if order.content_type == JSON_TYPE else b""
     handle = await client.submit(order.type, data, **order.options)
     if after.watch:
-        for_people().print(f"[dim]{handle.job_id}[/]")
+        if not json_wanted():
+            for_people().print(f"[dim]{handle.job_id}[/]")
         return await follow_jobs(client, [handle.job_id], after.timeout)
     if after.wait:
         return await _wait(handle, after.timeout)
@@ -94,13 +96,14 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
     """Submit a job for each line of a file; print their ids, and why any was refused."""
     if order.content_type != JSON_TYPE:
         raise CommandError("--from-file holds JSON, and --content-type says otherwise")
-    jobs = [order.job(line) for line in read_json_lines(source)]
+    lines = list(read_json_lines(source))
+    jobs = [order.job(payload) for _, payload in lines]
     with counting("submitting", len(jobs)) as on_progress:
         outcomes = await client.submit_many(jobs, on_progress=on_progress, rpc_timeout=_BATCH_S)
     accepted = [outcome for outcome in outcomes if isinstance(outcome, AsyncJobHandle)]
     refused = [
         (number, outcome)
-        for number, outcome in enumerate(outcomes, start=1)
+        for (number, _), outcome in zip(lines, outcomes, strict=True)
         if not isinstance(outcome, AsyncJobHandle)
     ]
     if refused and not accepted and _code_of(refused) == ExitCode.UNREACHABLE:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.connection import with_client
-from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, MaybeDuration
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, Timeout
 
 if TYPE_CHECKING:
     from penstock.cli.exits import ExitCode
@@ -19,7 +19,7 @@ def watch(
         list[str], typer.Argument(metavar="JOB_ID...", help="As printed by submit.")
     ],
     *,
-    timeout: MaybeDuration = None,
+    timeout: Timeout = None,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:

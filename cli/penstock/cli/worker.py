@@ -22,6 +22,7 @@ APP_HELP: Final = (
 )
 
 
+# Longer than other functions: each option is a parameter, as typer has it.
 def worker(
     app: Annotated[str, typer.Argument(metavar="MODULE:APP", help=APP_HELP)],
     *,
