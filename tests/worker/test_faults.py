@@ -84,7 +84,8 @@ async def test_a_suspended_worker_s_handler_is_stopped_when_it_wakes(
         await rig.broker.jobs.cancel(job_id, "nobody is to run it again")
         sleeper.signal(signal.SIGCONT)
         await eventually(stopped.exists, "the handler has been stopped", within_s=10)
-        assert stopped.read_text() == "LEASE_LOST"
+        # A renewal that was under way when it fell asleep tells only that it was too long ago.
+        assert stopped.read_text() in {"LEASE_LOST", "UNREACHABLE"}
         # And the worker goes on.
         assert await rig.result(await rig.submit("quick", 5)) == 5
 

@@ -86,7 +86,8 @@ class Worker:
                 own; None is none.
             mode: ``auto`` runs an async function on the event loop and a plain one in a thread;
                 ``process`` runs a plain one in a child process, which is for what keeps the CPU
-                busy or holds the GIL for longer than a lease.
+                busy or holds the GIL for longer than a lease. There are as many children as such
+                jobs run at once, at most one a slot, and they are kept.
 
         Raises:
             HandlerDefinitionError: When the function is decorated: it cannot be a handler.

@@ -181,7 +181,7 @@ class Context(_BaseContext):
     """The context of an ``async def`` handler.
 
     A handler that is to stop is cancelled: its current await raises CancelledError, and by then
-    ``stop_reason`` says why.
+    ``stop_reason`` says why. As all of asyncio, it belongs to the event loop's thread.
     """
 
     @property
@@ -229,6 +229,7 @@ class SyncContext(_BaseContext):
     """The context of a handler in a thread or a child process.
 
     Nothing can interrupt such a handler: it has to look at ``cancelled`` or to call ``check()``.
+    Any thread may use it.
     """
 
     def __init__(

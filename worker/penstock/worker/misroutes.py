@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from penstock.runtime import jittered
+from penstock.worker.outcome import Released
 
 __all__ = ["Misroutes"]
 
@@ -29,8 +30,8 @@ class Misroutes:
     def __init__(self) -> None:
         self._met: dict[str, tuple[float, float]] = {}
 
-    def pause_ms(self, job_type: str) -> int:
-        """The pause of a job of that type, which was met just now."""
+    def handed_back(self, job_type: str) -> Released:
+        """The outcome for a job of that type, which was met just now."""
         now = time.monotonic()
         first, last = self._met.get(job_type, (now, now))
         if now - last > FORGET_AFTER_S:
@@ -40,7 +41,8 @@ class Misroutes:
             self._forget_old(now)
         self._met[job_type] = first, now
         pause_s = min(max(FIRST_PAUSE_S, (now - first) / 2), LONGEST_PAUSE_S)
-        return round(jittered(pause_s, 0.2) * 1000)
+        pause_ms = round(jittered(pause_s, 0.2) * 1000)
+        return Released(f"no handler for {job_type} here", pause_ms, misrouted=True)
 
     def _forget_old(self, now: float) -> None:
         # Types are names that callers chose: what is kept of them must not grow for ever.

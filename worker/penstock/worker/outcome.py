@@ -23,13 +23,13 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from penstock.broker import Failure
+from penstock.broker import Content, Failure
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
 from penstock.worker.text import cut
 
 if TYPE_CHECKING:
-    from penstock.broker import Content, Grant
+    from penstock.broker import Grant
     from penstock.worker.attempt import Attempt
 
 __all__ = ["Dropped", "Failed", "HandlerFailed", "Outcome", "Released", "Succeeded", "conclude"]
@@ -88,27 +88,34 @@ class HandlerFailed(Exception):  # noqa: N818 - says what happened.
         self.trace = trace
 
 
-def conclude(attempt: Attempt, error: BaseException) -> Outcome:
-    """The outcome of an attempt whose handler did not return.
+def conclude(attempt: Attempt, ended: Content | BaseException) -> Outcome:
+    """The outcome of an attempt: the one place that knows what a handler may return or raise.
 
     Args:
         attempt: which was perhaps told to stop.
-        error: what came out of the handler instead of a value.
+        ended: the result, or what came out of the handler instead of one.
     """
-    if attempt.stop_reason is StopReason.LEASE_LOST:
-        return Dropped()
     grant = attempt.grant
-    match error:
+    outcome: Outcome
+    match ended:
+        case _ if attempt.stop_reason is StopReason.LEASE_LOST:
+            outcome = Dropped()
+        case Content():
+            outcome = Succeeded(ended)
         case Stopped() | asyncio.CancelledError() if attempt.stop_reason is not None:
-            return _stopped(grant, attempt.stop_reason)
+            outcome = _stopped(grant, attempt.stop_reason)
         case Retry(after_s=float() | int() as after_s):
-            return Failed("error", _failure("Retry", str(error)), round(after_s * 1000))
+            outcome = Failed("error", _failure("Retry", str(ended)), round(after_s * 1000))
         case Cancel(reason=reason):
-            return Failed("cancelled", _failure("Cancel", reason))
+            outcome = Failed("cancelled", _failure("Cancel", reason))
         case PayloadInvalid() | ResultInvalid():
-            return Failed("final", _failure(type(error).__name__, str(error)))
-    type_name = error.type_name if isinstance(error, HandlerFailed) else type(error).__name__
-    return Failed("error", _failure(type_name, str(error)), _backoff_ms(grant))
+            outcome = Failed("final", _failure(type(ended).__name__, str(ended)))
+        case HandlerFailed(type_name=type_name):
+            outcome = Failed("error", _failure(type_name, str(ended)), _backoff_ms(grant))
+        case _:
+            failure = _failure(type(ended).__name__, str(ended))
+            outcome = Failed("error", failure, _backoff_ms(grant))
+    return outcome
 
 
 def _stopped(grant: Grant, reason: StopReason) -> Outcome:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from penstock.broker import PenstockError, StaleToken
+from penstock.worker.journal import tell
 from penstock.worker.outcome import Dropped, Failed, Released, Succeeded, conclude
 from penstock.worker.persistence import persist
 from penstock.worker.reporter import OutputLost
@@ -16,6 +17,7 @@ from penstock.worker.signals import Stopped, StopReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from penstock.broker import Content
     from penstock.broker.attempts import Attempts
     from penstock.worker.attempt import Attempt
     from penstock.worker.executors import Executor
@@ -62,42 +64,46 @@ class Runner:
         attempt.task = asyncio.get_running_loop().create_task(self._run(attempt))
 
     async def _run(self, attempt: Attempt) -> None:
-        """The whole way of one attempt. Nothing that a handler does ends the process."""
+        """The steps of one attempt. Nothing that a handler does ends the process."""
+        job_id = attempt.grant.job_id
         try:
-            outcome = await self._outcome_of(attempt)
-            outcome = await self._flush(attempt, outcome)
+            handler = self._handlers.get(attempt.grant.type)
+            if handler is None:
+                outcome: Outcome = self._misroutes.handed_back(attempt.grant.type)
+            else:
+                ended = await self._execute(attempt, handler)
+                outcome = conclude(attempt, ended)
+                tell(attempt, outcome, ended)
+                outcome = await self._flush(attempt, outcome)
             await self._write(attempt, outcome)
         except StaleToken as error:
-            _log.warning("outcome refused", job_id=attempt.grant.job_id, state=error.state)
+            _log.warning("outcome refused", job_id=job_id, state=error.state)
         except PenstockError as error:
             # Nobody renews the lease from here on, so the job will be run again.
-            _log.error("outcome not written", job_id=attempt.grant.job_id, error=str(error))
+            _log.error("outcome not written", job_id=job_id, error=str(error))
+        except Exception:  # noqa: BLE001 - a fault of ours; the job will be run again.
+            _log.exception("attempt left to its lease", job_id=job_id)
         finally:
             self._roster.dismiss(attempt)
 
-    async def _outcome_of(self, attempt: Attempt) -> Outcome:
-        """Finds the handler and runs it within its time."""
-        grant = attempt.grant
-        handler = self._handlers.get(grant.type)
-        if handler is None:
-            pause_ms = self._misroutes.pause_ms(grant.type)
-            return Released(f"no handler for {grant.type} here", pause_ms, misrouted=True)
-        if grant.cancel_requested:
+    async def _execute(self, attempt: Attempt, handler: Handler) -> Content | BaseException:
+        """Runs the handler within its time. Returns its result, or what came instead of one."""
+        if attempt.grant.cancel_requested:
             attempt.stop(StopReason.CANCELLED)
         timer = self._arm(attempt, handler)
         try:
-            _check_orders(attempt)
-            result = await self._executors[handler.mode].execute(attempt, handler)
-        except (Exception, asyncio.CancelledError, Stopped, SystemExit) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_ending(attempt):
+            if attempt.stop_reason is not None:
+                return Stopped(attempt.stop_reason)
+            return await self._executors[handler.mode].execute(attempt, handler)
+        except asyncio.CancelledError as error:
+            if _is_cut_short(attempt):
                 raise
-            outcome = conclude(attempt, error)
-            _tell(attempt, outcome, error)
-            return outcome
+            return error
+        except (Exception, Stopped, SystemExit) as error:  # noqa: BLE001 - all that handlers raise.
+            return error
         finally:
             if timer is not None:
                 timer.cancel()
-        return Dropped() if _is_lost(attempt) else Succeeded(result)
 
     def _arm(self, attempt: Attempt, handler: Handler) -> asyncio.TimerHandle | None:
         """Sets the clock for whichever comes first: the attempt's timeout or the job's deadline."""
@@ -153,40 +159,7 @@ class Runner:
         await persist(write, job_id=job_id, patience_s=OUTCOME_PATIENCE_S, wanted=lambda: True)
 
 
-def _check_orders(attempt: Attempt) -> None:
-    if attempt.stop_reason is not None:
-        raise Stopped(attempt.stop_reason)
-
-
-def _is_lost(attempt: Attempt) -> bool:
-    return attempt.stop_reason is StopReason.LEASE_LOST
-
-
-def _is_ending(attempt: Attempt) -> bool:
-    """Whether the task is cancelled from outside, because the process is being cut short."""
+def _is_cut_short(attempt: Attempt) -> bool:
+    """Whether the task is cancelled from outside, because the process is to end at once."""
     task = attempt.task
     return attempt.stop_reason is None and task is not None and task.cancelling() > 0
-
-
-def _tell(attempt: Attempt, outcome: Outcome, error: BaseException) -> None:
-    """One line of log for an attempt that did not succeed; its traceback for those who debug."""
-    grant = attempt.grant
-    log = _log.bind(job_id=grant.job_id, type=grant.type, attempt=grant.attempt)
-    match outcome:
-        case Failed("cancelled" | "expired" as kind, failure):
-            log.info("attempt ended", how=kind, message=failure.message)
-        case Failed(kind, failure, after_ms):
-            log.warning(
-                "attempt failed",
-                how=kind,
-                error=failure.type,
-                message=failure.message,
-                retry_after_s=after_ms / 1000,
-            )
-            log.debug("traceback", exc_info=error, child=getattr(error, "trace", ""))
-        case Released(reason):
-            log.info("attempt handed back", reason=reason)
-        case Dropped():
-            log.warning("attempt dropped: its lease is lost")
-        case Succeeded():
-            pass
