@@ -35,6 +35,21 @@ def test_a_running_job_may_finish_when_it_is_told_to_stop(tmp_path: Path) -> Non
         assert (job["state"], job["attempt"]) == ("SUCCEEDED", 1)
 
 
+def test_told_twice_it_stops_at_once_and_the_job_goes_on_later(tmp_path: Path) -> None:
+    with Dev(tmp_path) as dev:
+        payload = '{"start": 600, "step_s": 0.1}'
+        job_id = penstock("submit", "countdown", "-p", payload, address=dev.address).id
+        _await_state(dev, job_id, "RUNNING")
+        pids = dev.report["pids"].values()
+        dev.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "draining" in dev.log.read_text(), "it drains", within_s=20)
+        assert dev.stop(signal.SIGINT) == 130
+        assert not any(map(_lives, pids))
+        dev.start()
+        job = penstock("cancel", job_id, "--json", address=dev.address).json
+        assert job["state"] in {"RUNNING", "CANCELLED"}
+
+
 def test_killed_it_leaves_no_process_and_loses_no_job(tmp_path: Path) -> None:
     with Dev(tmp_path, "--workers", "2") as dev:
         job_id = penstock("submit", "echo", "--delay", "1h", address=dev.address).id
