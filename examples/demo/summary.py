@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from penstock.cli.tables import outcome
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from penstock.client import Job
 
 __all__ = ["summary"]
+
+_CHARS: Final = 100
 
 
 def summary(job: Job) -> str:
@@ -26,4 +28,4 @@ def summary(job: Job) -> str:
             text = outcome(job)
         case other:
             text = str(other)
-    return text
+    return text if len(text) <= _CHARS else f"{text[: _CHARS - 1]}…"
