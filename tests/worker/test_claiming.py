@@ -156,6 +156,22 @@ async def test_a_grant_whose_reply_was_lost_is_handed_back(
         assert (job.attempt, job.crashes, job.fencing_token) == (1, 0, 3)
 
 
+async def test_a_worker_that_stops_is_rung_no_more(rig: Rig) -> None:
+    app = Worker(["one", "two"])
+    names = rig.broker.engine.names
+
+    async def idle() -> list[int]:
+        codes = [info.code for info in await rig.broker.queues.all()]
+        return [await rig.broker.link.call("ZCARD", names.idle(code)) for code in codes]
+
+    async def all_idle() -> bool:
+        return await idle() == [1, 1]
+
+    async with rig.working(app):
+        await eventually(all_idle, "the worker says that it is idle")
+    assert await idle() == [0, 0]
+
+
 async def test_a_paused_queue_grants_nothing_until_it_is_resumed(rig: Rig) -> None:
     app = Worker()
 

@@ -91,7 +91,6 @@ class Doorbell:
         names = self._engine.names
         for code in queue_codes:
             self._engine.link.send("ZREM", names.idle(code), worker_id)
-        self._engine.link.send("DEL", names.bell(worker_id))
 
     def _rang(self, flight: Future[object]) -> None:
         """Nobody waits for a ring; but a server that forgot the script must learn it again."""
