@@ -8,6 +8,7 @@ have no time in them: `lose_lease` does what an observer does whose patience is 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -19,6 +20,7 @@ from penstock.broker import (
     Job,
     JobState,
     NewJob,
+    Priority,
     StateChange,
     Submitted,
     ids,
@@ -119,6 +121,33 @@ class Rig:
             grant.job_id, grant.fencing_token, "drain", pause_ms
         )
 
+    async def fill(self, each: int = 1) -> Counter[JobState]:
+        """So many jobs in each state, the failed ones of type ``other``."""
+        for _ in range(each):
+            await self.complete(await self.granted())
+            await self.fail(await self.granted(type="other"), "final")
+            await self.fail(await self.granted(), "cancelled")
+            await self.fail(await self.granted(), "expired")
+        for _ in range(each):
+            await self.granted()
+        for number in range(each):
+            await self.submit(delay_ms=60_000)
+            await self.submit(priority=list(Priority)[number % 3])
+        return Counter(dict.fromkeys(JobState, each))
+
+    async def listed(self, limit: int = 100, **options: Any) -> list[Job]:  # noqa: ANN401 - as Jobs.list.
+        """All pages of the list of jobs, none of which is too long."""
+        jobs: list[Job] = []
+        token = ""
+        while True:
+            page, token = await self.broker.jobs.list(
+                QUEUE, limit=limit, page_token=token, **options
+            )
+            assert len(page) <= limit
+            jobs += page
+            if not token:
+                return jobs
+
     # Data.
 
     async def call(self, *args: Arg) -> Any:  # noqa: ANN401 - by command.
@@ -144,6 +173,25 @@ class Rig:
             ):
                 tails.append(tail)
         return tails
+
+    async def snapshot(self) -> dict[bytes, object]:
+        """All that is stored in the slot, but counters and what is empty."""
+        found: dict[bytes, object] = {}
+        for key in await self.call("KEYS", self.slot.base + b":*"):
+            kind = await self.call("TYPE", key)
+            if b":t:" in key:
+                continue
+            if kind == b"hash":
+                found[key] = pairs(await self.call("HGETALL", key))
+            elif kind == b"zset":
+                found[key] = await self.call("ZRANGE", key, 0, -1, "WITHSCORES")
+            elif kind == b"stream":
+                found[key] = await self.call("XRANGE", key, "-", "+")
+            elif kind == b"list":
+                found[key] = await self.call("LRANGE", key, 0, -1)
+            else:
+                found[key] = await self.call("GET", key)
+        return {key: value for key, value in found.items() if value}
 
     # Time.
 

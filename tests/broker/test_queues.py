@@ -15,14 +15,11 @@ from penstock.broker import (
     Content,
     FailedPrecondition,
     FailureReason,
-    InvalidArgument,
-    Job,
     JobState,
     NewJob,
     NotFound,
     Priority,
     SubmitOutcome,
-    Submitted,
 )
 from tests.broker.relay import relay_to
 from tests.broker.rig import LEASE_MS, Rig, tail_of
@@ -35,21 +32,6 @@ if TYPE_CHECKING:
 LARGE: Final = Content(b"x" * 1_000, "text/plain")
 
 
-async def fill(rig: Rig, each: int = 1) -> Counter[JobState]:
-    """A queue with so many jobs in each state."""
-    for _ in range(each):
-        await rig.complete(await rig.granted())
-        await rig.fail(await rig.granted(type="other"), "final")
-        await rig.fail(await rig.granted(), "cancelled")
-        await rig.fail(await rig.granted(), "expired")
-    running = [await rig.granted() for _ in range(each)]
-    for number in range(each):
-        await rig.submit(delay_ms=60_000)
-        await rig.submit(priority=list(Priority)[number % 3])
-    assert len(running) == each
-    return Counter(dict.fromkeys(JobState, each))
-
-
 # Counts.
 
 
@@ -58,7 +40,7 @@ async def test_stats_count_what_there_is(rig: Rig) -> None:
         for _ in range(more):
             await rig.fail(await rig.granted(max_attempts=1), kind)
     await rig.fail(await rig.granted(max_attempts=1), "timeout")
-    await fill(rig, 4)
+    await rig.fill(4)
     stats = await rig.broker.queues.stats("q")
     assert stats.waiting == {Priority.HIGH: 2, Priority.DEFAULT: 1, Priority.LOW: 1}
     assert (stats.scheduled, stats.running) == (4, 4)
@@ -86,7 +68,7 @@ async def test_throughput_is_that_of_the_last_whole_minute(rig: Rig) -> None:
 
 
 async def test_each_end_is_counted_in_the_bucket_of_its_time(rig: Rig) -> None:
-    await fill(rig)
+    await rig.fill()
     buckets = await rig.call("KEYS", rig.slot.base + b":t:*")
     assert sum([int(await rig.call("GET", key)) for key in buckets]) == 4
 
@@ -137,9 +119,9 @@ async def test_a_pause_holds_every_partition_for_every_process(url: str) -> None
 
 
 async def test_a_purge_cancels_what_waits_and_nothing_else(rig: Rig) -> None:
-    counts = await fill(rig, 2)
+    counts = await rig.fill(2)
     assert await rig.broker.queues.purge("q") == (4, False)
-    listed = await everything(rig)
+    listed = await rig.listed()
     counts[JobState.CANCELLED] += counts.pop(JobState.SCHEDULED) + counts.pop(JobState.QUEUED)
     assert Counter(job.state for job in listed) == counts
     purged = [job for job in listed if job.cancel_reason == "purged"]
@@ -230,7 +212,7 @@ async def test_a_dead_letter_that_is_forgotten_meanwhile_is_passed_over(
 async def test_only_what_ended_without_success_is_retried_and_as_a_new_job(
     rig: Rig, state: JobState
 ) -> None:
-    await fill(rig)
+    await rig.fill()
     ((job, *_), _) = await rig.broker.jobs.list("q", [state])
     before = await rig.record(job.job_id)
     if state not in TERMINAL - {JobState.SUCCEEDED}:
@@ -242,138 +224,3 @@ async def test_only_what_ended_without_success_is_retried_and_as_a_new_job(
     assert [r.outcome for r in receipts] == [SubmitOutcome.CREATED, SubmitOutcome.REPEATED]
     assert (await rig.job(receipts[0].job_id)).retried_from == job.job_id
     assert await rig.record(job.job_id) == before
-
-
-# The list of jobs.
-
-
-async def everything(rig: Rig, limit: int = 100, **options: Any) -> list[Job]:  # noqa: ANN401 - as Jobs.list.
-    """All pages of a list, none of which is too long."""
-    jobs: list[Job] = []
-    token = ""
-    while True:
-        page, token = await rig.broker.jobs.list("q", limit=limit, page_token=token, **options)
-        assert len(page) <= limit
-        jobs += page
-        if not token:
-            return jobs
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 7, 35, 36, 100])
-async def test_pages_of_any_size_hold_each_job_once(rig: Rig, limit: int) -> None:
-    counts = await fill(rig, 5)
-    jobs = await everything(rig, limit)
-    assert Counter(job.state for job in jobs) == counts
-    assert len({job.job_id for job in jobs}) == len(jobs)
-
-
-async def test_jobs_of_the_same_moment_are_not_mixed_up(rig: Rig) -> None:
-    await rig.broker.jobs.submit_many([rig.new_job(run_at_ms=10**14) for _ in range(25)])
-    for limit in (1, 4, 24, 25):
-        assert len({job.job_id for job in await everything(rig, limit)}) == 25
-
-
-async def test_a_list_is_of_the_states_and_the_type_asked_for(rig: Rig) -> None:
-    await fill(rig, 3)
-    for state in JobState:
-        jobs = await everything(rig, 2, states=[state])
-        assert [job.state for job in jobs] == [state] * 3
-    both = await everything(rig, 4, states=[JobState.FAILED, JobState.QUEUED])
-    assert Counter(job.state for job in both) == {JobState.FAILED: 3, JobState.QUEUED: 3}
-    others = await everything(rig, 2, job_type="other")
-    assert [(job.type, job.state) for job in others] == [("other", JobState.FAILED)] * 3
-    assert await everything(rig, job_type="unheard of") == []
-
-
-async def test_a_page_looks_at_no_more_jobs_than_its_limit_whatever_the_filter(rig: Rig) -> None:
-    await rig.broker.jobs.submit_many(
-        [
-            rig.new_job(
-                type="rare" if number == 95 else "work", priority=list(Priority)[number % 3]
-            )
-            for number in range(96)
-        ]
-    )
-    pages = 0
-    token = ""
-    found: list[Job] = []
-    while True:
-        page, token = await rig.broker.jobs.list("q", job_type="rare", limit=10, page_token=token)
-        pages += 1
-        found += page
-        if not token:
-            break
-    assert len(found) == 1
-    assert pages >= 9
-
-
-async def test_jobs_that_move_hide_none_that_stay(rig: Rig) -> None:
-    """Those of the first page renew their leases, and so stand behind all others."""
-    await rig.broker.jobs.submit_many([rig.new_job() for _ in range(9)])
-    grants = []
-    while granted := await rig.claim(1):
-        grants += granted
-    page, token = await rig.broker.jobs.list("q", [JobState.RUNNING], limit=3)
-    await rig.broker.attempts.renew({job.job_id: job.fencing_token for job in page})
-    seen = [job.job_id for job in page]
-    while token:
-        page, token = await rig.broker.jobs.list("q", [JobState.RUNNING], limit=3, page_token=token)
-        seen += [job.job_id for job in page]
-    assert set(seen) == {grant.job_id for grant in grants}
-
-
-async def test_a_job_that_left_between_two_pages_hides_none(rig: Rig) -> None:
-    for _ in range(4):
-        await rig.submit(run_at_ms=10**14)
-    (first,), token = await rig.broker.jobs.list("q", [JobState.SCHEDULED], limit=1)
-    await rig.broker.jobs.cancel(first.job_id, "gone")
-    rest: list[Job] = []
-    while token:
-        page, token = await rig.broker.jobs.list(
-            "q", [JobState.SCHEDULED], limit=1, page_token=token
-        )
-        rest += page
-    assert len({job.job_id for job in rest}) == 3
-
-
-async def test_a_list_covers_all_partitions(url: str) -> None:
-    async with Broker(url, BrokerOptions(partitions=4)) as broker:
-        specs = [NewJob(type="work", queue="q", request_id=str(n)) for n in range(40)]
-        submitted = await broker.jobs.submit_many(specs)
-        rig = await Rig.on(broker)
-        listed = await everything(rig, 7)
-        assert {job.job_id for job in listed} == {
-            answer.job_id for answer in submitted if isinstance(answer, Submitted)
-        }
-        assert await broker.queues.purge("q") == (40, False)
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        "x", ":", "0", "0:x", "-1:", "99:", "1e1:", "0x0:", " 0:", "0: ", "0:\n", "٣:",
-        "9" * 5_000 + ":", "0:1-1-1", "1:5 " + "0" * 26, "1:99999999999999999999-0",
-        "0:e+ " + "0" * 26, "0:1e5 " + "0" * 26, "0:5 {}", "0:5-5",
-        "4:" + "9" * 30 + " " + "0" * 26,
-    ],
-)  # fmt: skip
-async def test_a_token_that_no_page_gave_is_refused(rig: Rig, token: str) -> None:
-    await fill(rig)
-    with pytest.raises(InvalidArgument) as refused:
-        await rig.broker.jobs.list("q", page_token=token)
-    assert [path for path, _ in refused.value.violations] == ["page_token"]
-
-
-@pytest.mark.parametrize(
-    ("token", "state"),
-    [
-        ("0:" + "9" * 17 + " " + "z" * 26, JobState.QUEUED),
-        ("3:9999999999999999999-9999999999999999999", JobState.SCHEDULED),
-    ],
-)
-async def test_a_token_that_leads_beyond_an_end_leads_on_to_the_next_place(
-    rig: Rig, token: str, state: JobState
-) -> None:
-    await fill(rig)
-    (job, *_), _ = await rig.broker.jobs.list("q", page_token=token, limit=1)
-    assert job.state is state
