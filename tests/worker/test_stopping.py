@@ -1,16 +1,10 @@
-"""Handlers that are told to stop, in each mode: cancelled, timed out, expired, drained."""
+"""Handlers that are told to stop, in each mode: cancelled, timed out, expired."""
 
 import asyncio
-import os
 import threading
-import time
 
-import pytest
-
-from penstock.broker import Backoff, FailureReason, JobState, StateChange
+from penstock.broker import Backoff, FailureReason, JobState
 from penstock.worker import Context, Stopped, StopReason, SyncContext, Worker
-from tests.support.waiting import eventually
-from tests.worker.apps import children
 from tests.worker.rig import Rig
 
 QUICK = Backoff(initial_ms=10, max_ms=10, jitter=0)
@@ -161,20 +155,6 @@ async def test_a_thread_that_does_not_stop_keeps_its_slot_but_not_its_job(rig: R
     assert refused == ["CANCELLED"]
 
 
-@pytest.mark.parametrize("job_type", ["child.loop", "child.stubborn"])
-async def test_a_child_is_told_to_stop_and_killed_if_it_does_not(rig: Rig, job_type: str) -> None:
-    async with rig.working(children):
-        job_id = await rig.submit(job_type)
-        job = await rig.progressed(job_id)
-        await rig.broker.jobs.cancel(job_id, "enough")
-        await rig.until(job_id, JobState.CANCELLED)
-        if job_type == "child.stubborn":
-            assert job.progress is not None
-            child = int(job.progress.message)
-            await eventually(lambda: not _runs(child), "the child has been killed")
-        assert await rig.result(await rig.submit("child.pid"))
-
-
 async def test_an_attempt_times_out_and_is_tried_again(rig: Rig) -> None:
     app = Worker()
     stops: list[StopReason | None] = []
@@ -199,14 +179,6 @@ async def test_an_attempt_times_out_and_is_tried_again(rig: Rig) -> None:
             assert job.failure is not None
             assert (job.attempt, job.failure.reason) == (2, FailureReason.TIMED_OUT)
     assert stops == [StopReason.TIMED_OUT] * 4
-
-
-async def test_a_child_times_out(rig: Rig) -> None:
-    async with rig.working(children):
-        job_id = await rig.submit("child.stubborn", timeout_ms=300, max_attempts=1)
-        job = await rig.until(job_id, JobState.FAILED)
-        assert job.failure is not None
-        assert job.failure.reason is FailureReason.TIMED_OUT
 
 
 async def test_the_job_s_own_timeout_comes_before_the_type_s(rig: Rig) -> None:
@@ -239,98 +211,3 @@ async def test_a_running_job_meets_its_deadline(rig: Rig) -> None:
     assert job.deadline_ms is not None
     assert job.finished_ms is not None
     assert job.finished_ms >= job.deadline_ms
-
-
-async def test_a_drain_lets_jobs_finish(rig: Rig) -> None:
-    app = Worker()
-    gate = asyncio.Event()
-
-    @app.job("waiting")
-    async def waiting(ctx: Context) -> bool:
-        ctx.progress(0, 1)
-        await gate.wait()
-        return ctx.draining
-
-    async with rig.working(app) as service:
-        job_id = await rig.submit("waiting")
-        await rig.progressed(job_id)
-        stop = asyncio.create_task(service.stop())
-
-        async def draining() -> bool:
-            return all(worker.draining for worker in await rig.broker.registry.workers())
-
-        await eventually(draining, "the worker says that it drains")
-        later = await rig.submit("waiting")
-        gate.set()
-        await stop
-    assert await rig.result(job_id) is True
-    assert (await rig.job(later)).state is JobState.QUEUED
-    assert await rig.broker.registry.workers() == []
-
-
-async def test_a_child_sees_the_drain(rig: Rig) -> None:
-    async with rig.working(children):
-        job_id = await rig.submit("child.draining")
-        await rig.progressed(job_id)
-    assert await rig.result(job_id) == "saw it"
-
-
-async def test_what_outlasts_the_grace_is_handed_back_at_no_cost(rig: Rig) -> None:
-    app = Worker()
-    stops: list[StopReason | None] = []
-
-    @app.job("endless")
-    async def endless(ctx: Context) -> None:
-        ctx.progress(0, 1)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            stops.append(ctx.stop_reason)
-
-    @app.job("endless.thread")
-    def endless_in_thread(ctx: SyncContext) -> None:
-        ctx.progress(0, 1)
-        ctx.cancelled.wait()
-        stops.append(ctx.stop_reason)
-        ctx.check()
-
-    async with rig.working(app, drain_grace_s=0.1):
-        jobs = [await rig.submit(job_type) for job_type in app.handlers]
-        for job_id in jobs:
-            await rig.progressed(job_id)
-    assert stops == [StopReason.DRAINING] * 2
-    for job_id in jobs:
-        job = await rig.job(job_id)
-        assert (job.state, job.attempt, job.crashes) == (JobState.QUEUED, 0, 0)
-        last = (await rig.events(job_id))[-1].body
-        assert last == StateChange(JobState.QUEUED, 0, "the worker is draining")
-    counters = (await rig.stats()).counters
-    assert counters["released"] == 2
-    assert "lost" not in counters
-
-
-async def test_a_cancel_reaches_a_job_that_drains(rig: Rig) -> None:
-    app = Worker()
-
-    @app.job("endless")
-    async def endless(ctx: Context) -> None:
-        ctx.progress(0, 1)
-        await asyncio.Event().wait()
-
-    async with rig.working(app, drain_grace_s=30) as service:
-        job_id = await rig.submit("endless")
-        await rig.progressed(job_id)
-        began_s = time.monotonic()
-        stop = asyncio.create_task(service.stop())
-        await rig.broker.jobs.cancel(job_id, "enough")
-        await stop
-    assert time.monotonic() - began_s < 20
-    assert (await rig.job(job_id)).state is JobState.CANCELLED
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

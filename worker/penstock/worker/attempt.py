@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.worker.context import Facts
 from penstock.worker.orders import Orders
+from penstock.worker.outlet import Facts
 
 if TYPE_CHECKING:
     import asyncio

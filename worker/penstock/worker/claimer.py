@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.broker.keys import Slot
     from penstock.worker.roster import Roster
     from penstock.worker.runner import Runner
+    from penstock.worker.settings import WorkerSettings
 
 __all__ = ["Claimer"]
 
@@ -44,18 +45,17 @@ class Claimer(Component):
         broker: on a connection of its own, since payloads come through it.
         worker_id: who claims.
         queues: names of the queues to serve.
-        lease_ms: of each grant.
+        settings: the length of a lease.
         roster: the slots.
         runner: who runs what is claimed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - each has its place, and its own type.
         self,
         broker: Broker,
         worker_id: str,
         queues: Sequence[str],
-        *,
-        lease_ms: int,
+        settings: WorkerSettings,
         roster: Roster,
         runner: Runner,
     ) -> None:
@@ -63,7 +63,7 @@ class Claimer(Component):
         self._broker = broker
         self._worker_id = worker_id
         self._queues = tuple(queues)
-        self._lease_ms = lease_ms
+        self._lease_ms = round(settings.lease_s * 1000)
         self._roster = roster
         self._runner = runner
         self._places: list[Slot] = []

@@ -19,9 +19,8 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from penstock.worker import checkpoints
 from penstock.worker.orders import AsyncFlag, SyncFlag
@@ -32,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from penstock.worker.orders import Orders
+    from penstock.worker.outlet import Facts, Outlet
     from penstock.worker.signals import StopReason
 
-__all__ = ["Context", "Facts", "LogLevel", "Outlet", "SyncContext"]
+__all__ = ["Context", "LogLevel", "SyncContext"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -42,37 +42,6 @@ MAX_CHUNK_BYTES: Final = 256 * 1024
 MAX_LOG_BYTES: Final = 4096
 MAX_PROGRESS_MESSAGE_BYTES: Final = 1024
 _LEVELS: Final = frozenset(get_args(LogLevel))
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of an attempt before it runs. See the properties of the contexts."""
-
-    job_id: str
-    type: str
-    queue: str
-    attempt: int
-    max_attempts: int
-    fencing_token: int
-    deadline_ms: int | None
-    metadata: Mapping[str, str]
-    checkpoint: bytes | None
-
-
-class Outlet(Protocol):
-    """Where what a handler says goes to. Used in the event loop's thread alone."""
-
-    def progress(self, current: float, total: float, message: str) -> None:
-        """Takes progress; the latest wins."""
-
-    def log(self, level: str, message: str) -> None:
-        """Takes a line of log."""
-
-    async def emit(self, data: bytes) -> None:
-        """Takes a chunk, as soon as there is room. Raises Stopped once the attempt is over."""
-
-    async def checkpoint(self, data: bytes) -> None:
-        """Returns once the data is stored. Raises Stopped once the attempt is over."""
 
 
 class _BaseContext(ABC):

@@ -12,6 +12,7 @@ from penstock.worker.signals import StopReason
 if TYPE_CHECKING:
     from penstock.worker.presence import Presence
     from penstock.worker.roster import Roster
+    from penstock.worker.settings import WorkerSettings
 
 __all__ = ["Drainer"]
 
@@ -25,19 +26,16 @@ class Drainer:
     """Drains when it is stopped. By then nobody claims any more.
 
     Args:
+        settings: how long handlers may go on, and how long those that were told to stop have.
         roster: whose attempts are waited for.
         presence: tells that this worker is draining.
-        drain_grace_s: how long handlers may go on (s).
-        stop_grace_s: how long those that were told to stop have for it (s).
     """
 
-    def __init__(
-        self, roster: Roster, presence: Presence, *, drain_grace_s: float, stop_grace_s: float
-    ) -> None:
+    def __init__(self, settings: WorkerSettings, roster: Roster, presence: Presence) -> None:
+        self._drain_grace_s = settings.drain_grace_s
+        self._stop_grace_s = settings.stop_grace_s
         self._roster = roster
         self._presence = presence
-        self._drain_grace_s = drain_grace_s
-        self._stop_grace_s = stop_grace_s
 
     async def start(self) -> None:
         """Does nothing."""

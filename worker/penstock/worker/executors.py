@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Protocol
 from penstock.worker.context import Context, SyncContext
 from penstock.worker.reporter import outlet_of
 from penstock.worker.signals import Stopped
+from penstock.worker.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from penstock.broker import Content
     from penstock.broker.attempts import Attempts
     from penstock.worker.attempt import Attempt
     from penstock.worker.handler import Handler
-    from penstock.worker.threads import DaemonThreads
+    from penstock.worker.settings import WorkerSettings
 
 __all__ = ["AsyncExecutor", "Executor", "ThreadExecutor", "call", "forget_cancels"]
 
@@ -37,12 +38,12 @@ class AsyncExecutor:
 
     Args:
         attempts: where what handlers say is written to.
-        stop_grace_s: a handler that goes on although it was cancelled is cancelled again so often.
+        settings: a handler that goes on although it was cancelled is cancelled again each grace.
     """
 
-    def __init__(self, attempts: Attempts, stop_grace_s: float) -> None:
+    def __init__(self, attempts: Attempts, settings: WorkerSettings) -> None:
         self._attempts = attempts
-        self._stop_grace_s = stop_grace_s
+        self._stop_grace_s = settings.stop_grace_s
 
     async def execute(self, attempt: Attempt, handler: Handler) -> Content:
         """As `Executor.execute`."""
@@ -74,14 +75,20 @@ class ThreadExecutor:
 
     Args:
         attempts: where what handlers say is written to.
-        threads: where they run.
-        stop_grace_s: how long a handler that was told to stop has for it (s).
+        settings: how long a handler that was told to stop has for it.
     """
 
-    def __init__(self, attempts: Attempts, threads: DaemonThreads, stop_grace_s: float) -> None:
+    def __init__(self, attempts: Attempts, settings: WorkerSettings) -> None:
         self._attempts = attempts
-        self._threads = threads
-        self._stop_grace_s = stop_grace_s
+        self._threads = DaemonThreads()
+        self._stop_grace_s = settings.stop_grace_s
+
+    async def start(self) -> None:
+        """Does nothing: threads are made when they are needed."""
+
+    async def stop(self) -> None:
+        """Ends the threads that are idle."""
+        await self._threads.stop()
 
     async def execute(self, attempt: Attempt, handler: Handler) -> Content:
         """As `Executor.execute`."""

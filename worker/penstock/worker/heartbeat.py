@@ -17,9 +17,9 @@ from penstock.worker.signals import StopReason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from penstock.broker import BrokerOptions
     from penstock.worker.attempt import Attempt
     from penstock.worker.roster import Roster
+    from penstock.worker.settings import WorkerSettings
 
 __all__ = ["Heartbeat"]
 
@@ -35,17 +35,15 @@ class Heartbeat:
     """Renews, and passes on what the answers say: cancels and lost leases.
 
     Args:
-        url: of the server.
-        options: of the connection.
-        lease_s: length of a lease (s).
+        settings: of the server, and the length of a lease.
         roster: whose leases.
     """
 
-    def __init__(self, url: str, options: BrokerOptions, *, lease_s: float, roster: Roster) -> None:
-        self._url = url
-        self._options = options
-        self._interval_s = lease_s * RENEW_AT
-        self._lost_after_s = lease_s * LOST_AT
+    def __init__(self, settings: WorkerSettings, roster: Roster) -> None:
+        self._url = settings.server_url()
+        self._options = settings.broker_options("heartbeat")
+        self._interval_s = settings.lease_s * RENEW_AT
+        self._lost_after_s = settings.lease_s * LOST_AT
         self._roster = roster
         self._home: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from penstock.broker.attempts import Attempts
-    from penstock.runtime import LogFormat, LogLevel
     from penstock.worker.attempt import Attempt
     from penstock.worker.handler import Handler
     from penstock.worker.reporter import Reporter
+    from penstock.worker.settings import WorkerSettings
 
 __all__ = ["ProcessExecutor"]
 
@@ -49,14 +49,21 @@ class Child:
         self._writer = writer
 
     @classmethod
-    async def spawn(cls, *, log_level: LogLevel, log_format: LogFormat) -> Child:
+    async def spawn(cls, settings: WorkerSettings) -> Child:
         """Starts a child. It cannot outlive this process: it ends when its socket does."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.to_thread(_start, theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         child = cls(process, reader, writer)
-        child.send(pack("setup", sys_path=sys.path, log_level=log_level, log_format=log_format))
+        child.send(
+            pack(
+                "setup",
+                sys_path=sys.path,
+                log_level=settings.log_level,
+                log_format=settings.log_format,
+            )
+        )
         return child
 
     def send(self, frame: bytes) -> None:
@@ -88,23 +95,12 @@ class ProcessExecutor:
 
     Args:
         attempts: where what handlers say is written to.
-        stop_grace_s: how long a handler that was told to stop has for it (s).
-        log_level: of the children.
-        log_format: of the children.
+        settings: how long a handler that was told to stop has for it; how children log.
     """
 
-    def __init__(
-        self,
-        attempts: Attempts,
-        stop_grace_s: float,
-        *,
-        log_level: LogLevel,
-        log_format: LogFormat,
-    ) -> None:
+    def __init__(self, attempts: Attempts, settings: WorkerSettings) -> None:
         self._attempts = attempts
-        self._stop_grace_s = stop_grace_s
-        self._log_level: LogLevel = log_level
-        self._log_format: LogFormat = log_format
+        self._settings = settings
         self._idle: list[Child] = []
         self._ending: set[asyncio.Task[int]] = set()
 
@@ -127,7 +123,7 @@ class ProcessExecutor:
 
         def stop() -> None:
             child.send(pack("stop", reason=(attempt.stop_reason or StopReason.CANCELLED).name))
-            loop.call_later(self._stop_grace_s, give_up)
+            loop.call_later(self._settings.stop_grace_s, give_up)
 
         def give_up() -> None:
             if attempt.on_stop is stop and attempt.task is not None:
@@ -154,7 +150,7 @@ class ProcessExecutor:
     async def _child(self) -> Child:
         if self._idle:
             return self._idle.pop()
-        return await Child.spawn(log_level=self._log_level, log_format=self._log_format)
+        return await Child.spawn(self._settings)
 
     def _retire(self, child: Child) -> None:
         child.kill()

@@ -9,6 +9,7 @@ import structlog
 
 from penstock.broker import PenstockError, StaleToken
 from penstock.worker.journal import tell
+from penstock.worker.misroutes import Misroutes
 from penstock.worker.outcome import Dropped, Failed, Released, Succeeded, conclude
 from penstock.worker.persistence import persist
 from penstock.worker.reporter import OutputLost
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from penstock.worker.attempt import Attempt
     from penstock.worker.executors import Executor
     from penstock.worker.handler import Handler, Mode
-    from penstock.worker.misroutes import Misroutes
     from penstock.worker.outcome import Outcome
     from penstock.worker.roster import Roster
 
@@ -42,7 +42,6 @@ class Runner:
         roster: who is dismissed once the outcome is written.
         handlers: by job type.
         executors: by mode.
-        misroutes: how long to keep off jobs without a handler here.
     """
 
     def __init__(
@@ -51,13 +50,12 @@ class Runner:
         roster: Roster,
         handlers: Mapping[str, Handler],
         executors: Mapping[Mode, Executor],
-        misroutes: Misroutes,
     ) -> None:
         self._attempts = attempts
         self._roster = roster
         self._handlers = handlers
         self._executors = executors
-        self._misroutes = misroutes
+        self._misroutes = Misroutes()
 
     def launch(self, attempt: Attempt) -> None:
         """Runs an attempt in the background."""

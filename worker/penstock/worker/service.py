@@ -19,18 +19,18 @@ from penstock.worker.connection import Connection
 from penstock.worker.drainer import Drainer
 from penstock.worker.executors import AsyncExecutor, ThreadExecutor
 from penstock.worker.heartbeat import Heartbeat
-from penstock.worker.misroutes import Misroutes
 from penstock.worker.presence import Presence
 from penstock.worker.process import ProcessExecutor
 from penstock.worker.roster import Roster
 from penstock.worker.runner import Runner
 from penstock.worker.signals import StopReason
 from penstock.worker.supervisor import Supervisor
-from penstock.worker.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from penstock.worker.executors import Executor
+    from penstock.worker.handler import Mode
     from penstock.worker.settings import WorkerSettings
 
 __all__ = ["WorkerService", "serve"]
@@ -56,67 +56,33 @@ class WorkerService:
         url = settings.server_url()
         self.worker_id = _new_worker_id()
         self._app = app
-        self._queues = settings.queues or app.queues
-        self._roster = Roster(settings.slots or app.slots)
+        self._queues = queues = settings.queues or app.queues
+        self._roster = roster = Roster(settings.slots or app.slots)
         broker = Broker(url, settings.broker_options("worker"))
         # Payloads come in on it, so that no other answer has to wait behind them.
         claims = Broker(url, settings.broker_options("claims"))
-        threads = DaemonThreads()
-        processes = ProcessExecutor(
-            broker.attempts,
-            settings.stop_grace_s,
-            log_level=settings.log_level,
-            log_format=settings.log_format,
-        )
-        runner = Runner(
-            broker.attempts,
-            self._roster,
-            app.handlers,
-            {
-                "async": AsyncExecutor(broker.attempts, settings.stop_grace_s),
-                "thread": ThreadExecutor(broker.attempts, threads, settings.stop_grace_s),
-                "process": processes,
-            },
-            Misroutes(),
-        )
-        claimer = Claimer(
-            claims,
-            self.worker_id,
-            self._queues,
-            lease_ms=round(settings.lease_s * 1000),
-            roster=self._roster,
-            runner=runner,
-        )
-        bell = BellReader(
-            url,
-            settings.namespace,
-            self.worker_id,
-            on_jobs=claimer.hint,
-            on_cancel=self._cancel,
-        )
-        presence = Presence(broker, self.worker_id, self._queues, app.handlers, self._roster)
-        drainer = Drainer(
-            self._roster,
-            presence,
-            drain_grace_s=settings.drain_grace_s,
-            stop_grace_s=settings.stop_grace_s,
-        )
-        heartbeat = Heartbeat(
-            url,
-            settings.broker_options("heartbeat"),
-            lease_s=settings.lease_s,
-            roster=self._roster,
-        )
+        threads = ThreadExecutor(broker.attempts, settings)
+        processes = ProcessExecutor(broker.attempts, settings)
+        executors: dict[Mode, Executor] = {
+            "async": AsyncExecutor(broker.attempts, settings),
+            "thread": threads,
+            "process": processes,
+        }
+        runner = Runner(broker.attempts, roster, app.handlers, executors)
+        claimer = Claimer(claims, self.worker_id, queues, settings, roster, runner)
+        presence = Presence(broker, self.worker_id, queues, app.handlers, roster)
+        # What each needs stands before it. They stop in reverse: first nobody claims any more, then
+        # the drain goes on while cancels still come in and leases are still renewed.
         self._parts = Group(
             Connection(broker),
             Connection(claims),
-            heartbeat,
+            Heartbeat(settings, roster),
             threads,
             processes,
             Janitor(broker.housekeeper),
             presence,
-            bell,
-            drainer,
+            self._bell(url, settings, claimer),
+            Drainer(settings, roster, presence),
             claimer,
         )
 
@@ -152,6 +118,15 @@ class WorkerService:
         trace: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    def _bell(self, url: str, settings: WorkerSettings, claimer: Claimer) -> BellReader:
+        return BellReader(
+            url,
+            settings.namespace,
+            self.worker_id,
+            on_jobs=claimer.hint,
+            on_cancel=self._cancel,
+        )
 
     def _cancel(self, job_id: str) -> None:
         attempt = self._roster.find(job_id)

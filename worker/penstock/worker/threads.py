@@ -31,9 +31,6 @@ class DaemonThreads:
         self._stopped = False
         self._all_ended: asyncio.Event = asyncio.Event()
 
-    async def start(self) -> None:
-        """Does nothing: threads are made when they are needed."""
-
     async def stop(self) -> None:
         """Ends the idle threads. One that still runs a handler ends after it, or with us."""
         self._stopped = True

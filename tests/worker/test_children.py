@@ -1,0 +1,110 @@
+"""Handlers in child processes: what they get and say, how they end, and how they are ended."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from penstock.broker import Backoff, Chunk, FailureReason, JobState, LogLine, Progress
+from tests.support.waiting import eventually
+from tests.worker.apps import children
+from tests.worker.rig import Rig
+
+QUICK = Backoff(initial_ms=10, max_ms=10, jitter=0)
+
+
+async def test_child_processes(rig: Rig) -> None:
+    deadline = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    async with rig.working(children):
+        job_id = await rig.submit("child.double", {"amount": 4})
+        assert await rig.result(job_id) == {"amount": 8, "note": "attempt 1 of 3"}
+        assert [event.body for event in (await rig.events(job_id))[2:-1]] == [
+            Progress(1, 2, "half"),
+            Chunk(b"a chunk", 1),
+            LogLine("warning", "a line", 1),
+            Progress(2, 2, ""),
+        ]
+        assert await rig.result(await rig.submit("child.bytes", b"\xff\x00")) == b"\x00\xff"
+        facts = await rig.submit(
+            "child.facts",
+            deadline_ms=int(deadline.timestamp() * 1000),
+            metadata={"trace": "me"},
+        )
+        assert await rig.result(facts) == {
+            "job_id": facts,
+            "type": "child.facts",
+            "queue": "default",
+            "deadline": deadline.isoformat(),
+            "trace": "me",
+        }
+        assert await rig.result(await rig.submit("child.resumes", backoff=QUICK)) == "\x00 so far"
+
+
+async def test_a_child_is_reused_and_never_the_worker_itself(rig: Rig) -> None:
+    async with rig.working(children):
+        first = await rig.result(await rig.submit("child.pid"))
+        assert await rig.result(await rig.submit("child.pid")) == first
+        assert first != os.getpid()
+
+
+async def test_a_child_tells_errors_as_the_worker_does(rig: Rig) -> None:
+    async with rig.working(children):
+        job = await rig.until(await rig.submit("child.varied", backoff=QUICK), JobState.CANCELLED)
+        assert (job.attempt, job.cancel_reason) == (3, "enough of it")
+        assert job.failure is not None
+        assert (job.failure.type, job.failure.message) == ("LookupError", "not here")
+        job = await rig.until(await rig.submit("child.double", {"amount": "4"}), JobState.FAILED)
+        assert job.failure is not None
+        assert job.failure.type == "PayloadInvalid"
+
+
+async def test_a_child_that_dies_fails_its_attempt_and_is_replaced(rig: Rig) -> None:
+    async with rig.working(children):
+        for job_type, payload, words in (
+            ("child.dies", 9, "ended by SIGKILL"),
+            ("child.dies", 11, "ended by SIGSEGV"),
+            ("child.exits", None, "exited with status 3"),
+        ):
+            job_id = await rig.submit(job_type, payload, max_attempts=1)
+            job = await rig.until(job_id, JobState.FAILED)
+            assert job.failure is not None
+            assert job.failure.type == "ChildProcessDied"
+            assert words in job.failure.message
+        assert await rig.result(await rig.submit("child.pid"))
+
+
+@pytest.mark.parametrize("job_type", ["child.loop", "child.stubborn"])
+async def test_a_child_is_told_to_stop_and_killed_if_it_does_not(rig: Rig, job_type: str) -> None:
+    async with rig.working(children):
+        job_id = await rig.submit(job_type)
+        job = await rig.progressed(job_id)
+        await rig.broker.jobs.cancel(job_id, "enough")
+        await rig.until(job_id, JobState.CANCELLED)
+        if job_type == "child.stubborn":
+            assert job.progress is not None
+            child = int(job.progress.message)
+            await eventually(lambda: not _runs(child), "the child has been killed")
+        assert await rig.result(await rig.submit("child.pid"))
+
+
+async def test_a_child_times_out(rig: Rig) -> None:
+    async with rig.working(children):
+        job_id = await rig.submit("child.stubborn", timeout_ms=300, max_attempts=1)
+        job = await rig.until(job_id, JobState.FAILED)
+        assert job.failure is not None
+        assert job.failure.reason is FailureReason.TIMED_OUT
+
+
+async def test_a_child_sees_the_drain(rig: Rig) -> None:
+    async with rig.working(children):
+        job_id = await rig.submit("child.draining")
+        await rig.progressed(job_id)
+    assert await rig.result(job_id) == "saw it"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

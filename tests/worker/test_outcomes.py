@@ -1,0 +1,163 @@
+"""How attempts end that have no result: errors, retries, cancels, and what cannot be stored."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from penstock.broker import Backoff, FailureReason, JobState
+from penstock.worker import Cancel, Context, Retry, Worker
+from tests.worker.rig import Rig
+
+QUICK = Backoff(initial_ms=10, max_ms=10, jitter=0)
+
+
+class Resize(BaseModel):
+    path: str
+    width: int
+
+
+async def test_a_payload_of_another_type_is_refused_for_good(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("strict")
+    async def strict(payload: Resize) -> None:
+        raise AssertionError(payload)
+
+    async with rig.working(app):
+        for payload in ({"path": "a", "width": "3"}, {"path": "a"}, b"{", b""):
+            job = await rig.until(await rig.submit("strict", payload), JobState.FAILED)
+            assert job.failure is not None
+            assert (job.attempt, job.failure.type) == (1, "PayloadInvalid")
+            assert job.failure.reason is FailureReason.NON_RETRYABLE
+    assert "width: Field required" in str(
+        [(await rig.job(j.job_id)).failure for j in (await rig.broker.jobs.list("default"))[0]]
+    )
+
+
+async def test_a_result_that_cannot_be_stored_fails_the_job_for_good(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("huge")
+    async def huge() -> bytes:
+        return bytes(1024 * 1024 + 1)
+
+    @app.job("large")
+    async def large() -> bytes:
+        return bytes(1024 * 1024)
+
+    @app.job("mistyped")
+    async def mistyped() -> int:
+        return "three"  # type: ignore[return-value]  # what the test is about.
+
+    @app.job("unserialisable")
+    async def unserialisable() -> Any:  # noqa: ANN401 - what the test is about.
+        return object()
+
+    async with rig.working(app):
+        for job_type, words in (
+            ("huge", "1,048,577 bytes"),
+            ("mistyped", "int"),
+            ("unserialisable", "object"),
+        ):
+            job = await rig.until(await rig.submit(job_type), JobState.FAILED)
+            assert job.failure is not None
+            assert job.failure.type == "ResultInvalid"
+            assert job.failure.reason is FailureReason.NON_RETRYABLE
+            assert words in job.failure.message
+        assert len(await rig.result(await rig.submit("large"))) == 1024 * 1024
+
+
+async def test_two_failures_and_then_success(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("flaky")
+    async def flaky(ctx: Context) -> int:
+        if ctx.attempt < 3:
+            raise ConnectionError(f"attempt {ctx.attempt}")
+        return ctx.attempt
+
+    async with rig.working(app):
+        job_id = await rig.submit("flaky", max_attempts=3, backoff=QUICK)
+        assert await rig.result(job_id) == 3
+    job = await rig.job(job_id)
+    assert job.failure is not None
+    assert (job.failure.type, job.failure.message) == ("ConnectionError", "attempt 2")
+    assert (await rig.stats()).counters["retries"] == 2
+
+
+async def test_attempts_are_exhausted(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("broken")
+    def broken() -> None:
+        raise ValueError("\udc80" + "x" * 10_000)
+
+    async with rig.working(app):
+        job_id = await rig.submit("broken", max_attempts=2, backoff=QUICK)
+        job = await rig.until(job_id, JobState.FAILED)
+    assert job.failure is not None
+    assert (job.attempt, job.failure.reason) == (2, FailureReason.EXHAUSTED)
+    assert job.failure.message == "?" + "x" * 4095
+
+
+async def test_retry_names_its_own_pause(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("later")
+    async def later(ctx: Context) -> None:
+        if ctx.attempt == 1:
+            raise Retry(after=timedelta(milliseconds=20), message="the printer is warming up")
+
+    async with rig.working(app):
+        # The backoff would take an hour.
+        slow = Backoff(initial_ms=3_600_000, max_ms=3_600_000)
+        job = await rig.until(await rig.submit("later", backoff=slow), JobState.SUCCEEDED)
+    assert job.failure is not None
+    assert (job.attempt, job.failure.message) == (2, "the printer is warming up")
+
+
+async def test_retry_costs_an_attempt(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("never")
+    async def never() -> None:
+        raise Retry(after=0)
+
+    async with rig.working(app):
+        job = await rig.until(await rig.submit("never", max_attempts=2), JobState.FAILED)
+    assert job.attempt == 2
+
+
+async def test_a_handler_cancels_its_job(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("pointless")
+    async def pointless() -> None:
+        raise Cancel("the user is gone")
+
+    async with rig.working(app):
+        job = await rig.until(await rig.submit("pointless"), JobState.CANCELLED)
+    assert (job.cancel_reason, job.attempt) == ("the user is gone", 1)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), StopIteration(), asyncio.CancelledError()])
+async def test_no_exception_of_a_handler_ends_the_worker(rig: Rig, error: BaseException) -> None:
+    app = Worker(slots=2)
+
+    @app.job("rude.thread")
+    def rude_in_thread() -> None:
+        raise error
+
+    @app.job("rude")
+    async def rude() -> None:
+        raise error
+
+    async with rig.working(app):
+        for job_type in app.handlers:
+            job_id = await rig.submit(job_type, max_attempts=1)
+            job = await rig.until(job_id, JobState.FAILED)
+            assert job.failure is not None
+            assert job.failure.type in {type(error).__name__, "RuntimeError"}
