@@ -202,6 +202,10 @@ class _SlotAudit:
         for key, wanted in expected.items():
             if bool(await self._call("EXISTS", key)) != wanted:
                 self._fault(tail, f"{key!r} {'is missing' if wanted else 'was left behind'}")
+        lines = await self._call("LRANGE", slot.log(tail), 0, -1)
+        counted = int(record.get(b"lt", 0)) + len(lines), int(record.get(b"lb", 0))
+        if lines and counted != (int(record[b"n"]), sum(map(len, lines))):
+            self._fault(tail, f"its log is miscounted: {counted}")
         keys = [slot.record(tail), *(key for key, wanted in expected.items() if wanted and ended)]
         ttls_ms = await asyncio.gather(*(self._call("PTTL", key) for key in keys))
         if ended and max(ttls_ms) - min(ttls_ms) > 50:

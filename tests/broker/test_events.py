@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     End = Callable[[Rig, Grant], Awaitable[Any]]
 
-#: What a log keeps, and how far it grows before it is cut back to that (see lib/events.lua).
-LOG_CAP: Final = 10_000
-LOG_LIMIT: Final = 11_000
+#: What a log keeps at most (see lib/events.lua).
+MOST_LINES: Final = 10_000
+MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 async def report(rig: Rig, grant: Grant, number: int, *events: Progress | Chunk | LogLine) -> bool:
@@ -270,30 +270,49 @@ async def fill(rig: Rig, grant: Grant, events: int) -> None:
 
 async def test_a_log_that_is_too_long_loses_its_oldest_events_and_says_so(rig: Rig) -> None:
     grant = await rig.granted()
-    await fill(rig, grant, LOG_LIMIT)
+    await fill(rig, grant, MOST_LINES)
     log = rig.slot.log(tail_of(grant.job_id))
-    assert await rig.call("LLEN", log) == LOG_LIMIT
-    await report(rig, grant, 1_000, Chunk(b"last", 1))
-    assert await rig.call("LLEN", log) == LOG_CAP
+    assert await rig.call("LLEN", log) == MOST_LINES
+    lost = 50
+    await report(rig, grant, 1_000, *[Chunk(b"last", 1)] * lost)
+    assert await rig.call("LLEN", log) == MOST_LINES
     first, *rest = (await rig.broker.jobs.events(grant.job_id, limit=2)).events
-    lost = LOG_LIMIT + 1 - LOG_CAP
     assert (first.first_sequence, first.last_sequence, first.body) == (1, lost, Gap(lost))
     assert [event.first_sequence for event in rest] == [lost + 1, lost + 2]
     # A watcher who has seen some of what was lost is told of the rest of it.
-    (gap, *_) = (await rig.broker.jobs.events(grant.job_id, 1_000, limit=1)).events
-    assert (gap.first_sequence, gap.last_sequence) == (1_001, lost)
-    assert gap.body == Gap(lost - 1_000)
+    (gap, *_) = (await rig.broker.jobs.events(grant.job_id, 20, limit=1)).events
+    assert (gap.first_sequence, gap.last_sequence, gap.body) == (21, lost, Gap(lost - 20))
     (event,) = (await rig.broker.jobs.events(grant.job_id, lost, limit=1)).events
     assert event.body == Chunk(b"x", 1)
+
+
+async def test_a_log_is_bounded_in_bytes_too(rig: Rig) -> None:
+    """A stream of large chunks must not fill the server's memory."""
+    grant = await rig.granted()
+    large = Chunk(b"x" * 256 * 1024, 1)
+    for number in range(1, 11):
+        await report(rig, grant, number, *[large] * 10)
+    log = rig.slot.log(tail_of(grant.job_id))
+    kept = await rig.call("LRANGE", log, 0, -1)
+    assert MOST_BYTES - 256 * 1024 < sum(map(len, kept)) <= MOST_BYTES
+    assert int((await rig.record(grant.job_id))[b"lb"]) == sum(map(len, kept))
+    gap, *rest = (await rig.broker.jobs.events(grant.job_id)).events
+    assert gap.body == Gap(102 - len(kept))
+    assert 4 <= len(rest) <= 12  # A page of about 1 MB.
+    await rig.complete(grant)
+    assert [event.body for event in (await rig.broker.jobs.events(grant.job_id, 101)).events] == [
+        large,
+        StateChange(JobState.SUCCEEDED, 1),
+    ]
 
 
 async def test_a_job_that_goes_back_and_forth_for_ever_keeps_a_log_of_bounded_length(
     rig: Rig,
 ) -> None:
     grant = await rig.granted()
-    await fill(rig, grant, LOG_LIMIT)
+    await fill(rig, grant, MOST_LINES)
     await rig.release(grant)
-    assert await rig.call("LLEN", rig.slot.log(tail_of(grant.job_id))) == LOG_CAP
+    assert await rig.call("LLEN", rig.slot.log(tail_of(grant.job_id))) == MOST_LINES
     (grant,) = await rig.claim()
     newest = (await rig.job(grant.job_id)).last_sequence
     (event,) = (await rig.broker.jobs.events(grant.job_id, newest - 1)).events

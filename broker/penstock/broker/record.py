@@ -27,6 +27,7 @@ ct rc content type of payload; of result
 md    metadata as JSON
 rf    job that it was retried from
 n lt  newest sequence; events trimmed from its log (present if it has a log)
+lb    bytes in its log
 rn    last report of events: 'fencing token, number'
 cr    reason of a cancel, once requested
 ck    present if it has a checkpoint

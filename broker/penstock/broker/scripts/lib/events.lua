@@ -22,20 +22,27 @@ local function plain_life(record)
   return lines
 end
 
--- Put lines at the end of a log. It is capped: a tenth past the cap, it loses its oldest lines.
-local log_cap = 10000
+-- Put lines at the end of a log. While it holds too many of them, or too many bytes, the oldest go.
+local most_lines, most_bytes = 10000, 16777216
 local function append(id, lines)
-  local length = redis.call('RPUSH', log_key(id), unpack(lines))
-  if length > log_cap * 1.1 then
-    redis.call('LTRIM', log_key(id), -log_cap, -1)
-    redis.call('HINCRBY', record_key(id), 'lt', length - log_cap)
+  local key, log, bytes, gone = record_key(id), log_key(id), 0, 0
+  for _, line in ipairs(lines) do bytes = bytes + #line end
+  bytes = redis.call('HINCRBY', key, 'lb', bytes)
+  local length = redis.call('RPUSH', log, unpack(lines))
+  while length - gone > most_lines or bytes > most_bytes do
+    bytes = bytes - #redis.call('LPOP', log)
+    gone = gone + 1
+  end
+  if gone > 0 then
+    redis.call('HSET', key, 'lb', bytes)
+    redis.call('HINCRBY', key, 'lt', gone)
   end
 end
 
 -- Begin the log if there is none, with what happened before. Call it before the record changes.
 local function open_log(id)
   if redis.call('HSETNX', record_key(id), 'lt', 0) == 1 then
-    redis.call('RPUSH', log_key(id), unpack(plain_life(fields_of(id, unpack(plain_fields)))))
+    append(id, plain_life(fields_of(id, unpack(plain_fields))))
   end
 end
 
