@@ -28,7 +28,7 @@ CANCEL_MARK: Final = "!"
 RING_EVERY_S: Final = 0.001
 #: A worker that has not said for so long that it is idle is taken for dead. Workers repeat it at
 #: every poll (1 to 2 s).
-IDLE_FOR_MS: Final = 10_000
+IDLE_FOR_MS: Final = 4_000
 BELL_TTL_MS: Final = 60_000
 
 
