@@ -84,6 +84,17 @@ async def test_a_job_that_was_taken_out_of_its_place_is_put_back(
         assert [grant.job_id for grant in await rig.claim()] == [job_id]
 
 
+async def test_an_entry_is_not_taken_for_that_of_another_job(rig: Rig) -> None:
+    """A stream that was deleted and begun anew within a millisecond gives out its ids again."""
+    lost, present = await waiting(rig), await waiting(rig)
+    stream, entry = rig.slot.stream(Priority.DEFAULT), (await rig.record(lost))[b"x"]
+    await rig.call("DEL", stream)
+    await rig.call("XADD", stream, entry, "j", tail_of(present))
+    await rig.call("HSET", rig.slot.record(tail_of(present)), "x", entry)
+    assert await rig.broker.reconciler.walk() == 1
+    assert [grant.job_id for grant in await rig.claim()] == [present, lost]
+
+
 @pytest.mark.parametrize("make", [waiting, delayed])
 async def test_a_lost_deadline_is_put_back(rig: Rig, make: Callable[[Rig], Awaitable[str]]) -> None:
     job_id = await make(rig)

@@ -34,7 +34,9 @@ end
 
 local function put_back_queued(id, record)
   local stream = stream_key(record.pr or 'd')
-  local present = record.x and #redis.call('XRANGE', stream, record.x, record.x) == 1
+  -- In a stream that was deleted and begun anew, the same entry id may be another job's.
+  local entry = redis.call('XRANGE', stream, record.x, record.x)[1]
+  local present = entry and entry[2][2] == id
   if present and not is_passed(stream, record.x) then return false end
   if present then redis.call('XDEL', stream, record.x) end
   redis.call('HSET', record_key(id), 'x', enqueue(id, record.pr))
