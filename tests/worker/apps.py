@@ -13,13 +13,24 @@ from pydantic import BaseModel
 from penstock.worker import Cancel, Context, Retry, SyncContext, Worker
 from tests.support.waiting import eventually, wait_until
 
-__all__ = ["app", "children", "other"]
+__all__ = ["MuteError", "app", "children", "other"]
 
 POLL_S: Final = 0.005
 
 app = Worker(slots=4)
 other = Worker(slots=4)
 children = Worker(slots=4)
+
+
+class MuteError(Exception):
+    """An error that does not even tell what it is."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+
+class GoneError(Cancel):
+    """A handler's own kind of Cancel."""
 
 
 class Climb(BaseModel):
@@ -165,6 +176,16 @@ def varied(ctx: SyncContext) -> None:
         case 2:
             raise LookupError("not here")
     raise Cancel("enough of it")
+
+
+@children.job("child.mute", mode="process")
+def mute() -> None:
+    raise MuteError
+
+
+@children.job("child.gone", mode="process")
+def gone() -> None:
+    raise GoneError("nobody wants it")
 
 
 @children.job("child.resumes", mode="process")

@@ -58,6 +58,15 @@ async def test_a_child_tells_errors_as_the_worker_does(rig: Rig) -> None:
         assert job.failure.type == "PayloadInvalid"
 
 
+async def test_a_child_tells_errors_of_a_handler_s_own_making(rig: Rig) -> None:
+    async with rig.working(children):
+        job = await rig.until(await rig.submit("child.mute", max_attempts=1), JobState.FAILED)
+        assert job.failure is not None
+        assert job.failure.type == "MuteError"
+        job = await rig.until(await rig.submit("child.gone"), JobState.CANCELLED)
+        assert job.cancel_reason == "nobody wants it"
+
+
 async def test_a_child_that_dies_fails_its_attempt_and_is_replaced(rig: Rig) -> None:
     async with rig.working(children):
         for job_type, payload, words in (

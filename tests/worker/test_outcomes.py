@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from penstock.broker import Backoff, FailureReason, JobState
 from penstock.worker import Cancel, Context, Retry, Worker
+from tests.worker.apps import MuteError
 from tests.worker.rig import Rig
 
 QUICK = Backoff(initial_ms=10, max_ms=10, jitter=0)
@@ -119,6 +120,32 @@ async def test_retry_names_its_own_pause(rig: Rig) -> None:
     assert (job.attempt, job.failure.message) == (2, "the printer is warming up")
 
 
+@pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), timedelta(seconds=-1)])
+def test_retry_refuses_a_pause_that_is_none(after: timedelta | float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Retry(after=after)
+
+
+@pytest.mark.parametrize("after", [10**400, 1e300, timedelta.max])
+def test_retry_pauses_for_a_leap_year_at_most(after: timedelta | float) -> None:
+    assert Retry(after=after).after_s == 366 * 24 * 3600
+
+
+async def test_a_retry_that_was_tampered_with_takes_the_backoff(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("tampered")
+    async def tampered() -> None:
+        error = Retry(after=3_600)
+        error.after_s = float("inf")
+        raise error
+
+    async with rig.working(app):
+        job_id = await rig.submit("tampered", max_attempts=2, backoff=QUICK)
+        job = await rig.until(job_id, JobState.FAILED)
+    assert job.attempt == 2
+
+
 async def test_retry_costs_an_attempt(rig: Rig) -> None:
     app = Worker()
 
@@ -143,7 +170,19 @@ async def test_a_handler_cancels_its_job(rig: Rig) -> None:
     assert (job.cancel_reason, job.attempt) == ("the user is gone", 1)
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), StopIteration(), asyncio.CancelledError()])
+class MuteIterationError(StopIteration):
+    """No future takes a StopIteration, and this one has no words for itself."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MuteError(), MuteIterationError(), SystemExit(3), StopIteration(), asyncio.CancelledError()],
+)
 async def test_no_exception_of_a_handler_ends_the_worker(rig: Rig, error: BaseException) -> None:
     app = Worker(slots=2)
 

@@ -29,6 +29,7 @@ from penstock.worker.outlet import Facts
 from penstock.worker.reporter import PROGRESS_EVERY_S, OutputLost
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
 from penstock.worker.targets import resolve
+from penstock.worker.text import describe
 from penstock.worker.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -182,16 +183,20 @@ def _run(
 
 def _raised(error: BaseException) -> bytes:
     """The frame that tells what came out of a handler: one of ours by name, all else described."""
-    name, message = type(error).__name__, str(error)
-    match error:
+    message = describe(error)
+    match error:  # By the names of ours, not of a handler's subclass of them.
         case Stopped():
-            return pack("raised", error=name, message=error.reason.name)
-        case Retry():
-            return pack("raised", error=name, message=message, after_s=error.after_s)
-        case Cancel() | PayloadInvalid() | ResultInvalid():
-            return pack("raised", error=name, message=message)
+            return pack("raised", error="Stopped", message=error.reason.name)
+        case Retry(after_s=float() | None as after_s):
+            return pack("raised", error="Retry", message=message, after_s=after_s)
+        case Cancel(reason=reason):
+            return pack("raised", error="Cancel", message=describe(reason))
+        case PayloadInvalid():
+            return pack("raised", error="PayloadInvalid", message=message)
+        case ResultInvalid():
+            return pack("raised", error="ResultInvalid", message=message)
     trace = "".join(traceback.format_exception(error))
-    return pack("raised", error="", name=name, message=message, trace=trace)
+    return pack("raised", error="", name=type(error).__name__, message=message, trace=trace)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from penstock.broker import Content, Failure
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
-from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
-from penstock.worker.text import cut
+from penstock.worker.signals import MAX_PAUSE_S, Cancel, Retry, Stopped, StopReason
+from penstock.worker.text import cut, describe
 
 if TYPE_CHECKING:
     from penstock.broker import Grant
@@ -91,6 +91,9 @@ class HandlerFailed(Exception):  # noqa: N818 - says what happened.
 def conclude(attempt: Attempt, ended: Content | BaseException) -> Outcome:
     """The outcome of an attempt: the one place that knows what a handler may return or raise.
 
+    It does not raise, whatever it is given: without an outcome the job would wait for its lease to
+    end, and count as crashed.
+
     Args:
         attempt: which was perhaps told to stop.
         ended: the result, or what came out of the handler instead of one.
@@ -104,16 +107,17 @@ def conclude(attempt: Attempt, ended: Content | BaseException) -> Outcome:
             outcome = Succeeded(ended)
         case Stopped() | asyncio.CancelledError() if attempt.stop_reason is not None:
             outcome = _stopped(grant, attempt.stop_reason)
-        case Retry(after_s=float() | int() as after_s):
-            outcome = Failed("error", _failure("Retry", str(ended)), round(after_s * 1000))
+        # The bounds are asked here too: a subclass may have set its own pause.
+        case Retry(after_s=float() as after_s) if 0 <= after_s <= MAX_PAUSE_S:
+            outcome = Failed("error", _failure("Retry", ended), round(after_s * 1000))
         case Cancel(reason=reason):
             outcome = Failed("cancelled", _failure("Cancel", reason))
         case PayloadInvalid() | ResultInvalid():
-            outcome = Failed("final", _failure(type(ended).__name__, str(ended)))
+            outcome = Failed("final", _failure(type(ended).__name__, ended))
         case HandlerFailed(type_name=type_name):
-            outcome = Failed("error", _failure(type_name, str(ended)), _backoff_ms(grant))
+            outcome = Failed("error", _failure(type_name, ended), _backoff_ms(grant))
         case _:
-            failure = _failure(type(ended).__name__, str(ended))
+            failure = _failure(type(ended).__name__, ended)
             outcome = Failed("error", failure, _backoff_ms(grant))
     return outcome
 
@@ -141,5 +145,5 @@ def _backoff_ms(grant: Grant) -> int:
     return grant.backoff.delay_ms(grant.failures + 1, spread)
 
 
-def _failure(type_name: str, message: str) -> Failure:
-    return Failure(type_name, cut(message, MAX_MESSAGE_BYTES))
+def _failure(type_name: str, said: object) -> Failure:
+    return Failure(type_name, cut(describe(said), MAX_MESSAGE_BYTES))

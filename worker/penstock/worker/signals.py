@@ -9,10 +9,15 @@ to stop and did.
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from enum import Enum
+from typing import Final
 
 __all__ = ["Cancel", "Retry", "StopReason", "Stopped"]
+
+#: A longer pause is taken for this one (s).
+MAX_PAUSE_S: Final = 366 * 24 * 3600.0
 
 
 class StopReason(Enum):
@@ -38,12 +43,12 @@ class Retry(Exception):
     Where no attempts are left, the job fails.
 
     Args:
-        after: The pause before the next attempt, in seconds or as a timedelta; None takes the
-            job's own backoff.
+        after: The pause before the next attempt, in seconds or as a timedelta, at most 366 days;
+            None takes the job's own backoff.
         message: What watchers and the job's record are told.
 
     Raises:
-        ValueError: The pause is negative.
+        ValueError: The pause is negative, infinite or not a number.
     """
 
     def __init__(
@@ -53,9 +58,10 @@ class Retry(Exception):
     ) -> None:
         super().__init__(message)
         seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and seconds < 0:
-            raise ValueError("Retry(after=...) must not be negative")
-        self.after_s = seconds
+        # Written so that it refuses nan as well, which is not less than anything.
+        if seconds is not None and not 0 <= seconds < math.inf:
+            raise ValueError("Retry(after=...) takes a finite number of seconds, from 0")
+        self.after_s = None if seconds is None else float(min(seconds, MAX_PAUSE_S))
 
 
 class Cancel(Exception):

@@ -11,6 +11,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
+from penstock.worker.text import describe
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -91,6 +93,6 @@ def _outcome(
     try:
         return future, function(), None
     except StopIteration as error:  # No future takes one.
-        return future, None, RuntimeError(f"the handler raised {error!r}")
+        return future, None, RuntimeError(f"the handler raised StopIteration: {describe(error)}")
     except BaseException as error:  # noqa: BLE001 - whatever ends a handler ends its attempt alone.
         return future, None, error
