@@ -31,7 +31,7 @@ class Relay:
 
     def __init__(self, upstream: Path) -> None:
         self._upstream = upstream
-        self._relays: set[asyncio.Task[None]] = set()
+        self._relays: dict[asyncio.Task[None], list[asyncio.WriteTransport]] = {}
         self.port = 0
         self.losses = 0
         self.marker = b""
@@ -64,35 +64,48 @@ class Relay:
         """Relays one client, until either side hangs up or its reply is lost."""
         task = asyncio.current_task()
         assert task is not None
-        self._relays.add(task)
-        from_server, to_server = await asyncio.open_unix_connection(self._upstream)
-        replies = asyncio.create_task(_pump(from_server, to_client))
+        ends = [to_client.transport]
+        self._relays[task] = ends
+        replies: asyncio.Task[None] | None = None
         try:
-            with suppress(ConnectionError):
-                while request := await from_client.read(1 << 20):
-                    if self._hold_marker and self._hold_marker in request:
-                        self.held.set()
-                        await self._released.wait()
-                    if self.losses and self.marker in request:
-                        replies.cancel()
-                        await asyncio.wait([replies])
-                        to_server.write(request)
-                        await from_server.read(1 << 20)  # Executed: here is the reply.
-                        self.losses -= 1
-                        self.lost += 1
-                        break
-                    to_server.write(request)
+            with suppress(OSError):
+                from_server, to_server = await asyncio.open_unix_connection(self._upstream)
+                ends.append(to_server.transport)
+                replies = asyncio.create_task(_pump(from_server, to_client))
+                await self._requests(from_client, from_server, to_server, replies)
         finally:
-            to_client.transport.abort()
-            to_server.transport.abort()
-            replies.cancel()
-            await asyncio.wait([replies])
-            self._relays.discard(task)
+            _abort(ends)
+            if replies is not None:
+                await asyncio.wait([replies])
+            del self._relays[task]
+
+    async def _requests(
+        self,
+        from_client: asyncio.StreamReader,
+        from_server: asyncio.StreamReader,
+        to_server: asyncio.StreamWriter,
+        replies: asyncio.Task[None],
+    ) -> None:
+        while request := await from_client.read(1 << 20):
+            if self._hold_marker and self._hold_marker in request:
+                self.held.set()
+                await self._released.wait()
+            lost = self.losses and self.marker in request
+            if lost:
+                replies.cancel()
+                await asyncio.wait([replies])
+            to_server.write(request)
+            if lost:
+                await from_server.read(1 << 20)  # Executed: here is the reply.
+                self.losses -= 1
+                self.lost += 1
+                return
 
     async def close(self) -> None:
         """Drops every client."""
-        for task in tuple(self._relays):
-            task.cancel()
+        self.release()
+        for ends in self._relays.values():
+            _abort(ends)
         if self._relays:
             await asyncio.wait(self._relays)
 
@@ -116,3 +129,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(1 << 20):
             writer.write(data)
             await writer.drain()
+    writer.close()
+
+
+def _abort(transports: list[asyncio.WriteTransport]) -> None:
+    for transport in transports:
+        transport.abort()
