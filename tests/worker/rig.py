@@ -100,7 +100,13 @@ class Rig:
         return json.loads(job.result.data)
 
     async def events(self, job_id: str) -> tuple[Event, ...]:
-        return (await self.broker.jobs.events(job_id)).events
+        events: tuple[Event, ...] = ()
+        while True:
+            after = events[-1].last_sequence if events else 0
+            page = await self.broker.jobs.events(job_id, after)
+            events += page.events
+            if not page.events or page.events[-1].last_sequence == page.last_sequence:
+                return events
 
     async def stats(self, queue: str = "default") -> QueueStats:
         return await self.broker.queues.stats(queue)
