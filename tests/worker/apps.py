@@ -183,6 +183,11 @@ def mute() -> None:
     raise MuteError
 
 
+@children.job("child.interrupted", mode="process")
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
 @children.job("child.gone", mode="process")
 def gone() -> None:
     raise GoneError("nobody wants it")

@@ -60,9 +60,13 @@ async def test_a_child_tells_errors_as_the_worker_does(rig: Rig) -> None:
 
 async def test_a_child_tells_errors_of_a_handler_s_own_making(rig: Rig) -> None:
     async with rig.working(children):
-        job = await rig.until(await rig.submit("child.mute", max_attempts=1), JobState.FAILED)
-        assert job.failure is not None
-        assert job.failure.type == "MuteError"
+        for job_type, error in (
+            ("child.mute", "MuteError"),
+            ("child.interrupted", "KeyboardInterrupt"),
+        ):
+            job = await rig.until(await rig.submit(job_type, max_attempts=1), JobState.FAILED)
+            assert job.failure is not None
+            assert job.failure.type == error
         job = await rig.until(await rig.submit("child.gone"), JobState.CANCELLED)
         assert job.cancel_reason == "nobody wants it"
 

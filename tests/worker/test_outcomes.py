@@ -170,6 +170,10 @@ async def test_a_handler_cancels_its_job(rig: Rig) -> None:
     assert (job.cancel_reason, job.attempt) == ("the user is gone", 1)
 
 
+class OddError(BaseException):
+    """What no `except Exception` catches."""
+
+
 class MuteIterationError(StopIteration):
     """No future takes a StopIteration, and this one has no words for itself."""
 
@@ -181,7 +185,16 @@ class MuteIterationError(StopIteration):
 
 @pytest.mark.parametrize(
     "error",
-    [MuteError(), MuteIterationError(), SystemExit(3), StopIteration(), asyncio.CancelledError()],
+    [
+        MuteError(),
+        MuteIterationError(),
+        OddError("neither an error nor an exit"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        StopIteration(),
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
 )
 async def test_no_exception_of_a_handler_ends_the_worker(rig: Rig, error: BaseException) -> None:
     app = Worker(slots=2)

@@ -93,11 +93,9 @@ class Runner:
             if attempt.stop_reason is not None:
                 return Stopped(attempt.stop_reason)
             return await self._executors[handler.mode].execute(attempt, handler)
-        except asyncio.CancelledError as error:
-            if _is_cut_short(attempt):
+        except BaseException as error:
+            if _is_cut_short(attempt) and not isinstance(error, Exception):
                 raise
-            return error
-        except (Exception, Stopped, SystemExit) as error:  # noqa: BLE001 - all that handlers raise.
             return error
         finally:
             if timer is not None:
