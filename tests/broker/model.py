@@ -85,6 +85,7 @@ class Model:
         self.counters: Counter[str] = Counter()
         self.paused = False
         self.tick = 0
+        self.token = 0
 
     # Callers.
 
@@ -136,9 +137,13 @@ class Model:
         for job in granted:
             job.enter(R)
             job.worker, job.tick = worker, self.tick
-            job.token += 1
+            job.token = self._next_token()
             job.attempts += 1
         return granted
+
+    def _next_token(self) -> int:
+        self.token += 1
+        return self.token
 
     def accepts(self, grant: GrantModel) -> bool:
         """Whether a write under this grant is the holder's."""
@@ -209,7 +214,7 @@ class Model:
             if job.state is R and job.worker == worker and job.job_id not in held
         ]
         for job in sorted(lost, key=lambda job: (job.tick, job.job_id), reverse=True):
-            job.token += 1
+            job.token = self._next_token()
             if job.cancel is not None:
                 self._end(job, C)
             else:
@@ -234,7 +239,7 @@ class Model:
 
     def lose_lease(self, job: JobModel) -> None:
         """The worker of a RUNNING job is gone."""
-        job.token += 1
+        job.token = self._next_token()
         job.crashes += 1
         self.counters["lost"] += 1
         if job.cancel is not None:

@@ -159,9 +159,10 @@ class Rig:
         return fields_of(await self.call("HGETALL", self.slot.record(tail_of(job_id))))
 
     async def counters(self) -> dict[str, int]:
-        """The counters of the slot, but for the ticks."""
+        """The counters of the slot, but for ticks and tokens."""
         counted = dict((await self.broker.queues.stats(QUEUE)).counters)
         counted.pop("tick", None)
+        counted.pop("token", None)
         return counted
 
     async def waiting_tails(self) -> list[bytes]:

@@ -25,62 +25,62 @@ SHORT_MS: Final = 250
 
 
 def test_a_lease_expires_when_it_has_stood_still_for_its_length() -> None:
-    observer = LeaseObserver(longest_gap_s=10.0)
-    observer.look(1, [("a", 1, 5_000)], 100.0)
+    observer = LeaseObserver()
+    observer.look(1, [("a", 1, 5_000)], 100.0, 10.0)
     assert observer.next_expiry_s() == 5.0
-    observer.look(1, [], 104.9)
+    observer.look(1, [], 104.9, 10.0)
     assert observer.expired() == []
-    observer.look(1, [], 105.0)
+    observer.look(1, [], 105.0, 10.0)
     assert observer.expired() == [("a", 1)]
     observer.forget(["a"])
     assert (observer.expired(), observer.next_expiry_s()) == ([], None)
 
 
 def test_a_lease_that_moves_begins_anew() -> None:
-    observer = LeaseObserver(longest_gap_s=10.0)
-    observer.look(1, [("a", 1, 5_000), ("b", 1, 5_000)], 100.0)
-    observer.look(2, [("a", 2, 5_000)], 104.0)
-    observer.look(2, [], 106.0)
+    observer = LeaseObserver()
+    observer.look(1, [("a", 1, 5_000), ("b", 1, 5_000)], 100.0, 10.0)
+    observer.look(2, [("a", 2, 5_000)], 104.0, 10.0)
+    observer.look(2, [], 106.0, 10.0)
     assert observer.expired() == [("b", 1)]
-    observer.look(2, [], 109.0)
+    observer.look(2, [], 109.0, 10.0)
     assert observer.expired() == [("a", 2), ("b", 1)]
 
 
 def test_only_what_moved_is_asked_for() -> None:
-    observer = LeaseObserver(longest_gap_s=1.0)
+    observer = LeaseObserver()
     assert observer.cursor() == 0
-    observer.look(9, [("a", 4, 5_000), ("b", 7, 5_000)], 0.0)
+    observer.look(9, [("a", 4, 5_000), ("b", 7, 5_000)], 0.0, 1.0)
     assert observer.cursor() == 7
 
 
 def test_time_that_was_not_watched_is_not_charged() -> None:
     """The process was suspended, or the server away: nobody could renew, or be seen to."""
-    observer = LeaseObserver(longest_gap_s=1.0)
-    observer.look(1, [("a", 1, 5_000)], 100.0)
-    observer.look(1, [], 4_000.0)
+    observer = LeaseObserver()
+    observer.look(1, [("a", 1, 5_000)], 100.0, 1.0)
+    observer.look(1, [], 4_000.0, 1.0)
     assert observer.expired() == []
     assert observer.next_expiry_s() == 4.0
 
 
 def test_a_server_that_lost_its_ticks_is_observed_anew() -> None:
-    observer = LeaseObserver(longest_gap_s=1.0)
-    observer.look(50, [("a", 50, 1_000)], 0.0)
-    observer.look(3, [], 0.5)
+    observer = LeaseObserver()
+    observer.look(50, [("a", 50, 1_000)], 0.0, 1.0)
+    observer.look(3, [], 0.5, 1.0)
     assert (observer.cursor(), observer.next_expiry_s()) == (0, None)
-    observer.look(3, [("b", 3, 1_000)], 1.0)
-    observer.look(3, [], 2.0)
+    observer.look(3, [("b", 3, 1_000)], 1.0, 1.0)
+    observer.look(3, [], 2.0, 1.0)
     assert observer.expired() == [("b", 3)]
 
 
 def test_all_leases_are_looked_at_again_now_and_then_at_no_cost_to_their_age() -> None:
     """Else ticks that were lost and given out again, unseen, would hide a dead worker's lease."""
-    observer = LeaseObserver(longest_gap_s=1.0)
-    observer.look(5, [("a", 5, 90_000)], 0.0)
+    observer = LeaseObserver()
+    observer.look(5, [("a", 5, 90_000)], 0.0, 1.0)
     cursors = []
     for second in range(1, int(LOOK_AGAIN_EVERY_S) + 2):
         cursors.append(observer.cursor())
         moved = [("a", 5, 90_000)] if observer.cursor() == 0 else []
-        observer.look(5, moved, float(second))
+        observer.look(5, moved, float(second), 1.0)
     assert cursors.count(0) == 1
     assert observer.next_expiry_s() == 90.0 - len(cursors)
 

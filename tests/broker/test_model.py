@@ -309,7 +309,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self._forget_grants()
 
     def _forget_grants(self) -> None:
-        """A job that is submitted anew after its record is gone counts its tokens anew."""
+        """A job that is submitted anew after its record is gone is another one to the model."""
         kept = self.model.jobs.keys()
         if not {grant.job_id for grant in self.grants} <= kept:
             self.grants = [grant for grant in self.grants if grant.job_id in kept]

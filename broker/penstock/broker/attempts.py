@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine
-from penstock.broker.errors import StaleToken
+from penstock.broker.errors import PenstockError, StaleToken
 from penstock.broker.job import (
     Chunk,
     Content,
@@ -87,22 +88,49 @@ class Attempts:
     async def renew(
         self, held: Mapping[str, int], budget_s: float = DEFAULT_BUDGET_S
     ) -> dict[str, Renewal]:
-        """Renews leases: fencing tokens by job id. One call per slot and 100 jobs."""
+        """Renews leases: fencing tokens by job id. One call per slot and 100 jobs, all at once.
+
+        Leases whose call failed are missing from the answer, so that one slot's fault costs no
+        other slot its leases.
+
+        Raises:
+            PenstockError: all calls failed; the first error.
+        """
         by_slot: defaultdict[Slot, list[tuple[str, str, int]]] = defaultdict(list)
         for job_id, token in held.items():
             slot, tail, _ = await self._engine.locate(job_id, budget_s)
             by_slot[slot].append((job_id, tail, token))
+        answers = await asyncio.gather(
+            *(
+                self._renew(slot, leases[start : start + SCRIPT_BATCH], budget_s)
+                for slot, leases in by_slot.items()
+                for start in range(0, len(leases), SCRIPT_BATCH)
+            ),
+            return_exceptions=True,
+        )
         renewed: dict[str, Renewal] = {}
-        for slot, leases in by_slot.items():
-            for start in range(0, len(leases), SCRIPT_BATCH):
-                batch = leases[start : start + SCRIPT_BATCH]
-                args: list[Arg] = []
-                for _, tail, token in batch:
-                    args += (tail, token)
-                answers = await self._engine.run(RENEW, [slot.base], *args, budget_s=budget_s)
-                for (job_id, _, _), answer in zip(batch, answers, strict=True):
-                    renewed[job_id] = Renewal(answer)
+        errors: list[PenstockError] = []
+        for answer in answers:
+            if isinstance(answer, PenstockError):
+                errors.append(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                renewed.update(answer)
+        if errors and not renewed:
+            raise errors[0]
         return renewed
+
+    async def _renew(
+        self, slot: Slot, leases: Sequence[tuple[str, str, int]], budget_s: float
+    ) -> dict[str, Renewal]:
+        args: list[Arg] = []
+        for _, tail, token in leases:
+            args += (tail, token)
+        answers = await self._engine.run(RENEW, [slot.base], *args, budget_s=budget_s)
+        return {
+            job_id: Renewal(answer) for (job_id, _, _), answer in zip(leases, answers, strict=True)
+        }
 
     async def report(
         self,

@@ -20,17 +20,21 @@ from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
 from penstock.broker.retry import with_retry
-from penstock.broker.script import load_all, load_script
-from penstock.broker.server_check import Durability, check_format, check_server, parse_info
+from penstock.broker.script import load_all
+from penstock.broker.server_check import (
+    PROBE,
+    PROBE_TTL_MS,
+    Durability,
+    check_format,
+    check_rights,
+    check_server,
+    parse_info,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock.broker.pipeline import Caller
-
-PROBE = load_script("probe")
-
-PROBE_TTL_MS: Final = 60_000
 
 
 #: How long a process that needs the server at its start waits for it (s).
@@ -178,10 +182,13 @@ class Broker:
                 minimum=self.options.minimum_durability,
                 asserted=self.options.asserted_durability,
             )
-            await check_format(caller, NamespaceKeys(self.options.namespace))
+            names = NamespaceKeys(self.options.namespace)
+            await check_format(caller, names)
+            await check_rights(caller, names)
         except UnsafeServer as error:
             if self._refusal is not None and not self._refusal.done():
                 self._refusal.set_exception(error)
             raise
         self.engine.forget()
         self.activity.forget()
+        self.housekeeper.forget()

@@ -71,6 +71,11 @@ class Housekeeper:
         self.max_crashes = max_crashes
         self.max_retained = max_retained
 
+    def forget(self) -> None:
+        """Begins to watch all leases anew: while the server was away, none could be renewed."""
+        for observer in self._observers.values():
+            observer.restart()
+
     async def sweep(self) -> float:
         """Visits every active slot once. Returns how long to pause (s)."""
         slots = await self._activity.slots()
@@ -87,6 +92,7 @@ class Housekeeper:
                 _log.exception("no housekeeping in %s", slot.base.decode())
         for gone in self._observers.keys() - set(slots):
             del self._observers[gone]
+            self._prune_at.pop(gone, None)
         return max(pause_s, SHORTEST_PAUSE_S)
 
     async def visit(self, slot: Slot) -> float:
@@ -96,7 +102,7 @@ class Housekeeper:
             await self._expire(slot),
             await self._reclaim(slot),
         ]
-        await self._prune(slot, idle=all(wait is None for wait in waits_s))
+        waits_s.append(await self._prune(slot, idle=all(wait is None for wait in waits_s)))
         return min((wait for wait in waits_s if wait is not None), default=VISIT_EVERY_S)
 
     async def _promote(self, slot: Slot) -> float | None:
@@ -110,7 +116,7 @@ class Housekeeper:
         return None if next_ms < 0 else next_ms / 1000
 
     async def _reclaim(self, slot: Slot) -> float | None:
-        observer = self._observers.setdefault(slot, LeaseObserver(self._longest_gap_s))
+        observer = self._observers.setdefault(slot, LeaseObserver())
         newest, *moved = await self._engine.run(
             LEASES, [slot.base], observer.cursor(), LEASES_PER_LOOK
         )
@@ -119,12 +125,15 @@ class Housekeeper:
             newest,
             ((tail.decode(), tick, lease_ms) for tail, tick, lease_ms in moved),
             time.monotonic(),
+            self._longest_gap_s,
         )
-        expired = observer.expired()[:SCRIPT_BATCH]
-        if expired:
-            await self._take_back(slot, expired)
-            observer.forget(tail for tail, _ in expired)
-        if len(moved) >= LEASES_PER_LOOK or len(expired) == SCRIPT_BATCH:
+        expired = observer.expired()
+        # All of them: most are of jobs that have ended, and every visit sees new ones.
+        for start in range(0, len(expired), SCRIPT_BATCH):
+            batch = expired[start : start + SCRIPT_BATCH]
+            await self._take_back(slot, batch)
+            observer.forget(tail for tail, _ in batch)
+        if len(moved) >= LEASES_PER_LOOK:
             return 0.0
         next_s = observer.next_expiry_s()
         return None if next_s is None else max(next_s, LEASE_GRAIN_S)
@@ -139,14 +148,16 @@ class Housekeeper:
         if queued or ended:
             _log.warning("leases lost: %d queued again, %d ended", queued, ended)
 
-    async def _prune(self, slot: Slot, *, idle: bool) -> None:
+    async def _prune(self, slot: Slot, *, idle: bool) -> float | None:
         now_s = time.monotonic()
         if now_s < self._prune_at.get(slot, 0.0):
-            return
+            return None
         forgotten, next_ms = await self._engine.run(
             PRUNE, [slot.base], SCRIPT_BATCH, self.max_retained
         )
-        if forgotten < SCRIPT_BATCH:
-            self._prune_at[slot] = now_s + PRUNE_EVERY_S
+        if forgotten == SCRIPT_BATCH:
+            return 0.0  # There is more: forgetting must keep pace with ending.
+        self._prune_at[slot] = now_s + PRUNE_EVERY_S
         if idle and next_ms < 0:
             await self._activity.drop(slot)
+        return None

@@ -109,7 +109,7 @@ class Jobs:
         rings: Counter[Slot] = Counter()
         for job in jobs:
             try:
-                slot, args = await self.prepare(job, budget_s)
+                slot, args = await self.prepare(job, max(0.0, deadline - loop.time()))
             except PenstockError as error:
                 flights.append(error)
                 continue
@@ -205,7 +205,9 @@ class Jobs:
                 f"the job is {job.state.name}; only FAILED, CANCELLED and EXPIRED ones are retried",
                 {"state": job.state.name},
             )
-        return await self.submit(renewed(job, request_id), budget_s)
+        # Of a space of its own, which no caller's request id reaches: neither a submit's nor that
+        # of another job's retry.
+        return await self.submit(renewed(job, f"\0retry {job_id} {request_id}"), budget_s)
 
     async def list(
         self,

@@ -28,14 +28,9 @@ class _Seen:
 
 
 class LeaseObserver:
-    """The leases of one slot, as far as they have been seen.
+    """The leases of one slot, as far as they have been seen."""
 
-    Args:
-        longest_gap_s: of the time between two looks, no more than this is counted.
-    """
-
-    def __init__(self, longest_gap_s: float) -> None:
-        self._longest_gap_s = longest_gap_s
+    def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
         self._looked_s: float | None = None
         self._watched_s = 0.0  # The clock that leases run by: time that was watched.
@@ -53,16 +48,29 @@ class LeaseObserver:
             self._newest_tick = 0
         return self._newest_tick
 
-    def look(self, newest_tick: int, moved: Iterable[tuple[str, int, int]], now_s: float) -> None:
+    def restart(self) -> None:
+        """Gives every lease its whole length again, from the next look on."""
+        self._seen.clear()
+        self._newest_tick = 0
+        self._looked_s = None
+
+    def look(
+        self,
+        newest_tick: int,
+        moved: Iterable[tuple[str, int, int]],
+        now_s: float,
+        longest_gap_s: float,
+    ) -> None:
         """Takes in leases that moved since the last look: (tail, tick, lease in ms).
 
         Args:
             newest_tick: of the slot.
             moved: leases beyond the `cursor`.
             now_s: monotonic time of the look.
+            longest_gap_s: of the time since the last look, no more than this is counted (s).
         """
         if self._looked_s is not None:
-            self._watched_s += min(now_s - self._looked_s, self._longest_gap_s)
+            self._watched_s += min(now_s - self._looked_s, longest_gap_s)
         self._looked_s = now_s
         for tail, tick, lease_ms in moved:
             known = self._seen.get(tail)

@@ -127,7 +127,7 @@ class Queues:
             with suppress(NotFound):  # Forgotten since the page was read.
                 letters.append(await self._jobs.get(job.job_id, payload=True, budget_s=budget_s))
         outcomes: list[Submitted | PenstockError] = await self._jobs.submit_many(
-            [renewed(job, f"redrive:{job.job_id}") for job in letters], budget_s
+            [renewed(job, f"\0redrive {job.job_id}") for job in letters], budget_s
         )
         made = 0
         for outcome in outcomes:

@@ -47,6 +47,17 @@ class Reconciler:
         """
         if not await self._call("SET", self._engine.names.walk(), 1, "NX", "EX", WALK_MARK_S):
             return 0
+        try:
+            repaired = await self._walk()
+        except BaseException:
+            # Not done: whoever tries next must not be held off.
+            self._engine.link.send("DEL", self._engine.names.walk())
+            raise
+        if repaired:
+            _log.warning("jobs put back where their records say: %d", repaired)
+        return repaired
+
+    async def _walk(self) -> int:
         pattern = f"ps{{{self._engine.names.code}:*}}:j:*"
         repaired, cursor = 0, b"0"
         while True:
@@ -55,11 +66,8 @@ class Reconciler:
             )
             repaired += await self._repair(found)
             if cursor == b"0":
-                break
+                return repaired
             await asyncio.sleep(STEP_PAUSE_S)
-        if repaired:
-            _log.warning("jobs put back where their records say: %d", repaired)
-        return repaired
 
     async def _repair(self, record_keys: list[bytes]) -> int:
         by_slot: defaultdict[Slot, list[str]] = defaultdict(list)

@@ -6,13 +6,18 @@ import logging
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker.errors import ReplyError, UnsafeServer
+from penstock.broker.errors import ReplyError, StorageFull, UnsafeServer
 from penstock.broker.keys import DATA_FORMAT, NamespaceKeys
+from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
     from penstock.broker.pipeline import Caller
 
 _log = logging.getLogger(__name__)
+
+PROBE = load_script("probe")
+#: How long the probe's key lives.
+PROBE_TTL_MS: Final = 60_000
 
 #: (Redis, Valkey): commands used here need these.
 _OLDEST: Final = {"redis": (7, 0, 0), "valkey": (7, 2, 0)}
@@ -21,7 +26,7 @@ _PATCHED: Final = {
     "redis": {(7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 9, (8, 4): 6, (8, 6): 6},
     "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4, (9, 0): 1},
 }
-_SETTINGS: Final = ("appendonly", "appendfsync", "maxmemory-policy")
+_SETTINGS: Final = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
 
 
 class Durability(IntEnum):
@@ -47,10 +52,12 @@ async def check_server(
         UnsafeServer: it is a replica, too old, evicts keys, or is less durable than asked for.
     """
     info = parse_info(await caller.call("INFO", "server"))
-    info |= parse_info(await caller.call("INFO", "replication"))
+    for section in ("replication", "memory", "persistence"):
+        info |= parse_info(await caller.call("INFO", section))
     _check_version(info)
     if info.get("role", "master") != "master":
         raise UnsafeServer("the server is a replica: point Penstock at the primary")
+    _check_eviction(info.get("maxmemory_policy", "noeviction"))
     try:
         flat = await caller.call("CONFIG", "GET", *_SETTINGS)
     except ReplyError as error:
@@ -60,15 +67,16 @@ async def check_server(
                 "yourself with PENSTOCK_ASSERT_DURABILITY=everysec|always"
             ) from error
         _log.warning("durability %s is asserted, not read from the server", asserted.name)
-        found = asserted
+        # What can be read without the right to CONFIG still counts.
+        found = asserted if info.get("aof_enabled", "1") == "1" else Durability.NONE
     else:
         settings = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
         found = _durability(settings)
     if found < minimum:
         raise UnsafeServer(
             f"the server's durability is {found.name}, and {minimum.name} is asked for: set "
-            "appendonly yes and appendfsync everysec|always on it, or lower "
-            "PENSTOCK_MIN_DURABILITY"
+            "appendonly yes, appendfsync everysec|always and no-appendfsync-on-rewrite no on it, "
+            "or lower PENSTOCK_MIN_DURABILITY"
         )
     return found
 
@@ -98,6 +106,26 @@ async def check_format(caller: Caller, names: NamespaceKeys) -> None:
         )
 
 
+async def check_rights(caller: Caller, names: NamespaceKeys) -> None:
+    """Makes sure that scripts of this user may write and publish: half of a transition is worse.
+
+    Raises:
+        UnsafeServer: the ACL denies keys or channels.
+    """
+    keys = [names.probe()]
+    try:
+        await caller.call("EVAL", PROBE.source, len(keys), *keys, PROBE_TTL_MS)
+    except StorageFull:
+        return  # Full, but ours.
+    except ReplyError as error:
+        if error.code == "NOPERM" or "ACL" in error.message:
+            raise UnsafeServer(
+                "the user of the Redis URL lacks rights: grant it ~ps{* and &ps{* and the commands "
+                "that docs/operations.md lists"
+            ) from error
+        raise
+
+
 def parse_info(reply: bytes) -> dict[str, str]:
     """A section of INFO by field."""
     lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
@@ -119,13 +147,18 @@ def _check_version(info: dict[str, str]) -> None:
         )  # fmt: skip
 
 
-def _durability(settings: dict[str, str]) -> Durability:
-    policy = settings.get("maxmemory-policy", "noeviction")
+def _check_eviction(policy: str) -> None:
     if policy != "noeviction":
         raise UnsafeServer(
             f"the server's maxmemory-policy is {policy}: it would evict jobs. Set noeviction"
         )
+
+
+def _durability(settings: dict[str, str]) -> Durability:
     if settings.get("appendonly") != "yes":
+        return Durability.NONE
+    if settings.get("no-appendfsync-on-rewrite") == "yes":
+        # Nothing is synced for as long as a rewrite takes.
         return Durability.NONE
     fsync = settings.get("appendfsync")
     return {"always": Durability.ALWAYS, "everysec": Durability.EVERYSEC}.get(

@@ -1,9 +1,10 @@
-#!lua
+#!lua flags=allow-oom
 -- Grant waiting jobs to a worker. QUEUED -> RUNNING (or EXPIRED, where the deadline has passed)
 --
 -- Guarantees: a job is granted to one worker at a time; each grant has a fencing token above all
 -- earlier ones; entries that do not match their record (it moved on) are dropped, never run. The
 -- entry is read with NOACK and deleted here: from now on the lease holds the job, not the stream.
+-- A server that is full grants jobs all the same: it becomes empty by ending them.
 -- Ids are learned from the streams; keys are built from the slot.
 --
 -- KEYS  1 slot
@@ -12,6 +13,7 @@
 -- Returns {now (ms), {id, checkpoint or false, payload kept apart or false, {name, value, ...}}...}
 --#include lib/slot.lua
 --#include lib/events.lua
+--#include lib/fence.lua
 --#include lib/finish.lua
 local worker, wanted, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now = now_ms()
@@ -40,7 +42,7 @@ local function grant(id, entry)
     return
   end
   local key = record_key(id)
-  redis.call('HINCRBY', key, 'f', 1)
+  raise_token(id)
   local attempt = redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'R', 'st', now, 'w', worker, 'l', lease_ms)
   tick = tick or redis.call('HINCRBY', slot, 'tick', 1)

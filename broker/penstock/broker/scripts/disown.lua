@@ -12,6 +12,7 @@
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/queue.lua
+--#include lib/fence.lua
 --#include lib/finish.lua
 local held = {}
 for i = 2, #ARGV do held[ARGV[i]] = true end
@@ -21,7 +22,7 @@ local back = 0
 local function hand_back(id, record)
   local key = record_key(id)
   redis.call('ZREM', leases_key, id)
-  redis.call('HINCRBY', key, 'f', 1)
+  raise_token(id)
   back = back + 1
   if record.cr then
     finish(id, record, now, 'C', record.cr, 'cancelled', {})

@@ -1,5 +1,7 @@
-#!lua
+#!lua flags=allow-oom
 -- Say that a slot has work, so that somebody keeps house there.
+--
+-- Guarantees: also on a full server, where jobs are still granted; there are no more marks than slots.
 --
 -- KEYS  1 active slots of the namespace
 -- ARGV  1 slot

@@ -11,13 +11,14 @@
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/queue.lua
+--#include lib/fence.lua
 --#include lib/finish.lua
 local now = now_ms()
 local queued, ended = 0, 0
 
 local function take_back(id, record)
   local key = record_key(id)
-  redis.call('HINCRBY', key, 'f', 1)
+  raise_token(id)
   local crashes = redis.call('HINCRBY', key, 'k', 1)
   redis.call('HINCRBY', slot, 'lost', 1)
   if record.cr then

@@ -10,3 +10,16 @@ local function refusal(record, token)
   if record.s ~= 'R' then return {'repeated', record.s} end
   return nil
 end
+
+-- A new token for a job, above all that were ever given in this slot: a job that is stored anew
+-- under its old id does not begin again at 1, where an old worker's token would fit.
+local function raise_token(id)
+  local last = tonumber(redis.call('HGET', record_key(id), 'f') or 0)
+  local token = redis.call('HINCRBY', slot, 'token', 1)
+  if token <= last then
+    -- The server lost the counter, but not the record.
+    token = last + 1
+    redis.call('HSET', slot, 'token', token)
+  end
+  redis.call('HSET', record_key(id), 'f', token)
+end
