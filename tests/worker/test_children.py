@@ -1,6 +1,8 @@
 """Handlers in child processes: what they get and say, how they end, and how they are ended."""
 
 import os
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -84,6 +86,31 @@ async def test_a_child_that_dies_fails_its_attempt_and_is_replaced(rig: Rig) -> 
             assert job.failure.type == "ChildProcessDied"
             assert words in job.failure.message
         assert await rig.result(await rig.submit("child.pid"))
+
+
+async def test_an_idle_child_that_died_gets_no_job(rig: Rig) -> None:
+    async with rig.working(children):
+        first = await rig.result(await rig.submit("child.pid", max_attempts=1))
+        os.kill(first, signal.SIGKILL)
+        second = await rig.result(await rig.submit("child.pid", max_attempts=1))
+        assert second != first
+        # One that dies after it was handed a job, and before it has begun.
+        os.kill(second, signal.SIGSTOP)
+        job_id = await rig.submit("child.pid", max_attempts=1)
+        await rig.until(job_id, JobState.RUNNING)
+        os.kill(second, signal.SIGKILL)
+        assert await rig.result(job_id) not in {first, second}
+
+
+async def test_children_that_cannot_even_start_fail_the_attempt(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    async with rig.working(children):
+        job = await rig.until(await rig.submit("child.pid", max_attempts=1), JobState.FAILED)
+        assert job.failure is not None
+        assert job.failure.type == "ChildProcessDied"
+        assert "exited with status 1" in job.failure.message
 
 
 @pytest.mark.parametrize("job_type", ["child.loop", "child.stubborn"])

@@ -123,6 +123,7 @@ class Line:
             case "run":
                 self._orders = Orders()
                 self._orders.draining = fields["draining"]
+                self._writer.write(pack("begun"))
                 self._take(frame, self._orders)
             case "stop":
                 self._orders.order_stop(StopReason[fields["reason"]])

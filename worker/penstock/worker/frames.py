@@ -14,6 +14,7 @@ done        call; error and message, if the call failed: answers emit or checkpo
 ----------- ----------------------------------------------------------------------------
 to the worker
 ----------------------------------------------------------------------------------------
+begun       the job of the last run is taken on: all that follows is of it
 progress    current, total, message
 log         level, message
 emit        call; body: the chunk

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker import Content, PenstockError
+from penstock.worker.children import Child, NeverBegun
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
 from penstock.worker.executors import forget_cancels
-from penstock.worker.frames import Frame, pack, read_frame
+from penstock.worker.frames import Frame, pack
 from penstock.worker.outcome import HandlerFailed
 from penstock.worker.reporter import OutputLost, outlet_of
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
@@ -31,63 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessExecutor"]
 
-#: How long a child whose socket is closed has to be gone (s).
-EXIT_GRACE_S: Final = 2.0
-
-
-class Child:
-    """One child process and the socket to it. Made by `spawn`."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def spawn(cls, settings: WorkerSettings) -> Child:
-        """Starts a child. It cannot outlive this process: it ends when its socket does."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.to_thread(_start, theirs.fileno())
-        reader, writer = await asyncio.open_connection(sock=ours)
-        child = cls(process, reader, writer)
-        child.send(
-            pack(
-                "setup",
-                sys_path=sys.path,
-                log_level=settings.log_level,
-                log_format=settings.log_format,
-            )
-        )
-        return child
-
-    def send(self, frame: bytes) -> None:
-        """Sends a frame; a child that is gone is noticed by who receives."""
-        self._writer.write(frame)
-
-    async def receive(self) -> Frame:
-        """The next frame. Raises HandlerFailed once the child is gone."""
-        try:
-            return await read_frame(self._reader)
-        except EOFError:
-            status = await self.end()
-            raise HandlerFailed("ChildProcessDied", _obituary(status)) from None
-
-    def kill(self) -> None:
-        """Ends it at once, whatever it is at."""
-        self._process.kill()
-
-    async def end(self) -> int:
-        """Closes the socket, upon which the child ends; returns its exit status."""
-        self._writer.close()
-        with suppress(ConnectionError):
-            await self._writer.wait_closed()
-        return await asyncio.to_thread(_reap, self._process)
+#: Children that one attempt is tried in, as long as each dies before it has begun.
+CHILDREN_AT_MOST: Final = 3
 
 
 class ProcessExecutor:
@@ -117,7 +59,13 @@ class ProcessExecutor:
 
     async def execute(self, attempt: Attempt, handler: Handler) -> Content:
         """As `Executor.execute`."""
-        child = await self._child()
+        for _ in range(CHILDREN_AT_MOST - 1):
+            with suppress(NeverBegun):
+                return await self._execute_in(await self._child(), attempt, handler)
+        return await self._execute_in(await self._child(), attempt, handler)
+
+    async def _execute_in(self, child: Child, attempt: Attempt, handler: Handler) -> Content:
+        """Runs the handler in a child, which is kept or retired then."""
         reusable = False
         loop = asyncio.get_running_loop()
 
@@ -134,7 +82,7 @@ class ProcessExecutor:
         try:
             if attempt.stop_reason is not None:  # It came while the child was being started.
                 raise Stopped(attempt.stop_reason)
-            child.send(_order(attempt, handler))
+            await child.begin(_order(attempt, handler))
             last = await _converse(child, outlet_of(attempt, self._attempts))
             reusable = True
         finally:
@@ -148,8 +96,11 @@ class ProcessExecutor:
         return _result_of(last)
 
     async def _child(self) -> Child:
-        if self._idle:
-            return self._idle.pop()
+        while self._idle:
+            child = self._idle.pop()
+            if not child.exited:
+                return child
+            self._retire(child)
         return await Child.spawn(self._settings)
 
     def _retire(self, child: Child) -> None:
@@ -230,26 +181,3 @@ def _error_of(fields: Mapping[str, Any]) -> BaseException:
         case "Stopped":
             return Stopped(StopReason[message])
     return HandlerFailed(fields["name"], message, fields["trace"])
-
-
-def _start(fd: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "penstock.worker.child", str(fd)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[fd],
-        start_new_session=True,  # Ctrl-C in a terminal is for the worker, which then drains.
-    )
-
-
-def _reap(process: subprocess.Popen[bytes]) -> int:
-    try:
-        return process.wait(EXIT_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
-def _obituary(status: int) -> str:
-    if status >= 0:
-        return f"the handler's process exited with status {status}"
-    return f"the handler's process was ended by {signal.Signals(-status).name}"
