@@ -303,3 +303,16 @@ async def test_a_broken_slot_does_not_keep_the_others_waiting(
     for name in ("a", "b"):
         queue = await broker.engine.ensure_queue(name)
         await rig.call("DEL", broker.engine.slots(queue)[0].due())
+
+
+async def test_forgetting_keeps_pace_with_ending(rig: Rig) -> None:
+    for _ in range(250):
+        await rig.submit()
+    while grants := await rig.claim():
+        for grant in grants:
+            await rig.complete(grant)
+    keeper = rig.broker.housekeeper
+    keeper.max_retained = 10
+    assert [await keeper.visit(rig.slot) for _ in range(2)] == [0.0, 0.0]
+    assert await keeper.visit(rig.slot) > 0
+    assert await rig.call("ZCARD", rig.slot.ended(JobState.SUCCEEDED)) == 10

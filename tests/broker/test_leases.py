@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from penstock.broker import Grant, JobState, Renewal
+from penstock.broker import Grant, JobState, Renewal, StaleToken
 from penstock.broker.housekeeper import LEASES
 from penstock.broker.observer import LOOK_AGAIN_EVERY_S, LeaseObserver
 from penstock.broker.script import all_scripts
-from tests.broker.rig import Rig, tail_of
+from tests.broker.rig import LEASE_MS, Rig, tail_of
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -235,3 +235,56 @@ async def test_a_lease_put_back_by_the_reconciler_is_observed(rig: Rig) -> None:
         return await rig.state(grant.job_id) is JobState.QUEUED
 
     await eventually(taken_back, "the job is queued again")
+
+
+def test_a_restart_gives_every_lease_its_whole_length_again() -> None:
+    observer = LeaseObserver()
+    observer.look(1, [("a", 1, 2_000)], 100.0, 1.0)
+    observer.look(1, [], 101.0, 1.0)
+    observer.restart()
+    assert observer.cursor() == 0
+    observer.look(1, [("a", 1, 2_000)], 200.0, 1.0)
+    observer.look(1, [], 201.0, 1.0)
+    assert observer.expired() == []
+    observer.look(1, [], 202.0, 1.0)
+    assert observer.expired() == [("a", 1)]
+
+
+async def test_an_outage_costs_no_lease_however_many_slots_there_are(rig: Rig) -> None:
+    keeper = rig.broker.housekeeper
+    grant = await rig.granted()
+    # A lease so short that it would be lost at once.
+    await rig.broker.link.call("HSET", rig.slot.record(tail_of(grant.job_id)), "l", 1)
+    await keeper.visit(rig.slot)
+    await rig.call("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "NO")
+    await rig.broker.link.ready(5.0)
+    await keeper.visit(rig.slot)
+    assert await rig.state(grant.job_id) is JobState.RUNNING
+
+
+async def test_the_fault_of_one_slot_costs_no_other_its_leases(rig: Rig) -> None:
+    grant = await rig.granted()
+    elsewhere = await rig.broker.engine.ensure_queue("elsewhere")
+    (slot,) = rig.broker.engine.slots(elsewhere)
+    await rig.submit(queue="elsewhere")
+    (other,) = await rig.broker.attempts.claim(slot, "worker", 1, LEASE_MS)
+    await rig.call("RENAME", slot.leases(), slot.paused())
+    await rig.call("SET", slot.leases(), "not a sorted set")
+    held = {grant.job_id: grant.fencing_token, other.job_id: other.fencing_token}
+    assert await rig.broker.attempts.renew(held) == {grant.job_id: Renewal.RENEWED}
+    await rig.call("DEL", slot.leases())
+    await rig.call("RENAME", slot.paused(), slot.leases())
+
+
+async def test_a_job_stored_anew_never_takes_up_its_old_tokens(rig: Rig) -> None:
+    zombie = await rig.granted(request_id="again")
+    assert await rig.lose_lease(zombie.job_id) == (1, 0)
+    (grant,) = await rig.claim()
+    await rig.complete(grant)
+    await rig.pass_retention(grant.job_id)
+    await rig.prune()
+    anew = await rig.granted(request_id="again")
+    assert anew.job_id == zombie.job_id
+    assert anew.fencing_token > grant.fencing_token > zombie.fencing_token
+    with pytest.raises(StaleToken):
+        await rig.complete(zombie)

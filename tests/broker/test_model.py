@@ -306,14 +306,11 @@ class BrokerMachine(RuleBasedStateMachine):
             everything = what == "clear"
             forgotten = self.run(rig.prune(keep=0 if everything else 1_000))
             assert forgotten == model.prune(everything=everything)
-        self._forget_grants()
+        self._forget()
 
-    def _forget_grants(self) -> None:
-        """A job that is submitted anew after its record is gone is another one to the model."""
+    def _forget(self) -> None:
+        """The ids of jobs that are gone may come to life again; old grants must not fit them."""
         kept = self.model.jobs.keys()
-        if not {grant.job_id for grant in self.grants} <= kept:
-            self.grants = [grant for grant in self.grants if grant.job_id in kept]
-            self.repeat = None
         for seen in (self.final, self.told):
             for job_id in seen.keys() - kept:
                 del seen[job_id]

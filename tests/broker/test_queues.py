@@ -224,3 +224,20 @@ async def test_only_what_ended_without_success_is_retried_and_as_a_new_job(
     assert [r.outcome for r in receipts] == [SubmitOutcome.CREATED, SubmitOutcome.REPEATED]
     assert (await rig.job(receipts[0].job_id)).retried_from == job.job_id
     assert await rig.record(job.job_id) == before
+
+
+async def test_a_caller_cannot_stand_in_the_way_of_a_redrive(rig: Rig) -> None:
+    grant = await rig.granted()
+    await rig.fail(grant, "final")
+    await rig.submit(request_id=f"redrive:{grant.job_id}", payload=Content(b"other"))
+    assert await rig.broker.queues.redrive("q") == (1, "")
+    assert await rig.broker.queues.redrive("q") == (0, "")
+
+
+async def test_a_retry_under_the_first_request_id_is_a_new_job(rig: Rig) -> None:
+    grant = await rig.granted(request_id="mine")
+    await rig.fail(grant, "final")
+    first = await rig.broker.jobs.retry(grant.job_id, "mine")
+    again = await rig.broker.jobs.retry(grant.job_id, "mine")
+    assert first.job_id != grant.job_id
+    assert again.job_id == first.job_id

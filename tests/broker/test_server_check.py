@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from penstock.broker import Broker, BrokerOptions, Durability, Unavailable, UnsafeServer
+from penstock.broker import Broker, BrokerOptions, Durability, NewJob, Unavailable, UnsafeServer
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
 from penstock.broker.server_check import _check_version
@@ -195,3 +195,44 @@ def test_a_version_with_known_holes_is_warned_of(
 ) -> None:
     _check_version(info)
     assert ("known holes" in caplog.text) == warns
+
+
+async def test_an_eviction_policy_is_seen_where_config_is_denied(
+    own_server: EmbeddedServer, link: RedisLink
+) -> None:
+    await link.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await link.call("ACL", "SETUSER", "limited", "on", ">pw", "~*", "&*", "+@all", "-config")
+    url = f"redis://limited:pw@127.0.0.1:{own_server.port}"
+    options = BrokerOptions(asserted_durability=Durability.EVERYSEC)
+    with pytest.raises(UnsafeServer, match="allkeys-lru"):
+        await durability(url, options)
+
+
+async def test_a_user_without_rights_to_channels_is_refused(
+    own_server: EmbeddedServer, link: RedisLink
+) -> None:
+    await link.call("ACL", "SETUSER", "mute", "on", ">pw", "~ps{*", "resetchannels", "+@all")
+    with pytest.raises(UnsafeServer, match="&ps"):
+        await durability(f"redis://mute:pw@127.0.0.1:{own_server.port}")
+
+
+async def test_the_rights_that_are_asked_for_are_enough(
+    own_server: EmbeddedServer, link: RedisLink
+) -> None:
+    await link.call(
+        "ACL", "SETUSER", "able", "on", ">pw", "~ps{*", "resetchannels", "&ps{*", "+@all"
+    )
+    async with Broker(f"redis://able:pw@127.0.0.1:{own_server.port}") as broker:
+        receipt = await broker.jobs.submit(NewJob("t", "q", "1"))
+        assert (await broker.jobs.get(receipt.job_id)).type == "t"
+
+
+async def test_syncs_that_pause_for_rewrites_promise_nothing(
+    own_server: EmbeddedServer, link: RedisLink
+) -> None:
+    await link.call("CONFIG", "SET", "no-appendfsync-on-rewrite", "yes")
+    try:
+        with pytest.raises(UnsafeServer, match="no-appendfsync-on-rewrite"):
+            await durability(own_server.url)
+    finally:
+        await link.call("CONFIG", "SET", "no-appendfsync-on-rewrite", "no")
