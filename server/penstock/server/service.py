@@ -63,7 +63,7 @@ class JobService:
     async def SubmitAndWatch(self, request: pb.SubmitAndWatchRequest, call: Call) -> None:
         """Stores one job and follows it."""
         receipt = await self._submit(request.job, call)
-        await call.write(pb.SubmitAndWatchResponse(job=receipt))
+        await self._streams.deliver(call.write(pb.SubmitAndWatchResponse(job=receipt)))
 
         async def write(message: pb.StreamProgressResponse) -> None:
             await call.write(pb.SubmitAndWatchResponse(event=message))

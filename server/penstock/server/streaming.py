@@ -1,7 +1,8 @@
 """Streams of events to callers, from the snapshot to the end.
 
 One watchdog looks after all streams: it ends those that are too old, and those whose readers take
-nothing for too long. A write has no timer of its own.
+nothing for too long. The writes of a stream have no timers of their own; what stands before it,
+once, has one.
 """
 
 from __future__ import annotations
@@ -73,6 +74,24 @@ class Streams(Periodic):
             finally:
                 self._streams.discard(stream)
 
+    async def deliver(self, write: Awaitable[object]) -> None:
+        """Writes what stands before a stream; it is given up as a write of the stream would be.
+
+        Args:
+            write: in progress, or about to begin.
+
+        Raises:
+            SlowReader: the reader stalled.
+        """
+        scope = asyncio.timeout(self._stall_s + COME_BACK_S)
+        try:
+            async with scope:
+                await write
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise SlowReader(0) from None
+
     async def wait(self, job: Job, timeout_s: float) -> Job | None:
         """The job with its result, once it is terminal; None if the time passes first.
 
@@ -81,20 +100,34 @@ class Streams(Periodic):
             timeout_s: in seconds. A shutdown ends the wait as well.
 
         Raises:
-            NotFound: the job is past its retention.
+            NotFound: the job is past its retention, or the server lost it.
         """
+        scope = asyncio.timeout(timeout_s)
+        try:
+            async with scope:
+                while not self._closing:
+                    try:
+                        return await self._end_of(job)
+                    except CursorOutOfRange:
+                        # The server lost events. Whoever waits has no cursor that could be wrong:
+                        # the wait goes on from where the job stands now.
+                        job = await self._hub.look(job.job_id) or job
+                        if job.state.terminal:
+                            return job
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        return None
+
+    async def _end_of(self, job: Job) -> Job | None:
+        """The ended job, as it is told after the last event that is known; None at a shutdown."""
         with self._hub.watch(job.job_id, job.last_sequence) as watcher:
             self._waiters.add(watcher)
-            scope = asyncio.timeout(timeout_s)
             try:
-                async with scope:
-                    while not self._closing:
-                        events = await watcher.next()
-                        if events and is_terminal(events[-1]):
-                            return await watcher.final()
-            except TimeoutError:
-                if not scope.expired():
-                    raise
+                while not self._closing:
+                    events = await watcher.next()
+                    if events and is_terminal(events[-1]):
+                        return await watcher.final()
             finally:
                 self._waiters.discard(watcher)
         return None

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from penstock.broker import Overloaded, StateChange, Unavailable
+from penstock.broker import CursorOutOfRange, Overloaded, StateChange, Unavailable
 from penstock.runtime import jittered
 from penstock.server.mailbox import Mailbox, merge_progress
 
@@ -69,6 +69,16 @@ class Hub:
             feed.watchers.discard(watcher)
             if not feed.watchers:
                 feed.close()
+
+    async def look(self, job_id: str) -> Job | None:
+        """The job as it stands, with its result; None if Redis cannot be asked now.
+
+        Raises:
+            NotFound: the job is gone.
+        """
+        return await _attempt(
+            lambda: self._broker.jobs.get(job_id, result=True, budget_s=_ATTEMPT_S)
+        )
 
     def _forget(self, feed: _Feed) -> None:
         if self._feeds.get(feed.job_id) is feed:
@@ -139,7 +149,12 @@ class Watcher:
         if self._was_fed:
             # Whoever was sent back to the log is slow; a first reading tells everything.
             events = merge_progress(events)
-        if mailbox.cursor >= page.last_sequence and not page.state.terminal:
+        if page.state.terminal:
+            if not events:
+                # Whoever was told of the end asks no more: the events up to the cursor were lost,
+                # and others have their numbers.
+                raise CursorOutOfRange(page.last_sequence)
+        elif mailbox.cursor >= page.last_sequence:
             await self._feed.take_over(self)
             self._was_fed = self._was_fed or mailbox.live
         return events
@@ -167,6 +182,7 @@ class _Feed:
         self._woken = asyncio.Event()
         self._channel: bytes | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ended = False
         self._final: Job | None = None
         self._finishing = asyncio.Lock()
 
@@ -239,12 +255,15 @@ class _Feed:
         page = await self.page(after)
         if page is None or after > self.cursor:
             return True  # Somebody with an older cursor came meanwhile, and needs what is between.
+        if page.state.terminal and not page.events and not self._ended:
+            raise CursorOutOfRange(page.last_sequence)  # As for a watcher that reads by itself.
         fed = [watcher for watcher in self.watchers if watcher.mailbox.live]
         for event in page.events:
             for watcher in fed:
                 if watcher.mailbox.live:
                     watcher.mailbox.put(event)
             self.cursor = max(self.cursor, event.last_sequence)
+            self._ended = self._ended or is_terminal(event)
         if page.events:
             self._tell()
         return self.cursor < page.last_sequence
