@@ -157,6 +157,14 @@ def stubborn(ctx: SyncContext) -> None:
         time.sleep(POLL_S)
 
 
+@children.job("child.holds", mode="process")
+def holds(ctx: SyncContext) -> int:
+    """Is within one call into C for minutes, which never lets another thread run."""
+    ctx.progress(0, 1, str(os.getpid()))
+    ctx.checkpoint("the interpreter is about to be held")
+    return sum(range(10**11))
+
+
 @children.job("child.dies", mode="process")
 def dies(number: int) -> None:
     os.kill(os.getpid(), number)

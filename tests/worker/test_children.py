@@ -1,9 +1,13 @@
 """Handlers in child processes: what they get and say, how they end, and how they are ended."""
 
+import asyncio
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -142,9 +146,48 @@ async def test_a_child_sees_the_drain(rig: Rig) -> None:
     assert await rig.result(job_id) == "saw it"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
+async def test_a_child_within_one_long_call_does_not_outlive_its_worker(rig: Rig) -> None:
+    async with rig.process("children") as worker:
+        job = await rig.progressed(await rig.submit("child.holds"))
+        assert job.progress is not None
+        child = int(job.progress.message)
+        try:
+            # By then it has long had the answer to its checkpoint, and is within the call.
+            before = _cpu_ticks(child)
+            await eventually(lambda: _cpu_ticks(child) > before + 30, "the child is busy")
+            worker.signal(signal.SIGKILL)
+            await worker.exited()
+            await eventually(lambda: not _runs(child), "the child has ended as well")
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+
+async def test_a_child_outlives_the_threads_of_the_loop_s_executor(rig: Rig) -> None:
+    loop = asyncio.get_running_loop()
+    async with rig.working(children):
+        with ThreadPoolExecutor() as passing:
+            loop.set_default_executor(passing)
+            first = await rig.result(await rig.submit("child.pid"))
+            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio_"))
+        assert await rig.result(await rig.submit("child.pid")) == first
+
+
 def _runs(pid: int) -> bool:
+    """Whether there is such a process, other than one that is dead and not yet reaped."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return _stat(pid)[0] != "Z" if sys.platform == "linux" else True
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    return True
+
+
+def _cpu_ticks(pid: int) -> int:
+    """The time on a CPU that a process has had (clock ticks, of 10 ms as a rule)."""
+    return int(_stat(pid)[11])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of a process's state in /proc, from the letter of the state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()

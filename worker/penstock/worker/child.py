@@ -1,4 +1,4 @@
-"""The child process in which CPU-bound handlers run: ``python -m penstock.worker.child FD``.
+"""The child process in which CPU-bound handlers run: ``python -m penstock.worker.child FD PARENT``.
 
 The handler has the main thread. A second thread talks to the worker, on an event loop of its own,
 which the handler's `SyncContext` uses as it would use the worker's.
@@ -24,6 +24,7 @@ from penstock.worker.context import SyncContext
 from penstock.worker.executors import call
 from penstock.worker.frames import Frame, pack, read_frame
 from penstock.worker.handler import Handler
+from penstock.worker.leash import tie_to_parent
 from penstock.worker.orders import Orders
 from penstock.worker.outlet import Facts
 from penstock.worker.reporter import PROGRESS_EVERY_S, OutputLost
@@ -145,8 +146,14 @@ class Line:
                 answer.set_exception(OutputLost(fields["message"]))
 
 
-def main(fd: int) -> None:
-    """Runs handlers, one after the other, until the worker hangs up."""
+def main(fd: int, parent: int) -> None:
+    """Runs handlers, one after the other, until the worker hangs up.
+
+    Args:
+        fd: Of the socket to the worker.
+        parent: Process id of the worker.
+    """
+    tie_to_parent(parent)
     # The worker decides when a handler is to stop; a signal to the whole group is not meant for
     # it. A function rather than SIG_IGN, which programs started by the handler would inherit.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -201,4 +208,4 @@ def _raised(error: BaseException) -> bytes:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from penstock.worker.frames import Frame, pack, read_frame
 from penstock.worker.outcome import HandlerFailed
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from penstock.worker.settings import WorkerSettings
 
 __all__ = ["Child", "ChildProcessDied", "NeverBegun"]
@@ -47,11 +50,18 @@ class Child:
         self._writer = writer
 
     @classmethod
-    async def spawn(cls, settings: WorkerSettings) -> Child:
-        """Starts a child. It cannot outlive this process: it ends when its socket does."""
+    async def spawn(cls, settings: WorkerSettings, starter: Executor) -> Child:
+        """Starts a child. It ends when its socket does; for more, see `leash`.
+
+        Args:
+            settings: How it logs.
+            starter: Of one thread that lives until all children are gone: on Linux a child is
+                killed when the thread ends that started it, and not only with the process.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.to_thread(_start, theirs.fileno())
+            loop = asyncio.get_running_loop()
+            process = await loop.run_in_executor(starter, _start, theirs.fileno())
         reader, writer = await asyncio.open_connection(sock=ours)
         child = cls(process, reader, writer)
         child.send(
@@ -104,7 +114,7 @@ class Child:
 
 def _start(fd: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "penstock.worker.child", str(fd)],
+        [sys.executable, "-m", "penstock.worker.child", str(fd), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         pass_fds=[fd],
         start_new_session=True,  # Ctrl-C in a terminal is for the worker, which then drains.

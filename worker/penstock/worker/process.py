@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -45,6 +46,8 @@ class ProcessExecutor:
         self._settings = settings
         self._idle: list[Child] = []
         self._ending: set[asyncio.Task[int]] = set()
+        # One thread of our own, since those of the loop's executor may end before the children.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="penstock-children")
 
     async def start(self) -> None:
         """Does nothing: children are started when they are needed."""
@@ -56,6 +59,7 @@ class ProcessExecutor:
         self._idle.clear()
         if self._ending:
             await asyncio.wait(self._ending)
+        self._starter.shutdown(wait=False, cancel_futures=True)
 
     async def execute(self, attempt: Attempt, handler: Handler) -> Content:
         """As `Executor.execute`."""
@@ -101,7 +105,7 @@ class ProcessExecutor:
             if not child.exited:
                 return child
             self._retire(child)
-        return await Child.spawn(self._settings)
+        return await Child.spawn(self._settings, self._starter)
 
     def _retire(self, child: Child) -> None:
         child.kill()
