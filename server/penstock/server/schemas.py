@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from jsonschema_rs import RegexOptions, ValidationError, Validator, validator_for
 
-from penstock.broker import FailedPrecondition, PenstockError, Unavailable
+from penstock.broker import FailedPrecondition, InvalidArgument, PenstockError, Unavailable
 from penstock.runtime import Periodic
-from penstock.server.payloads import judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from penstock.broker.registry import Registry
+    from penstock.server.breath import Breath
 
-__all__ = ["Schemas"]
-
-Violation = tuple[str, str]
+__all__ = ["Schemas", "Verdict"]
 
 REFRESH_EVERY_S: Final = 3.0
-#: Payloads beyond it are judged in a thread, so that the loop goes on meanwhile.
-INLINE_BYTES: Final = 65_536
 #: Most types that an error names.
 MAX_NAMED: Final = 32
 
 _log = structlog.get_logger(__name__)
+
+
+class Verdict(NamedTuple):
+    """What can be said of a job's type and payload, by what was known then.
+
+    Attributes:
+        versions: digests of the type's schemas; None for an unknown type.
+        violations: of the payload; None where no schema of the type can be used.
+    """
+
+    versions: tuple[str, ...] | None
+    violations: tuple[tuple[str, str], ...] | None
+
+    @property
+    def accepts(self) -> bool:
+        """Whether nothing stands against the job."""
+        return self.versions is not None and self.violations == ()
 
 
 class Schemas(Periodic):
@@ -54,57 +67,50 @@ class Schemas(Periodic):
         except PenstockError as error:
             _log.debug("schemas not refreshed", reason=str(error))
 
-    def accepts(self, job_type: str, data: bytes | None) -> bool:
-        """Whether the job can be accepted here and now; False means that `check` must be asked.
-
-        Args:
-            job_type: of the job.
-            data: its payload, None if it is not JSON.
-        """
-        digests = self._types.get(job_type)
-        if digests is None:
-            return False
-        if data is None:
-            return True
-        if len(data) > INLINE_BYTES:
-            return False
-        usable = self._usable(digests)
-        return bool(usable or not digests) and not judge("", data, usable)
-
-    async def check(
-        self, job_type: str, path: str, data: bytes | None, *, lenient: bool, budget_s: float
-    ) -> list[Violation]:
-        """What is wrong with the payload of a job that was not accepted at once.
+    async def judge(self, job_type: str, path: str, data: bytes | None, breath: Breath) -> Verdict:
+        """What can be said of a job here and now, without asking Redis.
 
         Args:
             job_type: of the job.
             path: of the payload's data within the request.
             data: the payload, None if it is not JSON.
-            lenient: an unknown type is accepted, with any payload that is JSON.
-            budget_s: how long to try to reach Redis.
-
-        Raises:
-            FailedPrecondition: the type is unknown, or has schemas that cannot be used.
-            Unavailable: Redis would have to be asked, and cannot be.
+            breath: of the call.
         """
-        if not (lenient and job_type not in self._types and self._is_fresh()):
-            await self.refresh(budget_s)
-        digests = self._types.get(job_type)
-        if digests is None and not lenient:
-            raise self._unknown(job_type)
+        versions = self._types.get(job_type)
+        usable = self._usable(versions or ())
         if data is None:
-            return []
-        usable = self._usable(digests or ())
-        if digests and not usable:
-            raise FailedPrecondition(
+            return Verdict(versions, ())
+        if versions and not usable:
+            return Verdict(versions, None)
+        return Verdict(versions, tuple(await breath.judge(path, data, usable)))
+
+    def holds(self, job_type: str, verdict: Verdict) -> bool:
+        """Whether the verdict would be the same by what is known now."""
+        return self._types.get(job_type) == verdict.versions
+
+    def is_fresh(self) -> bool:
+        """Whether what is known was read within the last few seconds."""
+        age_s = asyncio.get_running_loop().time() - self._refreshed_at
+        return age_s < self._refresh_every_s
+
+    def refusal(self, job_type: str, verdict: Verdict, *, lenient: bool) -> PenstockError | None:
+        """What a job is refused with; None if it is accepted.
+
+        Args:
+            job_type: of the job.
+            verdict: on it, which holds.
+            lenient: an unknown type is accepted, with any payload that is JSON.
+        """
+        if verdict.versions is None and not lenient:
+            return self._unknown(job_type)
+        if verdict.violations is None:
+            return FailedPrecondition(
                 "SCHEMA_UNUSABLE",
                 f"the schema that workers registered for {job_type} cannot be used; the gateway's "
                 "log tells why",
                 {"job_type": job_type},
             )
-        if len(data) <= INLINE_BYTES:
-            return judge(path, data, usable)
-        return await asyncio.to_thread(judge, path, data, usable)
+        return InvalidArgument(verdict.violations) if verdict.violations else None
 
     async def refresh(self, budget_s: float) -> None:
         """Reads what is registered, after this call began; callers share one reading.
@@ -133,10 +139,6 @@ class Schemas(Periodic):
         for digest in self._validators.keys() - live:
             del self._validators[digest]
         self._types = types
-
-    def _is_fresh(self) -> bool:
-        age_s = asyncio.get_running_loop().time() - self._refreshed_at
-        return age_s < self._refresh_every_s
 
     def _usable(self, digests: tuple[str, ...]) -> list[Validator]:
         known = [self._validators.get(digest) for digest in digests]
