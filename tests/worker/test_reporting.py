@@ -123,6 +123,41 @@ async def test_emit_waits_while_too_much_is_on_its_way(
     assert len(chunks) == 40
 
 
+async def test_only_output_that_is_lost_fails_a_job(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.worker.reporter.FLUSH_S", 1.0)
+    app = Worker()
+    full = asyncio.Event()
+
+    @app.job("reports")
+    async def reports(ctx: Context) -> str:
+        await full.wait()
+        ctx.progress(1, 2)
+        return "done"
+
+    @app.job("emits")
+    async def emits(ctx: Context) -> str:
+        await full.wait()
+        ctx.progress(1, 2)
+        await ctx.emit("a chunk")
+        return "done"
+
+    async with rig.working(app):
+        reporting, emitting = [await rig.submit(name, max_attempts=1) for name in app.handlers]
+        for job_id in (reporting, emitting):
+            await rig.until(job_id, JobState.RUNNING)
+        await rig.broker.link.call("CONFIG", "SET", "maxmemory", 1)
+        try:
+            full.set()
+            assert await rig.result(reporting) == "done"
+            job = await rig.until(emitting, JobState.FAILED)
+        finally:
+            await rig.broker.link.call("CONFIG", "SET", "maxmemory", 0)
+    assert job.failure is not None
+    assert job.failure.type == "OutputLost"
+
+
 @pytest.mark.parametrize("script", [PROGRESS, CHECKPOINT, COMPLETE], ids=lambda script: script.name)
 async def test_a_write_whose_reply_was_lost_counts_once(
     rig: Rig, redis_server: EmbeddedServer, script: Script

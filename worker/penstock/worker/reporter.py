@@ -31,6 +31,8 @@ BUFFERED_BYTES: Final = 4 * 1024 * 1024
 PROGRESS_EVERY_S: Final = 0.1
 #: How long the end of an attempt waits for its output to be stored (s).
 FLUSH_S: Final = 30.0
+#: How long it waits for progress alone, which an outcome makes superfluous (s).
+PROGRESS_FLUSH_S: Final = 1.0
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -51,9 +53,10 @@ def outlet_of(attempt: Attempt, attempts: Attempts) -> Reporter:
 class Reporter:
     """Sends what a handler says, in order, in batches, while the lease lasts.
 
-    Progress is throttled and the latest wins; chunks and lines of log are never dropped, but the
-    attempt's own end. What waits is bounded by emit(), which waits for room; lines of log take no
-    part in that, since log() cannot wait: during an outage they pile up until the lease is lost.
+    Progress is throttled, the latest wins, and it may be lost: nothing depends on it. Chunks and
+    lines of log are never dropped, but the attempt's own end. What waits is bounded by emit(),
+    which waits for room; lines of log take no part in that, since log() cannot wait: during an
+    outage they pile up until the lease is lost.
     """
 
     def __init__(self, attempts: Attempts, attempt: Attempt) -> None:
@@ -110,14 +113,17 @@ class Reporter:
         """Takes nothing more, and returns once all is stored, or the lease is lost.
 
         Raises:
-            OutputLost: it could not be stored.
+            OutputLost: chunks or lines of log could not be stored. Progress that could not is
+                forgotten.
         """
         self._throttle.flush()
         self._closed = True
         if self._sender is not None:
-            await asyncio.wait({self._sender}, timeout=FLUSH_S)
-        if self._waiting and self._holds_lease():
-            self.discard()
+            patience_s = FLUSH_S if self._owes_output() else PROGRESS_FLUSH_S
+            await asyncio.wait({self._sender}, timeout=patience_s)
+        lost = self._owes_output() and self._holds_lease()
+        self.discard()
+        if lost:
             raise OutputLost("a part of the output could not be stored")
 
     def discard(self) -> None:
@@ -150,8 +156,12 @@ class Reporter:
         except StaleToken:
             self._attempt.stop(StopReason.LEASE_LOST)
         except PenstockError as error:
-            self._broken = True
-            _log.warning("output lost", job_id=self._attempt.grant.job_id, error=str(error))
+            self._broken = self._owes_output()
+            if not self._broken:
+                self._waiting.clear()
+                self._bytes = 0
+            job_id = self._attempt.grant.job_id
+            _log.warning("not reported", job_id=job_id, error=str(error), output=self._broken)
         finally:
             self._sender = None
             self._room.set()
@@ -175,6 +185,10 @@ class Reporter:
             if count and size > BATCH_BYTES:
                 return self._waiting[:count]
         return self._waiting[:BATCH]
+
+    def _owes_output(self) -> bool:
+        """Whether something waits that must not be lost."""
+        return any(not isinstance(said, Progress) for said in self._waiting)
 
     def _holds_lease(self) -> bool:
         return self._attempt.stop_reason is not StopReason.LEASE_LOST
