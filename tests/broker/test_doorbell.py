@@ -95,6 +95,24 @@ async def test_dead_idle_workers_are_passed_over(rig: Rig, hint: bytes) -> None:
     assert await rig.call("EXISTS", names.idle(rig.slot.queue_code)) == 0
 
 
+async def test_a_heap_of_dead_workers_neither_lasts_nor_holds_the_server(
+    rig: Rig, hint: bytes
+) -> None:
+    idle_set = rig.broker.engine.names.idle(rig.slot.queue_code)
+
+    async def heap() -> None:
+        dead = (part for number in range(500) for part in (number, f"dead-{number}"))
+        await rig.call("ZADD", idle_set, *dead)
+
+    await heap()
+    await ring(rig, 1)
+    assert await rig.call("ZCARD", idle_set) >= 350
+    await idle(rig, "alive")
+    assert await rig.call("ZCARD", idle_set) == 1
+    await ring(rig, 1)
+    assert await bells(rig, "alive") == [[hint]]
+
+
 async def test_a_worker_is_rung_for_the_queues_that_it_serves(rig: Rig, hint: bytes) -> None:
     codes = [rig.slot.queue_code, queue_code("default", "another")]
     await rig.broker.doorbell.idle("both", codes)

@@ -174,6 +174,14 @@ async def test_each_dead_letter_is_redriven_once(rig: Rig) -> None:
         assert await rig.state(letter) is JobState.FAILED
 
 
+async def test_no_request_id_of_a_caller_stands_for_a_redrive(rig: Rig) -> None:
+    grant = await rig.granted()
+    await rig.fail(grant, "final")
+    for request_id in ("redrive:{}", "redrive {}", "redrive{}", "retry {}"):
+        await rig.submit(request_id=request_id.format(grant.job_id))
+    assert await rig.broker.queues.redrive("q") == (1, "")
+
+
 async def test_dead_letters_are_redriven_page_by_page_and_by_type(rig: Rig) -> None:
     await rig.broker.jobs.submit_many(
         [rig.new_job(type="odd" if number % 2 else "even") for number in range(230)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.broker import JobState, Priority
+from penstock.broker import JobState, Priority, ReplyError
 from tests.broker.rig import Rig, tail_of
 
 if TYPE_CHECKING:
@@ -119,6 +119,18 @@ async def test_a_fleet_walks_once_a_minute(rig: Rig, other: Broker) -> None:
     await rig.call("DEL", rig.broker.engine.names.walk())  # As its TTL does.
     assert await other.reconciler.walk() == 1
     assert await rig.state(job_id) is JobState.SCHEDULED
+
+
+async def test_a_walk_that_fails_does_not_hold_off_the_next(rig: Rig, other: Broker) -> None:
+    await delayed(rig)
+    await rig.call("DEL", rig.slot.due())
+    broken = rig.slot.record("0" * 26)
+    await rig.call("SET", broken, "not a record")
+    with pytest.raises(ReplyError, match="WRONGTYPE"):
+        await rig.broker.reconciler.walk()
+    await rig.call("DEL", broken)
+    await other.reconciler.walk()
+    assert await rig.call("ZCARD", rig.slot.due()) == 1
 
 
 async def test_many_records_of_many_queues(rig: Rig) -> None:
