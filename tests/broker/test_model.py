@@ -2,7 +2,7 @@
 
 Two gateways, three workers that hold, lose and outlive grants, housekeepers, and a server whose
 scripts are flushed and whose groups are destroyed. A failure is shrunk to the shortest life that
-shows it. HYPOTHESIS_PROFILE=ci lives many more.
+shows it. `make test-properties` lives many more.
 """
 
 from __future__ import annotations
@@ -395,9 +395,10 @@ def test_the_scripts_agree_with_the_model(redis_server: EmbeddedServer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.hypothesis  # As the plugin marks tests of @given: `make test-properties` runs it.
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("kind", ["redis_server", "cluster_server"])
 def test_the_scripts_agree_with_the_model_at_length(
     request: pytest.FixtureRequest, kind: str
 ) -> None:
-    live(request.getfixturevalue(kind), hypothesis.settings().max_examples)
+    live(request.getfixturevalue(kind), 2 * hypothesis.settings().max_examples)

@@ -236,3 +236,18 @@ async def test_syncs_that_pause_for_rewrites_promise_nothing(
             await durability(own_server.url)
     finally:
         await link.call("CONFIG", "SET", "no-appendfsync-on-rewrite", "no")
+
+
+async def test_a_server_that_is_demoted_is_examined_anew(
+    own_server: EmbeddedServer, link: RedisLink
+) -> None:
+    async with Broker(own_server.url) as broker:
+        await broker.jobs.submit(NewJob("t", "q", "1"))
+        before = broker.link.stats.connects
+        await link.call("REPLICAOF", "127.0.0.1", 1)
+        # It refuses writes, and at the next connect it is refused itself, for as long as it lasts.
+        with pytest.raises(Unavailable):
+            await broker.jobs.submit(NewJob("t", "q", "2"), budget_s=0.5)
+        await link.call("REPLICAOF", "NO", "ONE")
+        await broker.jobs.submit(NewJob("t", "q", "3"), budget_s=10.0)
+        assert broker.link.stats.connects == before + 1

@@ -106,6 +106,11 @@ class RedisLink:
         if self._closed:
             raise self._unavailable()
 
+    def renew(self, reason: str) -> None:
+        """Drops the connection that is in service; it is made anew, and examined like any other."""
+        if self._pipeline is not None:
+            self._pipeline.abort(reason)
+
     async def close(self) -> None:
         """Ends the connection; what is pending fails with ConnectionLost. Idempotent."""
         self._closed = True

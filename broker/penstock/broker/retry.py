@@ -10,7 +10,7 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from penstock.broker.errors import Unavailable
+from penstock.broker.errors import ReplyError, Unavailable
 from penstock.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ class Readiness(Protocol):
 
     async def ready(self, timeout_s: float | None = None) -> None:
         """Returns when commands can be issued; raises Unavailable where they never will be."""
+
+    def renew(self, reason: str) -> None:
+        """Drops the connection, since the server behind it is not the right one any more."""
 
 
 def backoff(first_s: float, longest_s: float) -> Iterator[float]:
@@ -73,6 +76,9 @@ async def with_retry(
                     return await fn()
                 except retry_on as error:
                     last = error
+                    if isinstance(error, ReplyError) and error.code == "READONLY":
+                        # Demoted: another node is the primary now, maybe under the same name.
+                        link.renew("the server has become read-only")
                     delay_s = next(delays_s)
                     if loop.time() + delay_s >= deadline:
                         raise
