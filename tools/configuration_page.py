@@ -33,8 +33,8 @@ _HEAD: Final = """\
 `make docs` writes this page from the settings themselves; a test compares.
 
 Flags come before the environment, that before the TOML file named by `PENSTOCK_CONFIG`, that
-before defaults. In the file a setting has the name below in lower case, without `PENSTOCK_`. A
-name that is not known, or a value that does not fit, is an error at start, which names it.
+before defaults. In the file a setting has the name below in lower case, without `PENSTOCK_`. A name
+in the file that is not known, or a value that does not fit, is an error at start, which names it.
 """
 
 
