@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from penstock.broker import Backoff, Content, JobState, NewJob, StateChange, Submitted
+from penstock.runtime._probe import ask
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.worker import Context, StopReason, Worker
 from tests.support.waiting import eventually
@@ -216,6 +217,39 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
     # lease so short either may win. In no case has it failed.
     assert job.attempt == 1 + job.crashes
     assert job.failure is None
+
+
+async def test_a_handler_learns_in_time_that_its_lease_cannot_be_renewed(
+    rig: Rig, redis_server: EmbeddedServer
+) -> None:
+    lease_s = 4.0
+    app = Worker()
+    stopped_s: list[float] = []
+    reasons: list[StopReason | None] = []
+
+    @app.job("cut.off")
+    async def cut_off(ctx: Context) -> None:
+        ctx.progress(0, 1)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped_s.append(time.monotonic())
+            reasons.append(ctx.stop_reason)
+
+    async with rig.working(app, lease_s=lease_s):
+        await rig.progressed(await rig.submit("cut.off"))
+        # The server is there, and answers; it only takes no writes.
+        ask(redis_server.socket_path, "REPLICAOF", "127.0.0.1", "1", timeout_s=10)
+        cut_off_s = time.monotonic()
+        try:
+            await eventually(lambda: stopped_s, "the handler has been stopped", within_s=10)
+        finally:
+            ask(redis_server.socket_path, "REPLICAOF", "NO", "ONE", timeout_s=10)
+            await rig.broker.link.ready(10)
+    assert reasons[0] is StopReason.UNREACHABLE
+    # The lease was renewed last before the server was cut off. What is left of it is for the
+    # handler to stop; the slack is for a busy machine, and less than a renewal's interval.
+    assert stopped_s[0] - cut_off_s < lease_s * 0.75 + 0.5
 
 
 async def _checkpointed(rig: Rig, job_id: str) -> bool:

@@ -27,6 +27,8 @@ __all__ = ["Heartbeat"]
 RENEW_AT: Final = 0.25
 #: At this part without a renewal, a lease is taken for lost: the rest is for the handler to stop.
 LOST_AT: Final = 0.75
+#: What a renewal has at least, however soon a lease is to be taken for lost (s).
+MIN_BUDGET_S: Final = 0.02
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -80,11 +82,22 @@ class Heartbeat:
                     await self._beat(broker)
                 except Exception:  # noqa: BLE001 - a fault of ours must not cost every lease of the process.
                     _log.exception("heartbeat failed")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(next_s - time.monotonic()):
-                        await stopping.wait()
+                await self._rest(stopping, next_s)
         finally:
             await broker.close()
+
+    async def _rest(self, stopping: asyncio.Event, until_s: float) -> None:
+        """Waits for the time of the next beat, and notices meanwhile which leases are lost."""
+        while not stopping.is_set():
+            self._give_up()
+            now_s = time.monotonic()
+            left_s = until_s - now_s
+            if left_s <= 0:
+                return
+            pause_s = self._next_loss_s(self._roster.attempts(), now_s, left_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await stopping.wait()
 
     async def _beat(self, broker: Broker) -> None:
         """Renews all leases once."""
@@ -93,29 +106,46 @@ class Heartbeat:
             return
         # Before the call, so that a lease is never taken for younger than it is.
         sent_s = time.monotonic()
+        # Whatever the server is at, nobody learns too late of a lease that ends meanwhile.
+        budget_s = max(self._next_loss_s(attempts, sent_s, self._interval_s), MIN_BUDGET_S)
         tokens = {attempt.grant.job_id: attempt.grant.fencing_token for attempt in attempts}
         answers: dict[str, Renewal] = {}
         try:
-            answers = await broker.attempts.renew(tokens, budget_s=self._interval_s)
+            answers = await broker.attempts.renew(tokens, budget_s=budget_s)
         except PenstockError as error:
             _log.warning("leases not renewed", leases=len(tokens), error=str(error))
         orders = []
         for attempt in attempts:
-            reason = self._judge(attempt, answers.get(attempt.grant.job_id), sent_s)
-            if reason is not None:
-                orders.append((attempt, reason))
+            match answers.get(attempt.grant.job_id):
+                case None:
+                    continue
+                case Renewal.LOST:
+                    orders.append((attempt, StopReason.LEASE_LOST))
+                    continue
+                case Renewal.CANCEL_REQUESTED:
+                    orders.append((attempt, StopReason.CANCELLED))
+            attempt.renewed_s = sent_s
+        self._give(orders)
+
+    def _give_up(self) -> None:
+        """Stops the handlers whose leases have not been renewed for too long."""
+        now_s = time.monotonic()
+        self._give(
+            [
+                (attempt, StopReason.UNREACHABLE)
+                for attempt in self._roster.attempts()
+                if now_s - attempt.renewed_s >= self._lost_after_s
+            ]
+        )
+
+    def _next_loss_s(self, attempts: list[Attempt], now_s: float, at_most_s: float) -> float:
+        """How long it is until the next lease is to be taken for lost, but for those past (s)."""
+        ends = (attempt.renewed_s + self._lost_after_s - now_s for attempt in attempts)
+        return min([at_most_s, *(left_s for left_s in ends if left_s > 0)])
+
+    def _give(self, orders: list[tuple[Attempt, StopReason]]) -> None:
         if orders:
             self._call_home(_deliver, orders)
-
-    def _judge(self, attempt: Attempt, answer: Renewal | None, sent_s: float) -> StopReason | None:
-        """Whether the attempt is to stop, after an answer or for want of one."""
-        if answer is Renewal.LOST:
-            return StopReason.LEASE_LOST
-        if answer is not None:
-            attempt.renewed_s = sent_s
-            return StopReason.CANCELLED if answer is Renewal.CANCEL_REQUESTED else None
-        silent_s = time.monotonic() - attempt.renewed_s
-        return StopReason.UNREACHABLE if silent_s >= self._lost_after_s else None
 
     def _call_home(self, callback: Callable[..., object], *args: object) -> None:
         """Calls back in the event loop of the process."""
