@@ -88,30 +88,33 @@ format: $(STAMP) ## Rewrite Python and proto files in the house style.
 	$(Q)buf format --write
 
 .PHONY: test
-test: $(STAMP) ## Run all tests but the slow ones, on Valkey.
+test: $(STAMP) ## Run all tests but the slow ones, on Valkey and asyncio.
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) $(ARGS)
 ifeq ($(REDIS7),)
-	@echo 'redis-server not found: the Redis 7.0 tier is skipped; apt install redis-server adds it (make test-redis7).'
+	@echo 'redis-server not found: apt install redis-server adds the Redis 7.0 tier (make test-redis7).'
 else
-	@echo 'redis-server found: `make test-redis7` runs the broker tests on it.'
+	@echo 'redis-server found: `make test-redis7` runs the broker, gateway, worker and fault tests on it.'
 endif
+	@command -v openssl >/dev/null \
+	  || echo 'openssl not found: the tests of TLS were skipped; apt install openssl adds them.'
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## Run the slow tests: faults, floods.
-	$(Q)$(PYTEST) -m slow $(ARGS)
+test-slow: $(STAMP) ## Run the slow tests that are no property tests: the demo, stopped half-way by SIGTERM.
+	$(Q)$(PYTEST) -m 'slow and not hypothesis' $(ARGS)
 
 .PHONY: test-uvloop
 test-uvloop: $(STAMP) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
 
 .PHONY: test-properties
-test-properties: $(STAMP) ## Run the property tests with many more examples.
+test-properties: $(STAMP) ## Run the property tests with 1000 examples each, and 2 x 2000 lives of the broker's model.
 	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
 .PHONY: test-redis7
-test-redis7: $(STAMP) ## Run the broker tests on Redis 7.0, from REDIS7 or PATH.
+test-redis7: $(STAMP) ## Run the broker, gateway, worker and fault tests on a Redis 7.0, from REDIS7 or PATH.
 	$(Q)test -n '$(REDIS7)' || { echo 'redis-server not found: apt install redis-server' >&2; exit 1; }
-	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --redis-server='$(REDIS7)' tests/broker tests/runtime $(ARGS)
+	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --redis-server='$(REDIS7)' \
+	  tests/broker tests/faults tests/runtime tests/server tests/worker $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## Measure Penstock against its limits, in about a minute.

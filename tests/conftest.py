@@ -8,7 +8,6 @@ HYPOTHESIS_PROFILE=ci draws many more examples.
 import asyncio
 import inspect
 import os
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -68,15 +67,6 @@ def server_binary(pytestconfig: pytest.Config) -> Path:
     """The server program under test."""
     chosen = pytestconfig.getoption("--redis-server")
     return Path(chosen) if chosen else find_binary()
-
-
-@pytest.fixture(scope="session")
-def redis7_binary() -> Path:
-    """A Redis server of the distribution, beside the Valkey that is the default."""
-    found = shutil.which("redis-server")
-    if found is None:
-        pytest.skip("redis-server not found: apt install redis-server")
-    return Path(found)
 
 
 @pytest.fixture(scope="session")
