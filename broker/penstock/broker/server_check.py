@@ -26,6 +26,8 @@ _PATCHED: Final = {
     "redis": {(7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 9, (8, 4): 6, (8, 6): 6},
     "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4, (9, 0): 1},
 }
+#: How servers say, from within a script, that the ACL denies something: newer ones, and Redis 7.0.
+_DENIALS: Final = ("ACL", "The user executing the script can't")
 _SETTINGS: Final = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
 
 
@@ -118,7 +120,7 @@ async def check_rights(caller: Caller, names: NamespaceKeys) -> None:
     except StorageFull:
         return  # Full, but ours.
     except ReplyError as error:
-        if error.code == "NOPERM" or "ACL" in error.message:
+        if error.code == "NOPERM" or any(sign in error.message for sign in _DENIALS):
             raise UnsafeServer(
                 "the user of the Redis URL lacks rights: grant it ~ps{* and &ps{* and the commands "
                 "that docs/operations.md lists"
