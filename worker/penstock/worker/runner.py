@@ -86,8 +86,6 @@ class Runner:
 
     async def _execute(self, attempt: Attempt, handler: Handler) -> Content | BaseException:
         """Runs the handler within its time. Returns its result, or what came instead of one."""
-        if attempt.grant.cancel_requested:
-            attempt.stop(StopReason.CANCELLED)
         timer = self._arm(attempt, handler)
         try:
             if attempt.stop_reason is not None:
