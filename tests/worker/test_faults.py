@@ -119,7 +119,7 @@ async def test_a_second_signal_cuts_the_grace_short(rig: Rig) -> None:
 
 
 async def test_the_server_is_killed_and_restarted_under_work(
-    rig: Rig, redis_server: EmbeddedServer
+    durable_rig: Rig, durable_server: EmbeddedServer
 ) -> None:
     app = Worker(slots=20)
     done = 0
@@ -134,8 +134,8 @@ async def test_the_server_is_killed_and_restarted_under_work(
     def is_beyond(count: int) -> bool:
         return done > count
 
-    async with rig.working(app, lease_s=LEASE_S):
-        receipts = await rig.broker.jobs.submit_many(
+    async with durable_rig.working(app, lease_s=LEASE_S):
+        receipts = await durable_rig.broker.jobs.submit_many(
             [
                 NewJob(
                     type="steady",
@@ -152,20 +152,20 @@ async def test_the_server_is_killed_and_restarted_under_work(
         for _ in range(2):
             so_far = done
             await eventually(partial(is_beyond, so_far + 500), "work goes on", within_s=20)
-            redis_server.kill()
-            await asyncio.to_thread(redis_server.start)
-        await rig.broker.link.ready(10)
+            durable_server.kill()
+            await asyncio.to_thread(durable_server.start)
+        await durable_rig.broker.link.ready(10)
 
         async def all_done() -> bool:
-            return (await rig.stats()).succeeded == len(jobs)
+            return (await durable_rig.stats()).succeeded == len(jobs)
 
         await eventually(all_done, "every job has succeeded", within_s=40)
         for number in range(0, 3_000, 100):
-            assert await rig.result(jobs[number]) == number
+            assert await durable_rig.result(jobs[number]) == number
 
 
 async def test_a_job_outlives_an_outage_that_is_shorter_than_its_lease(
-    rig: Rig, redis_server: EmbeddedServer
+    durable_rig: Rig, durable_server: EmbeddedServer
 ) -> None:
     app = Worker()
     gate = asyncio.Event()
@@ -175,20 +175,20 @@ async def test_a_job_outlives_an_outage_that_is_shorter_than_its_lease(
         await gate.wait()
         return "still here"
 
-    async with rig.working(app):
-        job_id = await rig.submit("patient")
-        await rig.until(job_id, JobState.RUNNING)
-        redis_server.kill()
+    async with durable_rig.working(app):
+        job_id = await durable_rig.submit("patient")
+        await durable_rig.until(job_id, JobState.RUNNING)
+        durable_server.kill()
         gate.set()
-        await asyncio.to_thread(redis_server.start)
-        await rig.broker.link.ready(10)
-        assert await rig.result(job_id) == "still here"
-    job = await rig.job(job_id)
+        await asyncio.to_thread(durable_server.start)
+        await durable_rig.broker.link.ready(10)
+        assert await durable_rig.result(job_id) == "still here"
+    job = await durable_rig.job(job_id)
     assert (job.attempt, job.crashes) == (1, 0)
 
 
 async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
-    rig: Rig, redis_server: EmbeddedServer
+    durable_rig: Rig, durable_server: EmbeddedServer
 ) -> None:
     app = Worker()
     stops: list[StopReason | None] = []
@@ -203,16 +203,16 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
             stops.append(ctx.stop_reason)
         return "never"
 
-    async with rig.working(app, lease_s=1):
-        job_id = await rig.submit("cut.off")
-        await rig.until(job_id, JobState.RUNNING)
-        redis_server.kill()
+    async with durable_rig.working(app, lease_s=1):
+        job_id = await durable_rig.submit("cut.off")
+        await durable_rig.until(job_id, JobState.RUNNING)
+        durable_server.kill()
         await eventually(lambda: stops, "the handler has been stopped", within_s=10)
-        await asyncio.to_thread(redis_server.start)
-        await rig.broker.link.ready(10)
-        assert await rig.result(job_id) == "run again"
+        await asyncio.to_thread(durable_server.start)
+        await durable_rig.broker.link.ready(10)
+        assert await durable_rig.result(job_id) == "run again"
     assert stops == [StopReason.UNREACHABLE]
-    job = await rig.job(job_id)
+    job = await durable_rig.job(job_id)
     # Handed back as soon as the server was there again, unless it was taken back before; with a
     # lease so short either may win. In no case has it failed.
     assert job.attempt == 1 + job.crashes
