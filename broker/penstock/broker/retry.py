@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 FIRST_DELAY_S: Final = 0.025
 LONGEST_DELAY_S: Final = 1.0
+#: A budget of at least so much needs no timer for its first attempt, which costs as much as a
+#: command: the link gives a connection up that answers nothing for so long.
+UNTIMED_S: Final = 5.0
 
 _T = TypeVar("_T")
 
@@ -64,27 +67,47 @@ async def with_retry(
     """
     if budget_s <= 0:
         raise Unavailable("the time allowed was spent before the first attempt")
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + budget_s
-    delays_s = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
+    deadline = asyncio.get_running_loop().time() + budget_s
     last: Exception | None = None
+    if budget_s >= UNTIMED_S:
+        try:
+            return await fn()
+        except retry_on as error:
+            last = error
+    return await _keep_trying(fn, link, deadline, retry_on, last)
+
+
+async def _keep_trying(
+    fn: Callable[[], Awaitable[_T]],
+    link: Readiness,
+    deadline: float,
+    retry_on: type[Exception] | tuple[type[Exception], ...],
+    last: Exception | None,
+) -> _T:
+    """with_retry() until a time of the loop's clock, from the pause after an error on, if any."""
+    delays_s = backoff(FIRST_DELAY_S, LONGEST_DELAY_S)
     scope = asyncio.timeout_at(deadline)
     try:
         async with scope:
             while True:
+                if last is not None:
+                    await _sit_out(last, link, next(delays_s), deadline)
                 try:
                     return await fn()
                 except retry_on as error:
                     last = error
-                    if isinstance(error, ReplyError) and error.code == "READONLY":
-                        # Demoted: another node is the primary now, maybe under the same name.
-                        link.renew("the server has become read-only")
-                    delay_s = next(delays_s)
-                    if loop.time() + delay_s >= deadline:
-                        raise
-                await asyncio.sleep(delay_s)
-                await link.ready()
     except TimeoutError:
         if not scope.expired():
             raise  # An attempt's own time-out, not ours.
         raise last or Unavailable("no reply from Redis in the time allowed") from None
+
+
+async def _sit_out(error: Exception, link: Readiness, delay_s: float, deadline: float) -> None:
+    """Waits until another attempt is worth while; raises the error if that would be too late."""
+    if isinstance(error, ReplyError) and error.code == "READONLY":
+        # Demoted: another node is the primary now, maybe under the same name.
+        link.renew("the server has become read-only")
+    if asyncio.get_running_loop().time() + delay_s >= deadline:
+        raise error
+    await asyncio.sleep(delay_s)
+    await link.ready()
