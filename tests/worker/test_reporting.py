@@ -57,6 +57,16 @@ async def test_progress_is_throttled_and_the_last_one_arrives(rig: Rig) -> None:
         await _check_flood(rig, await rig.submit("child.floods", 10_000))
 
 
+async def _lines(rig: Rig, job_id: str) -> list[str]:
+    """The lines of log of a job so far."""
+    lines: list[str] = []
+    cursor = 0
+    while (page := await rig.broker.jobs.events(job_id, cursor)).events:
+        cursor = page.events[-1].last_sequence
+        lines += [event.body.message for event in page.events if isinstance(event.body, LogLine)]
+    return lines
+
+
 async def _check_flood(rig: Rig, job_id: str) -> None:
     job = await rig.until(job_id, JobState.SUCCEEDED)
     assert job.progress == Progress(10_000, 10_000)
@@ -95,6 +105,40 @@ async def test_chunks_and_lines_are_all_stored_in_order(rig: Rig) -> None:
                     pass
     assert chunks == [f"chunk {number}".encode() for number in range(count)]
     assert lines == [f"line {number}" for number in range(count)]
+
+
+async def test_lines_beyond_the_bound_are_lost_and_counted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.worker.reporter.BUFFERED_LINES", 300)
+    app = Worker()
+    drained = asyncio.Event()
+
+    @app.job("brief")
+    async def brief(ctx: Context) -> None:
+        for number in range(450):  # Nothing is sent before this handler waits or ends.
+            ctx.log(f"line {number}")
+
+    @app.job("talk")
+    async def talk(ctx: Context) -> None:
+        await brief(ctx)
+        await drained.wait()
+        ctx.log("and on")
+
+    async with rig.working(app):
+        ended = await rig.submit("brief")
+        await rig.until(ended, JobState.SUCCEEDED)
+        job_id = await rig.submit("talk")
+
+        async def told() -> bool:
+            return "150 lines lost" in await _lines(rig, job_id)
+
+        await eventually(told, "the loss has been told")
+        drained.set()
+        await rig.until(job_id, JobState.SUCCEEDED)
+    told_at_all = [*(f"line {number}" for number in range(300)), "150 lines lost"]
+    assert await _lines(rig, ended) == told_at_all
+    assert await _lines(rig, job_id) == [*told_at_all, "and on"]
 
 
 async def test_emit_waits_while_too_much_is_on_its_way(

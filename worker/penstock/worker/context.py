@@ -134,7 +134,11 @@ class _BaseContext(ABC):
         self._send_progress(float(current), float(total), cut(message, MAX_PROGRESS_MESSAGE_BYTES))
 
     def log(self, message: str, level: LogLevel = "info") -> None:
-        """Tells those who watch the job; cut at 4 KiB. Raises ValueError for an unknown level."""
+        """Tells those who watch the job; cut at 4 KiB. Raises ValueError for an unknown level.
+
+        It does not wait: while 10,000 lines are on their way, further ones are lost, and one line
+        in their place tells how many.
+        """
         if level not in _LEVELS:
             raise ValueError(f"level is one of {', '.join(get_args(LogLevel))}")
         self._send_log(level, cut(message, MAX_LOG_BYTES))

@@ -27,6 +27,8 @@ BATCH_BYTES: Final = 512 * 1024
 #: Where so much waits to be reported, emit() waits for room.
 BUFFERED_EVENTS: Final = 1_000
 BUFFERED_BYTES: Final = 4 * 1024 * 1024
+#: Where so many lines of log wait, further ones are lost, until half of these are gone.
+BUFFERED_LINES: Final = 10_000
 #: Shortest time between two reports of progress (s).
 PROGRESS_EVERY_S: Final = 0.1
 #: How long the end of an attempt waits for its output to be stored (s).
@@ -53,10 +55,10 @@ def outlet_of(attempt: Attempt, attempts: Attempts) -> Reporter:
 class Reporter:
     """Sends what a handler says, in order, in batches, while the lease lasts.
 
-    Progress is throttled, the latest wins, and it may be lost: nothing depends on it. Chunks and
-    lines of log are never dropped, but the attempt's own end. What waits is bounded by emit(),
-    which waits for room; lines of log take no part in that, since log() cannot wait: during an
-    outage they pile up until the lease is lost.
+    Progress is throttled, the latest wins, and it may be lost: nothing depends on it. Chunks are
+    never dropped before the attempt's own end: emit() waits for room. log() cannot wait, so that
+    lines of log pile up during an outage, up to a bound; beyond it they are lost, and one line in
+    their place tells how many.
     """
 
     def __init__(self, attempts: Attempts, attempt: Attempt) -> None:
@@ -64,6 +66,8 @@ class Reporter:
         self._attempt = attempt
         self._waiting: list[_Said] = []
         self._bytes = 0
+        self._lines = 0
+        self._lines_lost = 0
         self._number = 0
         self._sender: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
@@ -80,8 +84,12 @@ class Reporter:
 
     def log(self, level: str, message: str) -> None:
         """See `Outlet.log`."""
-        if not self._closed:
-            self._say(LogLine(level, message, self._attempt.grant.attempt))
+        if self._closed:
+            return
+        if self._lines_lost or self._lines >= BUFFERED_LINES:
+            self._lines_lost += 1
+        else:
+            self._say_line(level, message)
 
     async def emit(self, data: bytes) -> None:
         """See `Outlet.emit`."""
@@ -117,6 +125,7 @@ class Reporter:
                 forgotten.
         """
         self._throttle.flush()
+        self._tell_lines_lost()
         self._closed = True
         if self._sender is not None:
             patience_s = FLUSH_S if self._owes_output() else PROGRESS_FLUSH_S
@@ -144,6 +153,15 @@ class Reporter:
         if self._sender is None and not self._broken:
             self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
+    def _say_line(self, level: str, message: str) -> None:
+        self._lines += 1
+        self._say(LogLine(level, message, self._attempt.grant.attempt))
+
+    def _tell_lines_lost(self) -> None:
+        if self._lines_lost:
+            lost, self._lines_lost = self._lines_lost, 0
+            self._say_line("warning", f"{lost} lines lost")
+
     async def _send_all(self) -> None:
         try:
             while self._waiting and self._holds_lease():
@@ -152,6 +170,9 @@ class Reporter:
                 await self._send(batch)
                 del self._waiting[: len(batch)]
                 self._bytes -= sum(map(_size, batch))
+                self._lines -= sum(isinstance(said, LogLine) for said in batch)
+                if self._lines <= BUFFERED_LINES / 2:
+                    self._tell_lines_lost()
                 self._room.set()
         except StaleToken:
             self._attempt.stop(StopReason.LEASE_LOST)
