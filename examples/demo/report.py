@@ -43,7 +43,7 @@ def print_report(
         console.print(f"  {line}")
     if seen.stats is not None:
         console.print()
-        console.print(queues_table([seen.stats]))
+        console.print(queues_table([seen.stats], console.width))
     console.print()
     for check in checks:
         if check.holds:

@@ -6,7 +6,7 @@ import typer
 
 from penstock.cli.connection import with_client
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
-from penstock.cli.output import emit, for_people, for_results, json_wanted
+from penstock.cli.output import emit, emit_text, for_people, json_wanted, show_table
 from penstock.cli.states import StateName
 
 if TYPE_CHECKING:
@@ -72,5 +72,8 @@ async def _show(jobs: "AsyncIterator[Job]", limit: int | None) -> bool:
         else:
             found.append(job)
     if not json_wanted():
-        for_results().print(jobs_table(found) if found else "no jobs")
+        if found:
+            show_table(lambda width: jobs_table(found, width))
+        else:
+            emit_text("no jobs")
     return more

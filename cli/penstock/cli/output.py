@@ -11,9 +11,10 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
+    from rich.table import Table
 
     from penstock.cli.faults import Fault
 
@@ -22,9 +23,9 @@ __all__ = [
     "emit_text",
     "fault_json",
     "for_people",
-    "for_results",
     "json_wanted",
     "report",
+    "show_table",
     "want_json",
 ]
 
@@ -62,7 +63,7 @@ def emit_text(text: str) -> None:
     sys.stdout.flush()
 
 
-def for_results() -> Console:
+def _for_results() -> Console:
     """Return a console on stdout, for tables that were asked for."""
     from rich.console import Console
 
@@ -70,6 +71,23 @@ def for_results() -> Console:
     if not console.is_terminal:  # Whoever reads a pipe wants whole lines, however long.
         console.width = _PIPE_WIDTH
     return console
+
+
+def show_table(draw: Callable[[int], Table]) -> None:
+    """Write a table to stdout.
+
+    Args:
+        draw: Returns it, given how many characters a line may have.
+    """
+    console = _for_results()
+    if console.is_terminal:
+        console.print(draw(console.width))
+        return
+    with console.capture() as drawn:
+        console.print(draw(console.width))
+    for line in drawn.get().splitlines():  # Which are padded to the longest of them.
+        sys.stdout.write(f"{line.rstrip()}\n")
+    sys.stdout.flush()
 
 
 def for_people() -> Console:

@@ -10,7 +10,7 @@ from penstock.cli.connection import with_client
 from penstock.cli.counting import counting
 from penstock.cli.faults import CommandError
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
-from penstock.cli.output import emit, emit_text, for_results, json_wanted
+from penstock.cli.output import emit, emit_text, json_wanted, show_table
 
 if TYPE_CHECKING:
     from penstock.client import AsyncClient, Queue, QueueStats
@@ -57,7 +57,10 @@ def list_queues(
         return
     from penstock.cli.tables import queues_table
 
-    for_results().print(queues_table(found) if found else "no queue yet: submit a job first")
+    if found:
+        show_table(lambda width: queues_table(found, width))
+    else:
+        emit_text("no queue yet: submit a job first")
 
 
 @queues.command("stats")
@@ -78,10 +81,9 @@ def stats(
         return
     from penstock.cli.tables import queues_table, stats_details
 
-    console = for_results()
-    console.print(queues_table([counted]))
-    console.print()
-    console.print(stats_details(counted))
+    show_table(lambda width: queues_table([counted], width))
+    emit_text("")
+    show_table(lambda _width: stats_details(counted))
 
 
 @queues.command("pause")
@@ -123,8 +125,8 @@ def purge(
     where = _address(context, address)
     if not yes:
         if json_wanted():
-            raise CommandError(f"purging {name} was not confirmed", "add --yes")
-        _confirm(f"Cancel every waiting job of the queue {name}?")
+            raise _unconfirmed(name)
+        _confirm(name)
     with counting("cancelled") as on_progress:
         cancelled = with_client(
             where, lambda client: client.purge_queue(name, on_progress=on_progress)
@@ -180,9 +182,10 @@ def workers(
         return
     from penstock.cli.tables import workers_table
 
-    for_results().print(
-        workers_table(found) if found else "no worker: start one with penstock worker MODULE:APP"
-    )
+    if found:
+        show_table(lambda width: workers_table(found, width))
+    else:
+        emit_text("no worker: start one with penstock worker MODULE:APP")
 
 
 def _address(context: typer.Context, here: str | None) -> str:
@@ -190,16 +193,25 @@ def _address(context: typer.Context, here: str | None) -> str:
     return here or str(context.obj)
 
 
-def _confirm(question: str) -> None:
+def _confirm(name: str) -> None:
     """Ask on stderr, so that stdout holds results alone.
 
     Raises:
+        CommandError: There is nobody to answer.
         typer.Abort: The answer is not yes.
     """
-    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.write(f"Cancel every waiting job of the queue {name}? [y/N]: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+    answer = sys.stdin.readline()
+    if not answer:
+        sys.stderr.write("\n")
+        raise _unconfirmed(name)
+    if answer.strip().lower() not in {"y", "yes"}:
         raise typer.Abort
+
+
+def _unconfirmed(name: str) -> CommandError:
+    return CommandError(f"purging {name} was not confirmed", "to purge it unasked, add --yes")
 
 
 def _tell_queue(queue: "Queue") -> None:

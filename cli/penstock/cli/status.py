@@ -7,7 +7,7 @@ import typer
 
 from penstock.cli.connection import with_client
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
-from penstock.cli.output import emit, for_results, json_wanted
+from penstock.cli.output import emit, emit_text, json_wanted, show_table
 
 if TYPE_CHECKING:
     from penstock.client import AsyncClient, Job
@@ -39,7 +39,7 @@ def status(
 
     for number, job in enumerate(with_client(address, work)):
         if number and not json_wanted():
-            for_results().print()
+            emit_text("")
         show_job(job)
 
 
@@ -52,4 +52,4 @@ def show_job(job: "Job") -> None:
     else:
         from penstock.cli.tables import job_details
 
-        for_results().print(job_details(job))
+        show_table(lambda _width: job_details(job))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
 
 from penstock.cli.asjson import content_json
+from penstock.cli.columns import Column, fitted
 from penstock.cli.states import STYLES
 from penstock.cli.times import ago, short
 
@@ -29,7 +30,22 @@ __all__ = [
 ]
 
 _RESULT_CHARS: Final = 2000
-_JOB_ID_WIDTH: Final = 36
+_TYPE_WIDTH: Final = 16
+_WHY_WIDTH: Final = 24
+_QUEUES_WIDTH: Final = 24
+
+_COUNTS: Final = {
+    "waiting": 1,
+    "oldest": 6,
+    "scheduled": 4,
+    "running": 3,
+    "succeeded": 7,
+    "failed": 2,
+    "cancelled": 8,
+    "expired": 9,
+    "done/s": 5,
+}
+"""The counts of a queue in the order they are shown; the highest gives way first."""
 
 
 def outcome(job: Job) -> str:
@@ -94,58 +110,56 @@ def job_details(job: Job) -> Table:
     return table
 
 
-def jobs_table(jobs: Iterable[Job]) -> Table:
-    """Return jobs, one a line."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("job", no_wrap=True, min_width=_JOB_ID_WIDTH)  # It is there to be copied.
-    for name in ("type", "state", "try", "created", "ran"):
-        side: Literal["left", "right"] = "right" if name in {"try", "ran"} else "left"
-        table.add_column(name, justify=side, no_wrap=True)
-    table.add_column("")  # Gives way where the terminal is narrow.
-    for job in jobs:
-        table.add_row(
-            job.job_id,
+def jobs_table(jobs: Iterable[Job], width: int) -> Table:
+    """Return jobs, one a line, in so many characters: which, what, in what state, and why."""
+    columns = (
+        Column("job"),  # It is there to be copied.
+        Column("type", wanted=_TYPE_WIDTH),
+        Column("state"),
+        Column("try", rank=1, justify="right"),
+        Column("created", rank=2),
+        Column("ran", rank=3, justify="right"),
+        Column("", wanted=_WHY_WIDTH),
+    )
+    rows = [
+        (
+            Text(job.job_id),
             Text(job.type),
             _state(job),
-            str(job.attempt),
-            ago(job.create_time),
-            short(_between(job.start_time, job.finish_time)),
-            Text(" ".join(outcome(job).split()), no_wrap=True, overflow="ellipsis"),
+            Text(str(job.attempt)),
+            Text(ago(job.create_time)),
+            Text(short(_between(job.start_time, job.finish_time))),
+            Text(" ".join(outcome(job).split())),
         )
-    return table
+        for job in jobs
+    ]
+    return fitted(columns, rows, width)
 
 
-def queues_table(queues: Iterable[QueueStats]) -> Table:
-    """Return queues with their counts, one a line."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("queue")
-    for name in (
-        "waiting",
-        "oldest",
-        "scheduled",
-        "running",
-        "succeeded",
-        "failed",
-        "cancelled",
-        "expired",
-        "done/s",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
-    for stats in queues:
-        title = Text(stats.queue.name).append("  paused" if stats.queue.paused else "", "yellow")
-        table.add_row(
-            title,
-            str(sum(stats.waiting.values())),
-            short(stats.oldest_waiting_age),
-            str(stats.scheduled),
-            str(stats.running),
-            str(stats.succeeded),
+def queues_table(queues: Iterable[QueueStats], width: int) -> Table:
+    """Return queues with their counts, one a line, in so many characters."""
+    columns = (
+        Column("queue"),
+        Column(""),
+        *(Column(name, rank, "right") for name, rank in _COUNTS.items()),
+    )
+    rows = [
+        (
+            Text(stats.queue.name),
+            Text("paused" if stats.queue.paused else "", "yellow"),
+            Text(str(sum(stats.waiting.values()))),
+            Text(short(stats.oldest_waiting_age)),
+            Text(str(stats.scheduled)),
+            Text(str(stats.running)),
+            Text(str(stats.succeeded)),
             Text(str(stats.failed), "red" if stats.failed else ""),
-            str(stats.cancelled),
-            str(stats.expired),
-            f"{stats.throughput:.1f}",
+            Text(str(stats.cancelled)),
+            Text(str(stats.expired)),
+            Text(f"{stats.throughput:.1f}"),
         )
-    return table
+        for stats in queues
+    ]
+    return fitted(columns, rows, width)
 
 
 def stats_details(stats: QueueStats) -> Table:
@@ -167,23 +181,32 @@ def stats_details(stats: QueueStats) -> Table:
     return table
 
 
-def workers_table(workers: Iterable[WorkerInfo]) -> Table:
-    """Return worker processes, one a line."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("worker", "host", "pid", "queues", "slots in use", "up since", "heard of", ""):
-        table.add_column(name)
-    for worker in workers:
-        table.add_row(
-            worker.worker_id,
-            worker.host,
-            str(worker.pid),
-            ", ".join(worker.queues),
-            f"{worker.running} of {worker.slots}",
-            ago(worker.start_time),
-            ago(worker.heartbeat_time),
-            Text("draining", "yellow") if worker.draining else "",
+def workers_table(workers: Iterable[WorkerInfo], width: int) -> Table:
+    """Return worker processes, one a line, in so many characters."""
+    columns = (
+        Column("worker"),
+        Column("host", rank=4),
+        Column("pid", rank=3),
+        Column("queues", wanted=_QUEUES_WIDTH),
+        Column("slots in use", rank=1),
+        Column("up since", rank=5),
+        Column("heard of", rank=2),
+        Column(""),
+    )
+    rows = [
+        (
+            Text(worker.worker_id),
+            Text(worker.host),
+            Text(str(worker.pid)),
+            Text(", ".join(worker.queues)),
+            Text(f"{worker.running} of {worker.slots}"),
+            Text(ago(worker.start_time)),
+            Text(ago(worker.heartbeat_time)),
+            Text("draining" if worker.draining else "", "yellow"),
         )
-    return table
+        for worker in workers
+    ]
+    return fitted(columns, rows, width)
 
 
 def _state(job: Job) -> Text:
