@@ -40,6 +40,6 @@ def test_it_installs_the_command_and_the_extras(wheel: zipfile.ZipFile) -> None:
         (path,) = (path for path in wheel.namelist() if path.endswith(f".dist-info/{name}"))
         return wheel.read(path).decode()
 
-    assert "penstock = penstock.cli.main:main" in read("entry_points.txt")
+    assert "penstock = penstock.cli.entry:main" in read("entry_points.txt")
     for extra in ("all", "cli", "client", "embedded", "server", "worker"):
         assert f"Provides-Extra: {extra}\n" in read("METADATA")

@@ -5,10 +5,12 @@ Every exception that can reach the top of a command becomes a Fault here, in one
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from penstock.cli.exits import ExitCode
+from penstock.cli.extras import missing_extra
 
 if TYPE_CHECKING:
     from penstock.client import PenstockError, StatusError
@@ -91,14 +93,7 @@ def explain(error: Exception) -> Fault:
     if family in (["penstock", "runtime"], ["penstock", "worker"], ["penstock", "server"]):
         first, *others = str(error).splitlines() or [type(error).__name__]
         return Fault(ExitCode.USAGE, "SETTINGS", first, tuple(line.strip() for line in others))
-    if isinstance(error, OSError):
-        return Fault(ExitCode.FAILED, "SYSTEM", str(error))
-    return Fault(
-        ExitCode.BUG,
-        "BUG",
-        f"{type(error).__name__}: {error}",
-        ("This is a fault of penstock itself. PENSTOCK_DEBUG=1 shows where it is.",),
-    )
+    return _of_python(error)
 
 
 def of_refusal(error: StatusError) -> Fault:
@@ -111,6 +106,21 @@ def of_refusal(error: StatusError) -> Fault:
         return Fault(code, kind, "the request was refused", violations)
     hint = _HINTS.get(kind) or error.hint
     return Fault(code, kind, status.message or status.code, (hint,) if hint else ())
+
+
+def _of_python(error: Exception) -> Fault:
+    if isinstance(error, OSError):
+        return Fault(ExitCode.FAILED, "SYSTEM", str(error))
+    if isinstance(error, ModuleNotFoundError):
+        advice = missing_extra(error, sys.argv[1:])
+        if advice is not None:
+            return Fault(ExitCode.USAGE, "NOT_INSTALLED", advice)
+    return Fault(
+        ExitCode.BUG,
+        "BUG",
+        f"{type(error).__name__}: {error}",
+        ("This is a fault of penstock itself. PENSTOCK_DEBUG=1 shows where it is.",),
+    )
 
 
 def _of_call(error: CallError) -> Fault:
