@@ -26,8 +26,9 @@ ENV PATH=/opt/penstock/bin:$PATH \
 WORKDIR /app
 USER 10001:10001
 EXPOSE 50051
-# Asks the gateway in this container; a worker's deployment turns it off, as compose.yaml does.
+# Asks the gateway in this container, where PENSTOCK_LISTEN says; a worker's deployment turns it off,
+# as compose.yaml does. Liveness: a gateway whose Redis is away recovers without a restart.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["penstock", "health"]
+    CMD ["penstock", "health", "--service", "liveness"]
 ENTRYPOINT ["penstock"]
 CMD ["server"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.cli.health import address_beside
 from penstock.runtime.embedded import EmbeddedServer
 from tests.cli.running import penstock
 from tests.support.processes import Fleet, free_port
@@ -36,6 +37,27 @@ def test_nobody_there_is_2() -> None:
     answer = penstock("health", "--address", f"127.0.0.1:{free_port()}")
     assert answer.code == 2, answer
     assert "did not answer" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("", "127.0.0.1:50051"),
+        ("0.0.0.0:7000", "127.0.0.1:7000"),
+        ("[::]:7000", "[::1]:7000"),
+        ("10.0.0.1:7000", "10.0.0.1:7000"),
+        ("unix:/run/penstock.sock", "unix:/run/penstock.sock"),
+    ],
+)
+def test_the_gateway_beside_is_found_where_it_listens(listen: str, address: str) -> None:
+    assert address_beside(listen) == address
+
+
+def test_the_address_is_that_of_the_gateway_beside() -> None:
+    port = free_port()
+    answer = penstock("health", PENSTOCK_LISTEN=f"0.0.0.0:{port}")
+    assert answer.code == 2, answer
+    assert f"127.0.0.1:{port}" in answer.err
 
 
 def test_scripts_get_json(run: Command) -> None:

@@ -105,6 +105,20 @@ def test_the_worker_runs_a_module_that_exists(
     assert services["worker"]["deploy"]["replicas"] == 2
 
 
+def test_the_worker_sees_all_that_its_jobs_read(
+    root: Path, services: dict[str, dict[str, Any]]
+) -> None:
+    mounts = {volume.split(":")[0]: volume for volume in services["worker"]["volumes"]}
+    assert all(mount == f"{name}:/app/{name[2:]}:ro" for name, mount in mounts.items())
+    documents = {f"./{path.name}" for path in root.glob("*.md")}
+    assert set(mounts) == {"./examples", "./docs", *documents}
+
+
+def test_the_image_is_probed_for_life_alone(dockerfile: list[tuple[str, str]]) -> None:
+    health = yaml.safe_load(last(dockerfile, "HEALTHCHECK").partition("CMD ")[2])
+    assert health == ["penstock", "health", "--service", "liveness"]
+
+
 def test_a_worker_has_the_time_to_drain(services: dict[str, dict[str, Any]]) -> None:
     for name in ("gateway", "worker"):
         assert int(services[name]["stop_grace_period"].removesuffix("s")) >= 30

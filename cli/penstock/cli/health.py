@@ -1,5 +1,6 @@
 """``penstock health``: a probe for containers, which needs neither a shell nor another tool."""
 
+import os
 import time
 from enum import IntEnum
 from typing import Annotated, Final, NamedTuple
@@ -9,7 +10,7 @@ import typer
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, for_people, json_wanted
 
-__all__ = ["Health", "Probe", "health", "probe"]
+__all__ = ["Health", "Probe", "address_beside", "health", "probe"]
 
 _NOT_FOUND: Final = "NOT_FOUND"
 _UNIMPLEMENTED: Final = "UNIMPLEMENTED"
@@ -53,16 +54,18 @@ def health(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=0.01, help="Unreachable after this long."),
     ] = 3.0,
-    address: Address = DEFAULT_ADDRESS,
+    address: Address = "",
     json: Json = False,
 ) -> None:
     """Probe a gateway, for containers.
 
-    Exit code 0 is serving, 1 not serving, 2 unreachable.
+    Exit code 0 is serving, 1 not serving, 2 unreachable. With no address given, it asks the
+    gateway beside it, where PENSTOCK_LISTEN says.
 
-    In a Dockerfile: HEALTHCHECK CMD ["penstock", "health"]. As a liveness probe of Kubernetes:
-    command: ["penstock", "health", "--service", "liveness"].
+    As a liveness probe (a Dockerfile's HEALTHCHECK, or Kubernetes'): command: ["penstock",
+    "health", "--service", "liveness"]. As a readiness probe: ["penstock", "health"].
     """
+    address = address or address_beside(os.environ.get("PENSTOCK_LISTEN", ""))
     found = probe(address, service, timeout_s)
     if json_wanted():
         emit(
@@ -77,6 +80,18 @@ def health(
     else:
         _tell(found, address, service, timeout_s)
     raise typer.Exit(int(found.health))
+
+
+def address_beside(listen: str) -> str:
+    """Return where a gateway is found, from the same machine, that listens there.
+
+    Args:
+        listen: As PENSTOCK_LISTEN has it; empty for its default.
+    """
+    host, _, port = listen.rpartition(":")
+    if host in {"0.0.0.0", "*"}:  # noqa: S104 - all addresses are what is looked for here.
+        return f"127.0.0.1:{port}"
+    return f"[::1]:{port}" if host in {"[::]", ""} and port else listen or DEFAULT_ADDRESS
 
 
 def probe(address: str, service: str, timeout_s: float) -> Probe:
