@@ -1,4 +1,4 @@
-"""Between the contract and the broker: the only module that sees the types of both.
+"""Between the contract and the broker: the module that turns the types of one into the other's.
 
 Requests come in here validated (see `validation`); nothing in this module refuses anything.
 """
