@@ -140,7 +140,7 @@ def test_a_worker_refuses_what_makes_no_sense() -> None:
             Worker(queues)
     with pytest.raises(ValueError, match="at least one"):
         Worker(slots=0)
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="finite"):
         Retry(after=-1)
 
 
