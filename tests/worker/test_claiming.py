@@ -153,7 +153,9 @@ async def test_a_grant_whose_reply_was_lost_is_handed_back(
         assert relay.lost == 1
     for job in ended:
         # Granted twice, and neither as a failure nor as a crash: the lease did not have to expire.
-        assert (job.attempt, job.crashes, job.fencing_token) == (1, 0, 3)
+        assert (job.attempt, job.crashes) == (1, 0)
+        # Raised by each grant and by the handing back; the jobs of a partition share the count.
+        assert job.fencing_token >= 3
 
 
 async def test_a_worker_that_stops_is_rung_no_more(rig: Rig) -> None:
