@@ -148,7 +148,10 @@ def test_queues_are_counted(run: Command) -> None:
     assert counts["cli-counted"]["scheduled"] == 1
     assert counts["cli-counted"]["waiting"] == {"high": 0, "default": 0, "low": 0}
     assert "cli-counted" in run("queues").out
-    assert "lost leases" in run("queues", "stats", "cli-counted").out
+    assert (counts["cli-counted"]["released"], counts["cli-counted"]["misrouted"]) == (0, 0)
+    details = run("queues", "stats", "cli-counted").out
+    assert "lost leases" in details
+    assert "misrouted" in details
 
 
 def test_a_queue_is_paused_and_resumed(run: Command) -> None:

@@ -167,6 +167,17 @@ async def test_stats_count_every_state(rig: Rig) -> None:
     assert stats.HasField("oldest_waiting_age")
 
 
+async def test_stats_tell_jobs_handed_back_from_those_without_a_handler(rig: Rig) -> None:
+    await rig.submit()
+    for misrouted in (False, True, True):
+        grant = await rig.claim()
+        await rig.broker.attempts.release(
+            grant.job_id, grant.fencing_token, "handed back", misrouted=misrouted
+        )
+    stats = (await rig.queues.GetQueueStats(qb.GetQueueStatsRequest())).stats
+    assert (stats.released, stats.misrouted) == (1, 2)
+
+
 async def test_a_purge_cancels_what_waits(rig: Rig) -> None:
     job_id = (await rig.submit()).job_id
     await rig.submit(options=job_pb2.JobOptions(delay=seconds(99)))

@@ -132,6 +132,8 @@ def stats_json(stats: QueueStats) -> dict[str, Any]:
         "retries": stats.retries,
         "lost_leases": stats.lost_leases,
         "stale_writes": stats.stale_writes,
+        "released": stats.released,
+        "misrouted": stats.misrouted,
     }
 
 

@@ -175,6 +175,8 @@ def stats_details(stats: QueueStats) -> Table:
         ("retries", str(stats.retries)),
         ("lost leases", str(stats.lost_leases)),
         ("stale writes refused", str(stats.stale_writes)),
+        ("released by workers", str(stats.released)),
+        ("misrouted to workers", str(stats.misrouted)),
         ("partitions", str(stats.queue.partitions)),
     ):
         table.add_row(count, value)

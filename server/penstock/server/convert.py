@@ -314,6 +314,8 @@ def stats(found: QueueStats) -> queue_service_pb2.QueueStats:
         retries=found.counters.get("retries", 0),
         lost_leases=found.counters.get("lost", 0),
         stale_writes=found.counters.get("stale", 0),
+        released=found.counters.get("released", 0),
+        misrouted=found.counters.get("misrouted", 0),
     )
 
 

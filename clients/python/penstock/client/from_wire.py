@@ -155,6 +155,8 @@ def queue_stats_of(message: queue_service_pb2.GetQueueStatsResponse) -> QueueSta
         retries=stats.retries,
         lost_leases=stats.lost_leases,
         stale_writes=stats.stale_writes,
+        released=stats.released,
+        misrouted=stats.misrouted,
     )
 
 

@@ -46,6 +46,8 @@ class QueueStats:
         retries: failed attempts that were tried again.
         lost_leases: attempts whose worker vanished.
         stale_writes: writes of workers refused for an old fencing token.
+        released: jobs that workers handed back unfinished, at no cost of an attempt.
+        misrouted: jobs handed back by a worker without a handler for their type.
     """
 
     queue: Queue
@@ -63,6 +65,8 @@ class QueueStats:
     retries: int = 0
     lost_leases: int = 0
     stale_writes: int = 0
+    released: int = 0
+    misrouted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
