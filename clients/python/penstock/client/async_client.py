@@ -72,6 +72,8 @@ class AsyncClient(AsyncCalls):
         secure: True for TLS, or credentials for roots of one's own or mutual TLS.
         timeout: of every call that is not given its own, retries included, in seconds.
         reconnect_for: how long waits and watches outlive a gateway that is away, in seconds.
+        retry_for: how long after its start a call is still repeated, in seconds; None is to the
+            end of its time. Shorter than timeout, it leaves a slow answer time to arrive.
         wait_for_ready: let calls wait for a connection instead of trying again and again. Where
             there is no gateway, they then end with DeadlineExceeded.
     """
@@ -83,10 +85,13 @@ class AsyncClient(AsyncCalls):
         secure: Secure = False,
         timeout: float = 10.0,
         reconnect_for: float = 300.0,
+        retry_for: float | None = None,
         wait_for_ready: bool = False,
     ) -> None:
-        transport = AioTransport(Endpoint.of(address, secure), wait_for_ready=wait_for_ready)
-        super().__init__(Rpc(transport, timeout, reconnect_for))
+        transport = AioTransport(
+            Endpoint.of(address, secure, repeats=retry_for is None), wait_for_ready=wait_for_ready
+        )
+        super().__init__(Rpc(transport, timeout, reconnect_for, retry_for))
 
     async def __aenter__(self) -> Self:
         return self

@@ -30,26 +30,31 @@ class Endpoint:
     Attributes:
         address: any gRPC target: host:port, dns:///host:port, unix:/path, ipv4:1.2.3.4:5,1.2.3.6:5.
         credentials: of TLS; None is plain text.
+        repeats: gRPC repeats calls itself. Where the time is limited in which they are to be
+            repeated it must not: it knows of deadlines only, and lets one pass in a last pause,
+            upon which the error that tells why is lost.
     """
 
     address: str
     credentials: grpc.ChannelCredentials | None
+    repeats: bool = True
 
     @classmethod
-    def of(cls, address: str | None, secure: Secure) -> Endpoint:
+    def of(cls, address: str | None, secure: Secure, *, repeats: bool = True) -> Endpoint:
         """The endpoint that a client was given, else the environment's, else the default."""
         address = address or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS
         if isinstance(secure, bool):
-            return cls(address, grpc.ssl_channel_credentials() if secure else None)
-        return cls(address, secure)
+            return cls(address, grpc.ssl_channel_credentials() if secure else None, repeats)
+        return cls(address, secure, repeats)
 
     @property
     def options(self) -> tuple[tuple[str, str | int], ...]:
         """Arguments of a channel to it."""
+        options = channel_options()
         if _LOOPBACK.match(self.address):
             # gRPC would go through the proxy that http_proxy names, which is on another machine.
-            return (*channel_options(), ("grpc.enable_http_proxy", 0))
-        return channel_options()
+            options = (*options, ("grpc.enable_http_proxy", 0))
+        return options if self.repeats else (*options, ("grpc.enable_retries", 0))
 
 
 @cache

@@ -150,10 +150,13 @@ class Client(Facade[AsyncCalls]):
         secure: Secure = False,
         timeout: float = 10.0,
         reconnect_for: float = 300.0,
+        retry_for: float | None = None,
         wait_for_ready: bool = False,
     ) -> None:
-        transport = BlockingTransport(Endpoint.of(address, secure), wait_for_ready=wait_for_ready)
-        super().__init__(AsyncCalls(Rpc(transport, timeout, reconnect_for)))
+        transport = BlockingTransport(
+            Endpoint.of(address, secure, repeats=retry_for is None), wait_for_ready=wait_for_ready
+        )
+        super().__init__(AsyncCalls(Rpc(transport, timeout, reconnect_for, retry_for)))
 
     @property
     def address(self) -> str:

@@ -97,12 +97,21 @@ class Rpc:
         transport: that they go over.
         timeout_s: of a call that is given none, retries included, in seconds.
         reconnect_for_s: how long a wait or a watch outlives a gateway that is away, in seconds.
+        retry_for_s: how long after its start a call is still repeated, in seconds; None is to the
+            end of its time.
     """
 
-    def __init__(self, transport: Transport, timeout_s: float, reconnect_for_s: float) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        timeout_s: float,
+        reconnect_for_s: float,
+        retry_for_s: float | None = None,
+    ) -> None:
         self.transport = transport
         self.timeout_s = timeout_s
         self.reconnect_for_s = reconnect_for_s
+        self._retry_for_s = retry_for_s
 
     @property
     def stubs(self) -> Stubs:
@@ -126,7 +135,9 @@ class Rpc:
             StatusError: of the last try.
         """
         budget_s = self.timeout_s if timeout_s is None else timeout_s
-        give_up = time.monotonic() + budget_s
+        began = time.monotonic()
+        give_up = began + budget_s
+        retry_by = give_up if self._retry_for_s is None else began + self._retry_for_s
         outage: Outage | None = None
         cause: StatusError | None = None
         while True:
@@ -138,7 +149,7 @@ class Rpc:
                 if not is_passing(error):
                     raise
                 cause = error
-                outage = outage or Outage(max(give_up - time.monotonic(), 0.0))
+                outage = outage or Outage(max(min(give_up, retry_by) - time.monotonic(), 0.0))
                 pause_s = outage.pause_s(error)
             await self.transport.waker().wait(pause_s)
 
