@@ -16,8 +16,11 @@ __all__ = ["with_client"]
 
 Result = TypeVar("Result")
 
-_PATIENCE_S: Final = 3.0
-"""For all tries of a call: enough for a gateway that restarts, not too much for who looks on."""
+_CALL_S: Final = 8.0
+"""For an answer: longer than the five seconds in which a gateway without its Redis says so."""
+
+_RETRY_S: Final = 3.0
+"""In which a call is repeated: enough for a gateway that restarts, not too much to look on."""
 
 
 def with_client(address: str, work: Callable[[AsyncClient], Awaitable[Result]]) -> Result:
@@ -29,7 +32,7 @@ def with_client(address: str, work: Callable[[AsyncClient], Awaitable[Result]]) 
     from penstock.client import AsyncClient, PenstockError
 
     async def main() -> Result:
-        async with AsyncClient(address, timeout=_PATIENCE_S) as client:
+        async with AsyncClient(address, timeout=_CALL_S, retry_for=_RETRY_S) as client:
             return await work(client)
 
     try:

@@ -15,13 +15,15 @@ from penstock.cli.extras import missing_extra
 if TYPE_CHECKING:
     from penstock.client import PenstockError, StatusError
 
-__all__ = ["CallError", "CommandError", "Fault", "explain", "of_refusal"]
+__all__ = ["CallError", "CommandError", "Fault", "UnsettledSubmitError", "explain", "of_refusal"]
 
 _REDIS: Final = "Is the server up, and PENSTOCK_REDIS_URL right? `penstock dev` brings its own."
 _GATEWAY: Final = (
     "Is one up (penstock dev, penstock server), and the address right (--address, "
     "PENSTOCK_ADDRESS)?"
 )
+
+_NO_QUEUE: Final = "A queue begins with its first job or worker; `penstock queues` lists them."
 
 _HINTS: Final = {
     "STORAGE_UNAVAILABLE": "Its Redis is down or out of reach. It recovers by itself: try again.",
@@ -63,6 +65,7 @@ class CommandError(Exception):
         super().__init__(message)
         self.hint = hint
         self.code = code
+        self.kind = code.name
 
 
 class CallError(Exception):
@@ -79,11 +82,27 @@ class CallError(Exception):
         self.cause = cause
 
 
+class UnsettledSubmitError(CommandError):
+    """No answer to a submit came in time.
+
+    Args:
+        request_id: Of the submit, under which it may be repeated.
+    """
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            "no answer came in time: whether the job is stored is not known",
+            f"the same command with --request-id {request_id} settles it: it makes no second job",
+            ExitCode.UNREACHABLE,
+        )
+        self.kind = "DEADLINE_EXCEEDED"
+
+
 def explain(error: Exception) -> Fault:
     """Return how an exception is shown."""
     if isinstance(error, CommandError):
         hints = (error.hint,) if error.hint else ()
-        return Fault(error.code, error.code.name, str(error), hints)
+        return Fault(error.code, error.kind, str(error), hints)
     if isinstance(error, CallError):
         return _of_call(error)
     # Told by their modules, which then are loaded already: none is loaded for this alone.
@@ -104,7 +123,7 @@ def of_refusal(error: StatusError) -> Fault:
     if status.violations:
         violations = tuple(str(violation) for violation in status.violations)
         return Fault(code, kind, "the request was refused", violations)
-    hint = _HINTS.get(kind) or error.hint
+    hint = _HINTS.get(kind) or (_NO_QUEUE if _is_about_queue(error) else error.hint)
     return Fault(code, kind, status.message or status.code, (hint,) if hint else ())
 
 
@@ -121,6 +140,12 @@ def _of_python(error: Exception) -> Fault:
         f"{type(error).__name__}: {error}",
         ("This is a fault of penstock itself. PENSTOCK_DEBUG=1 shows where it is.",),
     )
+
+
+def _is_about_queue(error: StatusError) -> bool:
+    status = error.status
+    about = status.resource[0] if status.resource else ""
+    return status.code == "NOT_FOUND" and about.rpartition(".")[2].lower() == "queue"
 
 
 def _of_call(error: CallError) -> Fault:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from penstock.cli.asjson import job_json, submitted_json
 from penstock.cli.counting import counting
 from penstock.cli.exits import ExitCode
-from penstock.cli.faults import CommandError, Fault, of_refusal
+from penstock.cli.faults import CommandError, Fault, UnsettledSubmitError, of_refusal
 from penstock.cli.output import emit, emit_text, fault_json, for_people, json_wanted
 from penstock.cli.payloads import JSON_TYPE, read_json_lines, read_payload
 from penstock.cli.tables import content_text, outcome
+from penstock.cli.unserved import warn_if_unserved
 from penstock.cli.watching import follow_jobs
-from penstock.client import AsyncJobHandle, NewJob, StatusError, WaitTimeout
+from penstock.client import (
+    AsyncJobHandle,
+    DeadlineExceeded,
+    NewJob,
+    PenstockError,
+    StatusError,
+    WaitTimeout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from penstock.client import AsyncClient, PenstockError, SubmitOptions
+    from penstock.client import AsyncClient, Job, SubmitOptions
 
 __all__ = ["After", "Order", "submit_file", "submit_one"]
 
@@ -32,6 +42,9 @@ _BATCH_S: Final = 15.0
 """For all tries of a call with 1,000 jobs in it."""
 
 _MAX_REPORTED: Final = 10
+
+_WAITS_AT_ONCE: Final = 100
+"""Each is a call that stays open, and gateways limit those of a connection."""
 
 _INDEX: Final = re.compile(r"\bjobs\[\d+\]\.")
 """Where a field stands in a batch, which the number of the line tells better."""
@@ -81,7 +94,13 @@ async def submit_one(
     data = read_payload(payload, order.content_type)
     if data is None:
         data = _NO_PAYLOAD if order.content_type == JSON_TYPE else b""
-    handle = await client.submit(order.type, data, **order.options)
+    request_id = order.options["request_id"] or str(uuid4())
+    options: SubmitOptions = {**order.options, "request_id": request_id}
+    try:
+        handle = await client.submit(order.type, data, **options)
+    except DeadlineExceeded as error:
+        raise UnsettledSubmitError(request_id) from error
+    await _warn(client, order, after)
     if after.watch:
         if not json_wanted():
             for_people().print(f"[dim]{handle.job_id}[/]")
@@ -108,14 +127,24 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
     ]
     if refused and not accepted and _code_of(refused) == ExitCode.UNREACHABLE:
         raise refused[0][1]  # It is the gateway's trouble, not that of each line.
-    if after.watch or after.wait:
+    if accepted:
+        await _warn(client, order, after)
+    if after.watch:
+        _name(accepted)
         ended = await follow_jobs(client, [handle.job_id for handle in accepted], after.timeout)
+    elif after.wait:
+        ended = await _wait_for_all(accepted, after.timeout)
     else:
         ended = ExitCode.OK
         for handle in accepted:
             _print_receipt(handle)
     _report_refused(refused, len(jobs))
     return _code_of(refused) if refused else ended
+
+
+async def _warn(client: AsyncClient, order: Order, after: After) -> None:
+    watched = after.watch or after.wait
+    await warn_if_unserved(client, order.options["queue"], order.type, watched=watched)
 
 
 async def _wait(handle: AsyncJobHandle, limit: timedelta | None) -> ExitCode:
@@ -128,6 +157,58 @@ async def _wait(handle: AsyncJobHandle, limit: timedelta | None) -> ExitCode:
             f"it goes on: penstock watch {handle.job_id}",
             ExitCode.TIMED_OUT,
         ) from error
+    return _print_end(job)
+
+
+async def _wait_for_all(handles: Sequence[AsyncJobHandle], limit: timedelta | None) -> ExitCode:
+    """Wait for the ends of jobs, and print each's result, in their order.
+
+    Raises:
+        CommandError: The limit passed first; results up to the first late one are printed.
+    """
+    _name(handles)
+    limit_s = None if limit is None else limit.total_seconds()
+    room = asyncio.Semaphore(_WAITS_AT_ONCE)
+
+    async def end_of(handle: AsyncJobHandle) -> Job:
+        async with room:
+            return await handle.wait()
+
+    waits = [asyncio.create_task(end_of(handle)) for handle in handles]
+    code = ExitCode.OK
+    try:
+        async with asyncio.timeout(limit_s):
+            for wait in waits:
+                code = max(code, _print_end(await wait))
+    except TimeoutError as error:
+        if limit_s is None or isinstance(error, PenstockError):
+            raise  # A call's own, which tells more.
+        late = [
+            handle.job_id
+            for handle, wait in zip(handles, waits, strict=True)
+            if not wait.done() or wait.cancelled()
+        ]
+        raise CommandError(
+            f"{len(late)} of {len(handles)} jobs are not done after {limit_s:g} s; they go on",
+            f"see them with: penstock watch {' '.join(late)}",
+            ExitCode.TIMED_OUT,
+        ) from error
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    return code
+
+
+def _name(handles: Sequence[AsyncJobHandle]) -> None:
+    """Tell people the ids: what is shown of many jobs has room for the ends of them only."""
+    if not json_wanted():
+        for handle in handles:
+            for_people().print(f"[dim]{handle.job_id}[/]", soft_wrap=True)
+
+
+def _print_end(job: Job) -> ExitCode:
+    """Print a job's result; why there is none goes to stderr."""
     succeeded = job.state == "SUCCEEDED"
     if json_wanted():
         emit(job_json(job))

@@ -1,0 +1,60 @@
+"""A word to those who submit into a queue that nobody serves: the job would wait in silence."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+from penstock.cli.output import for_people, json_wanted
+from penstock.client import PenstockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from penstock.client import AsyncClient, WorkerInfo
+
+__all__ = ["reason_unserved", "warn_if_unserved"]
+
+_ASK_S: Final = 1.0
+
+
+async def warn_if_unserved(
+    client: AsyncClient, queue: str, job_type: str, *, watched: bool
+) -> None:
+    """Warn if no worker would run the job now. Best effort: a submit never fails for this.
+
+    Args:
+        client: Connected.
+        queue: That the job waits in.
+        job_type: Of the job.
+        watched: Somebody waits for its end, so it is told even where there is no terminal.
+    """
+    if json_wanted() or not (watched or sys.stderr.isatty()):
+        return
+    try:
+        workers = await client.workers(rpc_timeout=_ASK_S)
+    except PenstockError:
+        return
+    reason = reason_unserved(workers, queue, job_type)
+    if reason:
+        console = for_people()
+        console.print("[yellow]warning[/]:", end=" ")
+        console.print(reason, soft_wrap=True, markup=False)
+
+
+def reason_unserved(workers: Iterable[WorkerInfo], queue: str, job_type: str) -> str:
+    """Return why nobody runs such a job now, and what would; an empty text if somebody does."""
+    live = [worker for worker in workers if not worker.draining]
+    if not live:
+        return (
+            f"no worker serves queue {queue} now; start one with: "
+            f"penstock worker MODULE:APP --queue {queue}"
+        )
+    serving = [worker for worker in live if queue in worker.queues]
+    if not serving:
+        names = ", ".join(sorted({name for worker in live for name in worker.queues}))
+        return f"no worker serves queue {queue} now; workers serve: {names}"
+    types = sorted({name for worker in serving for name in worker.types})
+    if job_type not in types:
+        return f"no worker of queue {queue} handles {job_type}; they handle: {', '.join(types)}"
+    return ""
