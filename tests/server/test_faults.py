@@ -13,7 +13,7 @@ import pytest
 from penstock.broker import Progress, UnsafeServer
 from penstock.runtime import ConfigurationError
 from penstock.runtime.embedded import EmbeddedServer
-from penstock.server import Gateway, ServerSettings
+from penstock.server import Gateway, ServerSettings, upkeep
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
 from tests.server.rig import next_of, refusal_of, rest_of, rig_on, seconds, spec, states_of
@@ -133,6 +133,21 @@ async def test_a_lost_stream_is_rebuilt_after_a_reconnect(rig: Rig) -> None:
     await call("DEL", stream)
     # As after a failover: every connection breaks, and a part of the data is gone.
     await call("DEL", rig.broker.engine.names.walk())
+    await call("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
+    await eventually(lambda: call("EXISTS", stream), "the job is in its stream again")
+    await rig.complete(await rig.claim())
+
+
+async def test_a_walk_that_stood_in_for_another_is_made_up_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "WALK_AGAIN_S", 1.5)
+    await rig.submit()
+    call = rig.broker.link.call
+    [stream] = await call("KEYS", "*:s:d")
+    # Another process walked right before the data was lost: its mark holds others off.
+    await call("SET", rig.broker.engine.names.walk(), 1, "PX", 1_000)
+    await call("DEL", stream)
     await call("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
     await eventually(lambda: call("EXISTS", stream), "the job is in its stream again")
     await rig.complete(await rig.claim())

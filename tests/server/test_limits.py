@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2
 from penstock.server.admission import Admission
 from penstock.server.calls import Call
 from penstock.server.errors import DeadlineSpent, Shed
+from penstock.server.front import _options
 from penstock.server.settings import ServerSettings
 from penstock.v1 import job_service_pb2 as pb
 from tests.server.rig import next_of, refusal_of, rest_of, rig_on, spec
@@ -163,3 +164,24 @@ async def test_reflection_is_off_unless_it_is_enabled(redis_url: str) -> None:
         method = rig.channel.stream_stream(path)
         [answer] = await rest_of(method(iter([listing])))
         assert b"penstock.v1.JobService" in answer
+
+
+async def test_a_connection_is_closed_gently_at_its_age(redis_url: str) -> None:
+    async with rig_on(redis_url, max_connection_age_s=1.0) as rig:
+        await rig.submit()
+        ready = grpc.ChannelConnectivity.READY
+        assert rig.channel.get_state() is ready
+        # Told to go, an idle client does; the next call makes another connection.
+        await eventually(lambda: rig.channel.get_state() is not ready, "the connection is closed")
+        assert (await rig.submit()).job_id
+
+
+def test_connections_are_kept_alive_and_pings_are_bounded() -> None:
+    options = dict(_options(ServerSettings(max_connection_age_s=100, stream_max_age_s=50)))
+    # By default gRPC pings every two hours, and never a connection without calls.
+    assert options["grpc.keepalive_time_ms"] == 30_000
+    assert options["grpc.keepalive_timeout_ms"] == 10_000
+    assert options["grpc.keepalive_permit_without_calls"] == 1
+    assert options["grpc.http2.min_recv_ping_interval_without_data_ms"] == 20_000
+    assert options["grpc.max_connection_age_ms"] == 100_000
+    assert options["grpc.max_connection_age_grace_ms"] > 50_000
