@@ -1,6 +1,7 @@
 """Between the contract and the broker: the module that turns the types of one into the other's.
 
 Requests come in here validated (see `validation`); nothing in this module refuses anything.
+Longer than other files: it has a line for nearly every field of the contract.
 """
 
 from __future__ import annotations

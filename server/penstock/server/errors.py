@@ -2,6 +2,7 @@
 
 Every status carries google.rpc details. Texts of the broker's domain errors are written for
 callers; all other texts may name hosts, keys or arguments, so they are logged and replaced.
+Longer than other files, because the table is one.
 """
 
 from __future__ import annotations
