@@ -21,22 +21,26 @@ class DevPlan:
     Attributes:
         app: module:variable of the Worker.
         workers: How many worker processes.
+        queues: That they serve; none is the app's own.
         worker_options: Their further arguments.
         listen: Where the gateway is to listen; None is its default.
         data_dir: Of the embedded server; None is the platform's.
         redis_url: A server to use instead; None for what the settings say.
         log_level: Of all processes; None for what the settings say.
         log_format: Likewise.
+        first_submit: A command to begin with.
     """
 
     app: str
     workers: int
+    queues: tuple[str, ...]
     worker_options: tuple[str, ...]
     listen: str | None
     data_dir: Path | None
     redis_url: str | None
     log_level: str | None
     log_format: str | None
+    first_submit: str = ""
 
 
 # Longer than other functions: each option is a parameter, as typer has it.
@@ -90,6 +94,7 @@ def dev(
         DevPlan(
             app=app,
             workers=workers,
+            queues=tuple(queue or ()),
             worker_options=tuple(options),
             listen=listen,
             data_dir=data_dir,

@@ -107,10 +107,6 @@ class DevOutput:
 
 
 def _next_steps(plan: DevPlan, address: str) -> list[str]:
-    from penstock.cli.dev import PLAYGROUND  # Late: it imports this module's caller.
-
     where = "" if address == DEFAULT_ADDRESS else f" --address {address}"
-    if plan.app == PLAYGROUND:
-        payload = """--payload '{"start": 20}'"""
-        return [f"try: penstock submit countdown {payload} --watch{where}"]
-    return [f"try: penstock submit TYPE --watch{where}", f"     penstock queues{where}"]
+    submit = plan.first_submit or "penstock submit TYPE --watch"
+    return [f"try: {submit}{where}", f"     penstock queues{where}"]

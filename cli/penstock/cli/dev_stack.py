@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.cli.children import ChildProcess, penstock_command
+from penstock.cli.dev_checks import check_port, own_server
 from penstock.cli.dev_output import DevOutput, Whereabouts
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
+from penstock.cli.suggestion import first_submit
+from penstock.cli.worker import checked_app
 from penstock.client import AsyncClient, StatusError
 from penstock.runtime import (
     Periodic,
@@ -20,12 +24,12 @@ from penstock.runtime import (
     run,
     stop_signals,
 )
-from penstock.runtime.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from penstock.cli.dev import DevPlan
+    from penstock.runtime.embedded import EmbeddedServer
 
 __all__ = ["run_dev"]
 
@@ -50,6 +54,10 @@ def run_dev(plan: DevPlan) -> None:
         log_format=plan.log_format,
     )
     configure_logging("warning", settings.log_format)
+    if plan.workers:  # Before anything is started, so that its fault is told once, and alone.
+        app = checked_app(plan.app)
+        plan = dataclasses.replace(plan, first_submit=first_submit(app, plan.queues))
+    check_port(plan.listen)
     run(lambda: _run(plan, settings), event_loop="asyncio")
 
 
@@ -61,7 +69,7 @@ async def _run(plan: DevPlan, settings: RedisSettings) -> None:
             folder, redis_url = None, settings.redis_url.get_secret_value()
         else:
             folder = settings.data_dir or default_data_dir()
-            server = await stack.enter_async_context(EmbeddedServer(folder))
+            server = await stack.enter_async_context(own_server(folder))
             await stack.enter_async_context(_ServerKeeper(server, output))
             redis_url = server.url
         environment = {
@@ -138,7 +146,7 @@ class _Starter:
     async def worker(self, number: int, plan: DevPlan) -> ChildProcess:
         """Start a worker process, which is ready when it is."""
         name = f"worker-{number}"
-        command = penstock_command("worker", plan.app, *plan.worker_options)
+        command = penstock_command("worker", plan.app, "--tracebacks", *plan.worker_options)
         on_output = self._marked(name)
         return await self._start(name, command, on_output, _WORKER_DRAIN_S)
 

@@ -26,7 +26,8 @@ __all__ = ["app", "main"]
 _EPILOG: Final = (
     "Exit codes: 0 done (and the job succeeded) · 1 the job did not succeed · 2 wrong arguments or "
     "settings · 3 gateway or Redis unreachable, try again · 4 refused, such as a bad payload or an "
-    "unknown job · 5 --timeout passed · 130 Ctrl-C. PENSTOCK_DEBUG=1 shows tracebacks."
+    "unknown job · 5 --timeout passed · 130 Ctrl-C. PENSTOCK_DEBUG=1 shows where an error of "
+    "penstock itself arose (handlers' tracebacks: penstock worker --tracebacks)."
 )
 
 app = typer.Typer(

@@ -1,5 +1,6 @@
 """``penstock worker``: the handlers of an app, until it is told to stop."""
 
+import logging
 import os
 import traceback
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,7 +16,7 @@ from penstock.cli.server import require_redis
 if TYPE_CHECKING:
     from penstock.worker import Worker
 
-__all__ = ["APP_HELP", "worker"]
+__all__ = ["APP_HELP", "checked_app", "worker"]
 
 APP_HELP: Final = (
     "Where the Worker is: module:variable, such as jobs:app; the current folder is searched."
@@ -36,6 +37,9 @@ def worker(
     processes: Annotated[
         int | None, typer.Option("--processes", "-p", min=1, help="How many worker processes.")
     ] = None,
+    tracebacks: Annotated[
+        bool, typer.Option("--tracebacks", help="Log the traceback of each failed attempt.")
+    ] = False,
     redis_url: RedisUrl = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
@@ -63,7 +67,10 @@ def worker(
     )
     require_redis(settings.redis_url)
     configure_logging(settings.log_level, settings.log_format)
-    found = _checked(app)
+    if tracebacks:
+        # Handlers fail as they like: their tracebacks are logged at a level that is seldom shown.
+        logging.getLogger("penstock.worker.journal").setLevel(logging.DEBUG)
+    found = checked_app(app)
     if json_wanted():
         emit(
             {
@@ -80,7 +87,7 @@ def worker(
     run(lambda: serve(app, settings), event_loop=settings.event_loop)
 
 
-def _checked(app: str) -> "Worker":
+def checked_app(app: str) -> "Worker":
     """Import the app, here rather than in each process, so that its fault is told once.
 
     Raises:
