@@ -57,6 +57,17 @@ def test_no_gateway_is_exit_code_3_at_once_and_says_how_to_get_one(arguments: li
     assert "penstock dev" in answer.err
 
 
+@pytest.mark.parametrize("address", ["localhost", "http://127.0.0.1:50051", "127.0.0.1:"])
+def test_a_malformed_address_is_refused_with_its_form(address: str) -> None:
+    answer = penstock("queues", address=address)
+    assert answer.code == 2, answer
+    assert "HOST:PORT" in answer.err
+
+
+def test_the_version_is_an_option_too() -> None:
+    assert penstock("--version").out.startswith("penstock ")
+
+
 def test_scripts_get_errors_as_json_too(run: Command) -> None:
     answer = run("submit", "countdown", "-p", '{"start": 0}', "--json")
     assert answer.out == ""

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -11,13 +11,13 @@ from penstock.cli.cancel import cancel
 from penstock.cli.dev import dev
 from penstock.cli.health import health
 from penstock.cli.listing import list_jobs
-from penstock.cli.output import report
+from penstock.cli.output import emit_text, report
 from penstock.cli.queues import queues
 from penstock.cli.retry import retry
 from penstock.cli.server import server
 from penstock.cli.status import status
 from penstock.cli.submit import submit
-from penstock.cli.version import version
+from penstock.cli.version import version, version_of
 from penstock.cli.watch import watch
 from penstock.cli.worker import worker
 
@@ -29,6 +29,13 @@ _EPILOG: Final = (
     "unknown job · 5 --timeout passed · 130 Ctrl-C. PENSTOCK_DEBUG=1 shows where an error of "
     "penstock itself arose (handlers' tracebacks: penstock worker --tracebacks)."
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag.
+    if wanted:
+        emit_text(f"penstock {version_of('penstock')}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="penstock",
@@ -57,6 +64,17 @@ for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(_command)
 app.add_typer(queues, name="queues", rich_help_panel="Operate")
+
+
+@app.callback()
+def _program(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def main() -> None:
