@@ -109,17 +109,22 @@ class Worker:
             **flags: Settings that come before those of the environment; see `WorkerSettings`.
 
         Raises:
-            ConfigurationError: A setting is wrong or missing.
-            PenstockError: The server cannot be reached, or must not be entrusted with jobs.
+            SystemExit: With 2, after a line on stderr: a setting is wrong or missing, or the
+                server cannot be reached, or must not be entrusted with jobs.
         """
         # Here, since these import the app's class.
-        from penstock.runtime import configure_logging, run  # noqa: PLC0415
+        from penstock.broker import PenstockError  # noqa: PLC0415
+        from penstock.runtime import RuntimeFault, configure_logging, run  # noqa: PLC0415
         from penstock.worker.service import serve  # noqa: PLC0415
         from penstock.worker.settings import WorkerSettings  # noqa: PLC0415
 
-        settings = WorkerSettings.load(**flags)
-        configure_logging(settings.log_level, settings.log_format)
-        run(lambda: serve(self, settings), event_loop=settings.event_loop)
+        try:
+            settings = WorkerSettings.load(**flags)
+            configure_logging(settings.log_level, settings.log_format)
+            run(lambda: serve(self, settings), event_loop=settings.event_loop)
+        except (PenstockError, RuntimeFault) as error:
+            print(f"error: {error}", file=sys.stderr)  # noqa: T201 - of a script, to its user.
+            sys.exit(2)
 
 
 def load_app(path: str) -> Worker:
