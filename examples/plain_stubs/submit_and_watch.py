@@ -19,6 +19,8 @@ import uuid
 from typing import TYPE_CHECKING, cast
 
 import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from penstock.v1 import job_pb2, job_service_pb2
 from penstock.v1.job_service_pb2_grpc import JobServiceStub
@@ -111,5 +113,22 @@ def main(job_type: str, payload: str) -> int:
         return 1
 
 
+def explain(error: grpc.RpcError) -> str:
+    """What a refusal says: its status, and a line for each rule that the request breaks."""
+    call = cast("grpc.Call", error)
+    lines = [f"{call.code().name}: {call.details()}"]
+    status = rpc_status.from_call(call)
+    for detail in status.details if status else ():
+        broken = error_details_pb2.BadRequest()
+        if detail.Unpack(broken):
+            lines += [f"  {rule.field}: {rule.description}" for rule in broken.field_violations]
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    if len(sys.argv) != 3:  # noqa: PLR2004 - the program, and its two arguments.
+        sys.exit("usage: python -m examples.plain_stubs.submit_and_watch TYPE JSON")
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except grpc.RpcError as refusal:
+        sys.exit(explain(refusal))
