@@ -15,6 +15,7 @@ from penstock.client.errors import (
 )
 from penstock.client.from_wire import submitted_of
 from penstock.client.job import Submitted
+from penstock.client.new_job import NewJob
 from penstock.client.rpc import Outage, Rpc, is_passing
 from penstock.client.status import item_error_of
 from penstock.client.to_wire import spec_of
@@ -23,7 +24,6 @@ from penstock.v1 import job_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
-    from penstock.client.new_job import NewJob
     from penstock.v1.job_pb2 import JobSpec
 
 #: What became of one job: its receipt, or why it was not stored.
@@ -70,6 +70,8 @@ def chunks(
     chunk: list[JobSpec | InvalidRequest] = []
     size = 0
     for job in jobs:
+        if not isinstance(job, NewJob):
+            raise TypeError(f"jobs takes penstock.client.NewJob, not {job!r}")
         entry = _entry(job)
         added = 0 if isinstance(entry, InvalidRequest) else entry.ByteSize()
         if chunk and (len(chunk) >= max_jobs or size + added > max_bytes):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from types import NoneType
+from typing import Final, TypeAlias, TypedDict
 
 from penstock.client.errors import InvalidRequest, Status, Violation
 from penstock.client.job import Priority
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 #: A length of time: a timedelta, or seconds.
 Span: TypeAlias = timedelta | float
+
+_SPANS: Final = (timedelta, int, float, NoneType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,45 @@ class NewJob:
         """Finds what the wire cannot express; all other rules are the gateway's.
 
         Raises:
+            TypeError: an argument is of a type that it does not take.
             InvalidRequest: with every violation.
         """
+        _check_types(self)
         broken = [*_broken_spans(self), *_broken_times(self), *_contradictions(self)]
         if broken:
             text = "; ".join(map(str, broken))
             raise InvalidRequest(Status("INVALID_ARGUMENT", text, violations=tuple(broken)))
+
+
+def _check_types(job: NewJob) -> None:
+    backoff = job.backoff if isinstance(job.backoff, Backoff) else Backoff()
+    span = "a timedelta or a number of seconds"
+    takes: tuple[tuple[str, object, tuple[type, ...], str], ...] = (
+        ("type", job.type, (str,), "a string"),
+        ("queue", job.queue, (str,), "a string"),
+        ("idempotency_key", job.idempotency_key, (str,), "a string"),
+        ("request_id", job.request_id, (str,), "a string"),
+        ("backoff", job.backoff, (Backoff, NoneType), "a penstock.client.Backoff"),
+        ("metadata", job.metadata, (Mapping,), "a mapping of strings to strings"),
+        ("max_attempts", job.max_attempts, (int, NoneType), "a whole number"),
+        ("run_at", job.run_at, (datetime, NoneType), "an aware datetime"),
+        ("deadline", job.deadline, (datetime, NoneType), "an aware datetime"),
+        ("delay", job.delay, _SPANS, span),
+        ("expires_in", job.expires_in, _SPANS, span),
+        ("timeout", job.timeout, _SPANS, span),
+        ("retention", job.retention, _SPANS, span),
+        ("backoff.initial", backoff.initial, _SPANS, span),
+        ("backoff.max", backoff.max, _SPANS, span),
+    )
+    for name, value, types, form in takes:
+        if not isinstance(value, types):
+            raise TypeError(f"{name} takes {form}, not {value!r}")
+    pairs: Iterable[tuple[object, object]] = job.metadata.items()
+    for key, value in pairs:
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise TypeError(
+                f"metadata takes a mapping of strings to strings, not {key!r}: {value!r}"
+            )
 
 
 def _broken_spans(job: NewJob) -> list[Violation]:
