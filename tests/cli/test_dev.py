@@ -81,29 +81,6 @@ def test_a_gateway_that_dies_is_back_at_its_address(tmp_path: Path) -> None:
         )
 
 
-def test_a_second_one_on_the_same_folder_is_told_of_the_first(tmp_path: Path) -> None:
-    with Dev(tmp_path) as dev:
-        answer = penstock("dev", "--data-dir", str(dev.data_dir), "--listen", "127.0.0.1:0")
-        assert answer.code == 2, answer
-        assert "in use by the server with pid" in answer.err
-
-
-def test_an_app_that_does_not_come_up_ends_it(tmp_path: Path) -> None:
-    folder = str(tmp_path / "data")
-    answer = penstock("dev", "nothing:app", "--data-dir", folder, "--listen", "127.0.0.1:0")
-    assert answer.code == 1, answer
-    assert "worker-1 | error: there is no module nothing" in answer.err
-    assert "worker-1 does not come up" in answer.err
-
-
-def test_a_port_that_is_taken_ends_it(tmp_path: Path) -> None:
-    with Dev(tmp_path) as dev:
-        folder = str(tmp_path / "other")
-        answer = penstock("dev", "--data-dir", folder, "--listen", dev.address)
-        assert answer.code == 1, answer
-        assert "gateway does not come up" in answer.err
-
-
 def test_it_uses_the_redis_that_is_configured(tmp_path: Path, redis_url: str) -> None:
     with Dev(tmp_path, "--redis-url", redis_url) as dev:
         assert dev.report["redis_url"] == redis_url
