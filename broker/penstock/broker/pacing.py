@@ -28,7 +28,7 @@ class Window:
     At low rates a command would only wait; at high ones, a write per command is what costs most.
     """
 
-    _WORTH_WHILE: Final = 3.0  # Commands that a write must be expected to carry.
+    _WORTH_WHILE: Final = 6.0  # Commands that a write must be expected to carry.
     _DECAY: Final = 0.9
 
     def __init__(self, window_s: float) -> None:

@@ -36,7 +36,7 @@ class BrokerSettings(RedisSettings):
     max_retained: int = Field(default=MAX_RETAINED, ge=0)
     """Ended jobs that a partition keeps for each terminal state."""
 
-    coalesce_ms: float = Field(default=2.0, ge=0, le=20)
+    coalesce_ms: float = Field(default=3.0, ge=0, le=20)
     """How long a command to Redis waits for company at high rates, in milliseconds; 0: never."""
 
     def broker_options(self, role: str) -> BrokerOptions:
