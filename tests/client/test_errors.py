@@ -46,6 +46,7 @@ CLASSES = {
     "UNAUTHENTICATED": Unauthenticated,
     "RESOURCE_EXHAUSTED": ResourceExhausted,
     "UNAVAILABLE": Unavailable,
+    "CANCELLED": Unavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNIMPLEMENTED": Unimplemented,
 }

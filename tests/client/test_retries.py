@@ -35,6 +35,11 @@ UNAVAILABLE = fails(grpc.StatusCode.UNAVAILABLE)
 FOUND = answers(
     job_service_pb2.GetStatusResponse(job=job_pb2.Job(job_id="job", state=job_pb2.JOB_STATE_QUEUED))
 )
+DONE = answers(
+    job_service_pb2.WaitJobResponse(
+        job=job_pb2.Job(job_id="job", state=job_pb2.JOB_STATE_SUCCEEDED), done=True
+    )
+)
 STORED = answers(
     job_service_pb2.SubmitJobResponse(
         job=job_service_pb2.SubmittedJob(
@@ -46,6 +51,10 @@ STORED = answers(
 
 async def status(calls: AsyncCalls) -> Job:
     return await calls.status("job")
+
+
+async def wait(calls: AsyncCalls) -> Job:
+    return await calls.wait("job")
 
 
 async def test_grpc_itself_hides_a_short_trouble(connect: Connect, script: ScriptedGateway) -> None:
@@ -61,6 +70,17 @@ async def test_the_client_hides_a_longer_one(connect: Connect, script: ScriptedG
     async with connect(script.address) as client:
         assert (await client(status)).state is JobState.QUEUED
     assert script.calls("GetStatus") == 7
+
+
+async def test_a_call_that_the_way_gave_up_is_made_again(
+    connect: Connect, script: ScriptedGateway
+) -> None:
+    """A gateway that stops, or a proxy, may end a call so; nobody here cancelled it."""
+    script.on("GetStatus", fails(grpc.StatusCode.CANCELLED), FOUND)
+    script.on("WaitJob", fails(grpc.StatusCode.CANCELLED), DONE)
+    async with connect(script.address) as client:
+        assert (await client(status)).state is JobState.QUEUED
+        assert (await client(wait)).state is JobState.SUCCEEDED
 
 
 async def test_a_gateway_may_come_later_than_its_client(connect: Connect) -> None:

@@ -46,7 +46,12 @@ class BlockingTransport:
         """Calls a method once."""
         # On a blocking channel, a stub's methods are the blocking ones, whatever the types say.
         call = cast("grpc.UnaryUnaryMultiCallable[Request, Response]", method)
-        return call(request, timeout=timeout_s, wait_for_ready=self._wait_for_ready)
+        try:
+            return call(request, timeout=timeout_s, wait_for_ready=self._wait_for_ready)
+        except grpc.RpcError:
+            if self._stubs is None:
+                raise RuntimeError("the client was closed during the call") from None
+            raise
 
     def stream(
         self, method: grpc.aio.UnaryStreamMultiCallable[Request, Response], request: Request

@@ -49,9 +49,7 @@ def is_break(error: StatusError) -> bool:
     Besides what is passing: what gateways never send, so that it was made on the way, by a proxy's
     time limit, or by a connection that broke in the middle of a frame.
     """
-    cut = isinstance(error, Internal) and (
-        error.code == "CANCELLED" or "RST_STREAM" in error.status.message
-    )
+    cut = isinstance(error, Internal) and "RST_STREAM" in error.status.message
     return cut or is_passing(error) or isinstance(error, DeadlineExceeded)
 
 

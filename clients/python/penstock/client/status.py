@@ -39,6 +39,8 @@ _DETAILS_KEY: Final = "grpc-status-details-bin"
 #: The one table of status codes; a code that is not listed is Internal.
 _CLASS_BY_CODE: Final[dict[str, type[StatusError]]] = {
     "ALREADY_EXISTS": AlreadyExists,
+    # No gateway sends it: one that stops, or a proxy, gave the call up on the way.
+    "CANCELLED": Unavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "FAILED_PRECONDITION": FailedPrecondition,
     "INVALID_ARGUMENT": InvalidRequest,
@@ -76,6 +78,8 @@ def error_of(error: grpc.RpcError, address: str) -> StatusError:
         reason = message.rstrip(".")
         if code == "UNAVAILABLE":
             message = f"no gateway answers at {address} ({reason}). {_WHERE}"
+        elif code == "CANCELLED":
+            message = f"the call was given up on the way to {address} ({reason})"
         elif code == "DEADLINE_EXCEEDED":
             message = f"no answer from {address} in time ({reason})"
     return _build(code, message, details)
