@@ -174,6 +174,18 @@ async def test_each_dead_letter_is_redriven_once(rig: Rig) -> None:
         assert await rig.state(letter) is JobState.FAILED
 
 
+async def test_a_dead_letter_whose_new_job_is_forgotten_is_redriven_anew(rig: Rig) -> None:
+    """The new job itself is what says that there was a redrive."""
+    await rig.fail(await rig.granted(), "final")
+    assert await rig.broker.queues.redrive("q") == (1, "")
+    ((new, *_), _) = await rig.broker.jobs.list("q", [JobState.QUEUED])
+    await rig.broker.jobs.cancel(new.job_id, "not wanted")
+    assert await rig.broker.queues.redrive("q") == (0, "")
+    await rig.pass_retention(new.job_id)
+    await rig.prune()
+    assert await rig.broker.queues.redrive("q") == (1, "")
+
+
 async def test_no_request_id_of_a_caller_stands_for_a_redrive(rig: Rig) -> None:
     grant = await rig.granted()
     await rig.fail(grant, "final")

@@ -116,7 +116,9 @@ class QueueServiceServicer:
 
     def RedriveDeadLetters(self, request, context):
         """RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
-        in bounded steps: call it again with the token while the answer has one. Repeating it is safe.
+        in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
+        for as long as the new job is kept, its dead letter makes no second one. A dead letter that is
+        kept longer than the job it was redriven to may be redriven anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

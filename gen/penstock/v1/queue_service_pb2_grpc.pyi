@@ -49,7 +49,9 @@ class QueueServiceStub:
     """
     RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]
     """RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
-    in bounded steps: call it again with the token while the answer has one. Repeating it is safe.
+    in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
+    for as long as the new job is kept, its dead letter makes no second one. A dead letter that is
+    kept longer than the job it was redriven to may be redriven anew.
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]
     """ListWorkers answers with the worker processes seen lately."""
@@ -75,7 +77,9 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """
     RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
     """RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
-    in bounded steps: call it again with the token while the answer has one. Repeating it is safe.
+    in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
+    for as long as the new job is kept, its dead letter makes no second one. A dead letter that is
+    kept longer than the job it was redriven to may be redriven anew.
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """ListWorkers answers with the worker processes seen lately."""
@@ -134,7 +138,9 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.RedriveDeadLettersResponse, _abc.Awaitable[_queue_service_pb2.RedriveDeadLettersResponse]]:
         """RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
-        in bounded steps: call it again with the token while the answer has one. Repeating it is safe.
+        in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
+        for as long as the new job is kept, its dead letter makes no second one. A dead letter that is
+        kept longer than the job it was redriven to may be redriven anew.
         """
 
     @_abc_1.abstractmethod

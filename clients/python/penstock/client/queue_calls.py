@@ -90,6 +90,8 @@ class AsyncQueueCalls:
     ) -> int:
         """Makes a new job from each dead letter that was not redriven before, in bounded calls.
 
+        For as long as the new job is kept, repeating it makes no second one.
+
         Args:
             queue: whose dead letters are run anew.
             type: of the jobs; '' is all.
