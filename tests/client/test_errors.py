@@ -86,6 +86,28 @@ def test_the_details_are_read() -> None:
     assert error.status.resource == ("job", "x")
 
 
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("penstock.v1.Job", "retention"),
+        ("penstock.v1.Queue", "first job or worker"),
+        ("penstock.v1.Schedule", "the name and the gateway's address"),
+        ("", "the name and the gateway's address"),
+    ],
+)
+def test_what_is_not_found_has_a_hint_that_fits_it(kind: str, hint: str) -> None:
+    resource = error_details_pb2.ResourceInfo(resource_type=kind, resource_name="x")
+    error = raised(grpc.StatusCode.NOT_FOUND, resource)
+    assert hint in str(error)
+    assert ("retention" in str(error)) == (kind == "penstock.v1.Job")
+
+
+def test_a_precondition_has_a_hint_where_there_is_something_to_do() -> None:
+    unknown = error_details_pb2.ErrorInfo(reason="UNKNOWN_JOB_TYPE")
+    assert "allow_unregistered" in str(raised(grpc.StatusCode.FAILED_PRECONDITION, unknown))
+    assert str(raised(grpc.StatusCode.FAILED_PRECONDITION)) == "why."
+
+
 def test_the_details_of_an_item_are_read() -> None:
     boxed = any_pb2.Any()
     boxed.Pack(retry_info(2))

@@ -49,7 +49,7 @@ async def test_a_list_is_fetched_page_by_page(connect: Connect, gateway: Gateway
 
 async def test_queues_are_counted_paused_and_purged(connect: Connect, gateway: Gateway) -> None:
     async def scenario(calls: AsyncCalls) -> None:
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFound, match="first job or worker"):
             await calls.queue_stats("nowhere")
         await calls.submit("t", queue="q", priority=Priority.HIGH, allow_unregistered=True)
         await calls.submit("t", queue="q", delay=600, allow_unregistered=True)

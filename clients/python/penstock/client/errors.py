@@ -91,12 +91,16 @@ class StatusError(PenstockError):
         status: all that is known about it.
     """
 
-    #: What to do next, for people.
-    hint: ClassVar[str] = ""
+    _HINT: ClassVar[str] = ""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status)
         self.status = status
+
+    @property
+    def hint(self) -> str:
+        """What to do next, for people; '' where there is nothing to add."""
+        return self._HINT
 
     def __str__(self) -> str:
         text = self.status.message or self.status.code
@@ -140,19 +144,29 @@ class InvalidRequest(StatusError):
 class CursorOutOfRange(StatusError):
     """A watch was to begin after a sequence that the job has not reached."""
 
-    hint = "Watch from an earlier sequence; 0 is the first event."
+    _HINT = "Watch from an earlier sequence; 0 is the first event."
 
 
 class NotFound(StatusError):
-    """There is no such job or queue."""
+    """There is no such job or queue; `status` says in its resource which of them."""
 
-    hint = "It never was, is not yours, or is past its retention."
+    _HINT = "It is not known here: see whether the name and the gateway's address are right."
+    _HINTS: ClassVar[Mapping[str, str]] = {
+        "job": "It never was, is not yours, or is past its retention.",
+        "queue": "A queue begins with its first job or worker: see whether the name is right.",
+    }
+
+    @property
+    def hint(self) -> str:
+        """What may be the reason, by what is missing."""
+        kind, _ = self.status.resource or ("", "")
+        return self._HINTS.get(kind.rpartition(".")[2].lower(), self._HINT)
 
 
 class AlreadyExists(StatusError):
     """A request id or an idempotency key was used before, for another type or payload."""
 
-    hint = "Submit other work under a key of its own."
+    _HINT = "Submit other work under a key of its own."
 
 
 class FailedPrecondition(StatusError):
@@ -162,28 +176,28 @@ class FailedPrecondition(StatusError):
         "UNKNOWN_JOB_TYPE": "Start a worker that handles it, or submit with allow_unregistered.",
     }
 
-    def __str__(self) -> str:
-        text = super().__str__()
-        hint = self._HINTS.get(self.reason)
-        return f"{text.rstrip('.!')}. {hint}" if hint else text
+    @property
+    def hint(self) -> str:
+        """What to do, by the reason."""
+        return self._HINTS.get(self.reason, self._HINT)
 
 
 class PermissionDenied(StatusError):
     """The caller may not do this."""
 
-    hint = "Ask whoever runs the gateway for the right to do it."
+    _HINT = "Ask whoever runs the gateway for the right to do it."
 
 
 class Unauthenticated(StatusError):
     """The gateway does not know who calls."""
 
-    hint = "Give the client valid credentials."
+    _HINT = "Give the client valid credentials."
 
 
 class ResourceExhausted(StatusError):
     """A limit is reached: of the gateway, of storage, or of the size of a message."""
 
-    hint = "Try again later, or send less at once."
+    _HINT = "Try again later, or send less at once."
 
 
 class Unavailable(StatusError):
@@ -193,19 +207,19 @@ class Unavailable(StatusError):
 class DeadlineExceeded(StatusError, TimeoutError):
     """No answer came in time. Whether the call took effect is not known; repeating it is safe."""
 
-    hint = "Repeat the call (a submit with the same request_id), or give it more time."
+    _HINT = "Repeat the call (a submit with the same request_id), or give it more time."
 
 
 class Unimplemented(StatusError):
     """The gateway does not know the method."""
 
-    hint = "The gateway is older than this client, or the address is of another service."
+    _HINT = "The gateway is older than this client, or the address is of another service."
 
 
 class Internal(StatusError):
     """A fault of the gateway, or an answer that this client cannot make sense of."""
 
-    hint = "The gateway's log says more."
+    _HINT = "The gateway's log says more."
 
 
 class JobUnsuccessful(PenstockError):
