@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,10 +34,36 @@ def test_an_unknown_service_is_1(run: Command) -> None:
     assert "knows no service" in answer.err
 
 
-def test_nobody_there_is_2() -> None:
-    answer = penstock("health", "--address", f"127.0.0.1:{free_port()}")
+def test_nobody_there_is_2_at_once_and_says_how_to_start_a_gateway() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    answer = penstock("health", "--address", address, "--timeout", "30")
     assert answer.code == 2, answer
-    assert "did not answer" in answer.err
+    assert f"connection refused at {address}" in answer.err
+    assert "penstock dev" in answer.err
+    seconds = penstock("health", "--address", address, "--timeout", "30", "--json").json["seconds"]
+    assert seconds < 10
+
+
+def test_nobody_who_answers_is_2_once_the_time_is_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        answer = penstock("health", "--address", address, "--timeout", "0.3")
+    assert answer.code == 2, answer
+    assert f"{address} did not answer within 0.3 s" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("nowhere.invalid:7000", "the host of nowhere.invalid:7000 is not known"),
+        ("unix:/no/such.sock", "there is no socket at unix:/no/such.sock"),
+        ("localhost", "write it as HOST:PORT"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_2_and_says_why(address: str, text: str) -> None:
+    answer = penstock("health", "--address", address)
+    assert answer.code == 2, answer
+    assert text in answer.err
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,23 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
+from penstock.cli.connection import check_address
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, for_people, json_wanted
 
 __all__ = ["Health", "Probe", "address_beside", "health", "probe"]
 
 _NOT_FOUND: Final = "NOT_FOUND"
+_TOO_LATE: Final = "DEADLINE_EXCEEDED"
 _UNIMPLEMENTED: Final = "UNIMPLEMENTED"
+
+_START: Final = "is the gateway running? start it with: penstock dev, or penstock server"
+_CAUSES: Final = {
+    "Connection refused": f"connection refused at {{address}}: {_START}",
+    "No such file or directory": f"there is no socket at {{address}}: {_START}",
+    "address lookup failed": "the host of {address} is not known: is the address right?",
+}
+"""What is told, by the words of the system that gRPC passes on."""
 
 
 class Health(IntEnum):
@@ -31,11 +41,13 @@ class Probe(NamedTuple):
         health: What was found.
         detail: The status in the answer, or the code of the error.
         seconds: How long it took.
+        words: gRPC's own, where it failed.
     """
 
     health: Health
     detail: str
     seconds: float
+    words: str = ""
 
 
 def health(
@@ -66,6 +78,7 @@ def health(
     "health", "--service", "liveness"]. As a readiness probe: ["penstock", "health"].
     """
     address = address or address_beside(os.environ.get("PENSTOCK_LISTEN", ""))
+    check_address(address)
     found = probe(address, service, timeout_s)
     if json_wanted():
         emit(
@@ -106,30 +119,40 @@ def probe(address: str, service: str, timeout_s: float) -> Probe:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     began = time.perf_counter()
+    words = ""
     options = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
     with grpc.insecure_channel(address, options=options) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
         except grpc.RpcError as error:
-            detail = error.code().name
+            detail, words = error.code().name, error.details() or ""
             answered = detail in (_NOT_FOUND, _UNIMPLEMENTED)
             state = Health.NOT_SERVING if answered else Health.UNREACHABLE
         else:
             detail = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
             serving = answer.status == health_pb2.HealthCheckResponse.SERVING
             state = Health.SERVING if serving else Health.NOT_SERVING
-    return Probe(state, detail, time.perf_counter() - began)
+    return Probe(state, detail, time.perf_counter() - began, words)
 
 
 def _tell(found: Probe, address: str, service: str, timeout_s: float) -> None:
     what = f"{service} at {address}" if service else address
-    text = {
-        Health.SERVING: f"{what} is serving ({found.seconds * 1000:.0f} ms)",
-        Health.NOT_SERVING: f"{what} is not serving ({found.detail})",
-        Health.UNREACHABLE: f"{what} did not answer within {timeout_s:g} s ({found.detail}): "
-        "is the gateway up (penstock dev, penstock server), and the address right?",
-    }[found.health]
     if found.detail == _NOT_FOUND:
         text = f"{address} knows no service {service}"
+    elif found.health is Health.SERVING:
+        text = f"{what} is serving ({found.seconds * 1000:.0f} ms)"
+    elif found.health is Health.NOT_SERVING:
+        text = f"{what} is not serving ({found.detail})"
+    else:
+        text = _unreachable(found, address, timeout_s)
     for_people().print(text, soft_wrap=True, markup=False)
+
+
+def _unreachable(found: Probe, address: str, timeout_s: float) -> str:
+    for words, text in _CAUSES.items():
+        if words in found.words:
+            return text.format(address=address)
+    if found.detail == _TOO_LATE:
+        return f"{address} did not answer within {timeout_s:g} s: is the address right?"
+    return f"{address} cannot be reached ({found.detail}): {_START}"
