@@ -58,7 +58,7 @@ def test_a_command_names_the_extra_it_lacks(modules: str, command: list[str], ex
 
 def test_what_the_cli_alone_brings_is_enough_for_a_client() -> None:
     answer = run_without(OF_SERVERS, "health", "--address", "127.0.0.1:1", "--timeout", "0.1")
-    assert "did not answer" in answer.stderr, answer
+    assert "connection refused" in answer.stderr, answer
 
 
 def test_each_extra_that_is_named_exists(root: Path) -> None:
