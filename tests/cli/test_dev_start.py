@@ -52,6 +52,23 @@ def test_a_second_one_on_the_same_folder_is_told_of_the_first(dev: Dev) -> None:
     assert "--data-dir FOLDER" in answer.err
 
 
+def test_a_second_one_in_all_respects_is_told_of_the_first_and_not_of_the_port(dev: Dev) -> None:
+    answer = penstock("dev", "--listen", dev.address, "--data-dir", str(dev.data_dir))
+    assert answer.code == 2, answer
+    assert f"the penstock dev with pid {dev.process.pid}" in answer.err
+    assert "is taken" not in answer.err
+
+
+def test_a_taken_port_is_told_where_the_folder_is_free(tmp_path: Path) -> None:
+    with Dev(tmp_path) as ended:
+        ended.stop()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        answer = penstock("dev", "--listen", listen, "--data-dir", str(ended.data_dir))
+    assert answer.code == 2, answer
+    assert "is taken" in answer.err
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "data"

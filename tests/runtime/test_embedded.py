@@ -21,7 +21,7 @@ from penstock.runtime import (
     EmbeddedServerError,
     ServerStartError,
 )
-from penstock.runtime.embedded import EmbeddedServer
+from penstock.runtime.embedded import EmbeddedServer, check_data_dir
 from tests.support.waiting import wait_until
 
 # Starts a server in a thread that ends, says where it is, and waits.
@@ -128,6 +128,17 @@ def test_a_folder_has_one_owner(server: EmbeddedServer, monkeypatch: pytest.Monk
         EmbeddedServer(server.data_dir, binary=server._binary).start()
     assert (caught.value.pid, caught.value.url) == (server.pid, server.url)
     assert f"PENSTOCK_REDIS_URL={server.url}" in str(caught.value)
+
+
+def test_whether_a_folder_is_owned_can_be_asked(server: EmbeddedServer, tmp_path: Path) -> None:
+    folder = server.data_dir
+    with pytest.raises(DataDirInUseError) as caught:
+        check_data_dir(folder)
+    assert caught.value.pid == server.pid
+    server.stop()
+    check_data_dir(folder)
+    check_data_dir(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_stopped_server_leaves_only_its_data(server: EmbeddedServer) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.cli.faults import CommandError
 from penstock.cli.options import DEFAULT_ADDRESS
 from penstock.runtime import DataDirInUseError
-from penstock.runtime.embedded import EmbeddedServer
+from penstock.runtime.embedded import EmbeddedServer, check_data_dir
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,11 +22,13 @@ __all__ = ["check_port", "own_server"]
 _PID_FILE: Final = "dev.pid"
 
 
-def check_port(listen: str | None) -> None:
+def check_port(listen: str | None, folder: Path | None) -> None:
     """Refuse a port that another process listens on, before the gateway would stumble over it.
 
     Args:
         listen: As given; None is what the settings say.
+        folder: Of the data, if there will be an embedded server. Where it is in use as well, that
+            is what is told: whoever started this twice has all of it running.
 
     Raises:
         CommandError: It is taken.
@@ -45,6 +47,8 @@ def check_port(listen: str | None) -> None:
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     return
+                if folder is not None:
+                    _check_folder(folder)
                 raise CommandError(
                     f"port {port} on {host} is taken: another process listens there",
                     "stop it (is it another penstock dev?), or choose a port: --listen HOST:PORT",
@@ -65,10 +69,7 @@ async def own_server(folder: Path) -> AsyncIterator[EmbeddedServer]:
             server = await stack.enter_async_context(EmbeddedServer(folder))
             note.write_text(str(os.getpid()))
         except DataDirInUseError as error:
-            raise CommandError(
-                f"{folder} is in use by {_owner(note, error)}",
-                "stop it, or give this one its own: --data-dir FOLDER --listen HOST:PORT",
-            ) from error
+            raise _in_use(folder, error) from error
         except OSError as error:
             raise CommandError(
                 f"jobs cannot be kept in {folder}: {error.strerror}",
@@ -78,9 +79,24 @@ async def own_server(folder: Path) -> AsyncIterator[EmbeddedServer]:
         yield server
 
 
-def _owner(note: Path, error: DataDirInUseError) -> str:
+def _check_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # What is wrong with it is told by whoever opens it.
+        try:
+            check_data_dir(folder)
+        except DataDirInUseError as error:
+            raise _in_use(folder, error) from error
+
+
+def _in_use(folder: Path, error: DataDirInUseError) -> CommandError:
+    return CommandError(
+        f"{folder} is in use by {_owner(folder, error)}",
+        "use that one, stop it, or give this one its own: --data-dir FOLDER --listen HOST:PORT",
+    )
+
+
+def _owner(folder: Path, error: DataDirInUseError) -> str:
     try:
-        pid = int(note.read_text())
+        pid = int((folder / _PID_FILE).read_text())
         os.kill(pid, 0)
     except (OSError, ValueError):
         return f"the server with pid {error.pid}" if error.pid else "another process"

@@ -27,6 +27,7 @@ from penstock.runtime import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from penstock.cli.dev import DevPlan
     from penstock.runtime.embedded import EmbeddedServer
@@ -57,18 +58,17 @@ def run_dev(plan: DevPlan) -> None:
     if plan.workers:  # Before anything is started, so that its fault is told once, and alone.
         app = checked_app(plan.app)
         plan = dataclasses.replace(plan, first_submit=first_submit(app, plan.queues))
-    check_port(plan.listen)
-    run(lambda: _run(plan, settings), event_loop="asyncio")
+    folder = None if settings.redis_url else settings.data_dir or default_data_dir()
+    check_port(plan.listen, folder)
+    run(lambda: _run(plan, settings, folder), event_loop="asyncio")
 
 
-async def _run(plan: DevPlan, settings: RedisSettings) -> None:
+async def _run(plan: DevPlan, settings: RedisSettings, folder: Path | None) -> None:
     output = DevOutput()
     async with stop_signals() as stopping, contextlib.AsyncExitStack() as stack:
         stack.callback(output.stopped)
-        if settings.redis_url is not None:
-            folder, redis_url = None, settings.redis_url.get_secret_value()
-        else:
-            folder = settings.data_dir or default_data_dir()
+        redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+        if folder is not None:
             server = await stack.enter_async_context(own_server(folder))
             await stack.enter_async_context(_ServerKeeper(server, output))
             redis_url = server.url

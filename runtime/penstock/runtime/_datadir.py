@@ -87,6 +87,21 @@ class DataDirLock:
             self._fd = None
 
 
+def check_data_dir(folder: Path) -> None:
+    """Refuse a folder that another live process owns; changes nothing, waits for nobody.
+
+    Args:
+        folder: It need not exist: nobody owns it then.
+
+    Raises:
+        DataDirInUseError: It is owned.
+    """
+    if (folder / LOCK_NAME).exists():
+        lock = DataDirLock(folder)
+        lock.acquire(patience_s=0)
+        lock.release()
+
+
 def _read(fd: int) -> Owner | None:
     try:
         note = json.loads(os.pread(fd, 4096, 0))

@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 from penstock.runtime._binary import find_binary
 from penstock.runtime._child import Child
-from penstock.runtime._datadir import DataDirLock, Owner
+from penstock.runtime._datadir import DataDirLock, Owner, check_data_dir
 from penstock.runtime._probe import ProbeError, ask, await_answer
 from penstock.runtime.errors import EmbeddedServerError, ServerStartError
 
-__all__ = ["EmbeddedServer", "find_binary"]
+__all__ = ["EmbeddedServer", "check_data_dir", "find_binary"]
 
 AppendFsync = Literal["always", "everysec", "no"]
 
