@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXAMPLES := $(VENV)/.installed-examples
 ARGS ?=
 V ?=
 Q := $(if $(V),,@)
@@ -58,13 +59,22 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	$(Q)$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+.PHONY: examples
+examples: $(EXAMPLES) ## Run the five applications under examples/ end to end (ARGS=opad runs one).
+	$(Q)$(BIN)/python -m examples $(ARGS)
+
+$(EXAMPLES): requirements/examples.txt $(STAMP)
+	$(call say,Installing what the examples need)
+	$(Q)$(BIN)/python -m pip install --quiet --require-hashes -r requirements/examples.txt
+	@touch $@
+
 ##@ Check
 
 .PHONY: check
 check: lint test ## Run lint, then test.
 
 .PHONY: lint
-lint: $(STAMP) ## Check style, types, imports, the contract, and that generated code is current.
+lint: $(EXAMPLES) ## Check style, types, imports, the contract, and that generated code is current.
 	$(call say,ruff)
 	$(Q)ruff check --quiet .
 	$(Q)ruff format --quiet --check . || { ruff format --diff --quiet .; exit 1; }
@@ -88,7 +98,7 @@ format: $(STAMP) ## Rewrite Python and proto files in the house style.
 	$(Q)buf format --write
 
 .PHONY: test
-test: $(STAMP) ## Run all tests but the slow ones, on Valkey and asyncio.
+test: $(EXAMPLES) ## Run all tests but the slow ones, on Valkey and asyncio.
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) $(ARGS)
 ifeq ($(REDIS7),)
 	@echo 'redis-server not found: apt install redis-server adds the Redis 7.0 tier (make test-redis7).'
@@ -99,11 +109,11 @@ endif
 	  || echo 'openssl not found: the tests of TLS were skipped; apt install openssl adds them.'
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## Run the slow tests that are no property tests: the demo, stopped half-way by SIGTERM.
+test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: the demo, stopped half-way by SIGTERM.
 	$(Q)$(PYTEST) -m 'slow and not hypothesis' $(ARGS)
 
 .PHONY: test-uvloop
-test-uvloop: $(STAMP) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).
+test-uvloop: $(EXAMPLES) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
 
 .PHONY: test-properties

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Pins the dependencies, with the hashes of all files of each release:
-#   requirements/dev.txt      a checkout: everything
+#   requirements/dev.txt      a checkout: everything but what the examples need
+#   requirements/examples.txt what the applications under examples/ need beside it
 #   requirements/runtime.txt  the container image: what the gateway, workers and command line need
 #   requirements/build.txt    building the wheel
 # Run it with the oldest Python supported (PYTHON=python3.11, best a 3.11.0 to 3.11.2): a backport
 # that only old releases need is then pinned too, and harmless on new ones. Arguments go to
-# pip-compile for dev.txt (--upgrade); the other two follow it.
+# pip-compile for dev.txt and examples.txt (--upgrade); the others follow dev.txt.
 set -euo pipefail
 
 python="${PYTHON:-python3}"
@@ -28,6 +29,7 @@ pin() {
 
 roles=(--extra cli --extra client --extra server --extra worker)
 pin dev.txt "$@" "${roles[@]}" --extra embedded pyproject.toml requirements/dev.in
+pin examples.txt "$@" --constraint requirements/dev.txt requirements/examples.in
 pin runtime.txt "${roles[@]}" --constraint requirements/dev.txt pyproject.toml
 pin build.txt --only-build-deps --build-deps-for wheel --constraint requirements/dev.txt \
   pyproject.toml

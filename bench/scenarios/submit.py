@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from bench.stack import Stack
 
 IN_FLIGHT = 50
-SECONDS = 0.4
+SECONDS = 0.5
 #: Short slices in turns: what else the machine does weighs on both alike.
-SLICES = 3
+SLICES = 5
 RATIO_FLOOR = 0.6
 
 

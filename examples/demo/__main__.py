@@ -13,21 +13,23 @@ import asyncio
 import signal
 import sys
 import time
-from typing import Final
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Final
 
 from examples.demo.checks import check_all
 from examples.demo.plan import plan
 from examples.demo.report import as_json, print_report
 from examples.demo.scenario import Scenario
-from examples.demo.stack import DemoError, Stack
+from examples.demo.stack import DemoStack
+from examples.harness.errors import StackError
+from examples.harness.run import console_of
 from penstock.cli.board import board_on
 from penstock.client import PenstockError
 from penstock.runtime import RuntimeFault
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _FAILED: Final = 1
-_LOG_WIDTH: Final = 132
 _INTERRUPTED: Final = 130
 
 
@@ -39,14 +41,14 @@ def main() -> int:
     arguments = parser.parse_args()
     # With it, everything below is left as by Ctrl-C, and cleans up after itself.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = _console(to_stderr=arguments.json)
-    stack = Stack(keep_data=arguments.keep)
+    console = console_of(to_stderr=arguments.json)
+    stack = DemoStack(keep_data=arguments.keep)
     try:
         return _play(stack, console, json=arguments.json)
     except KeyboardInterrupt:
         console.print("interrupted: everything that was started is stopped")
         return _INTERRUPTED
-    except (DemoError, PenstockError, RuntimeFault) as error:
+    except (StackError, PenstockError, RuntimeFault) as error:
         console.print(f"[bold red]error[/] {error}")
         return _FAILED
     finally:
@@ -54,14 +56,7 @@ def main() -> int:
             console.print(f"logs{' and data' if arguments.keep else ''}: {stack.folder}")
 
 
-def _console(*, to_stderr: bool) -> Console:
-    console = Console(stderr=to_stderr, highlight=False)
-    if not console.is_terminal:  # A log is read in something wider than rich's guess of 80.
-        console.width = max(console.width, _LOG_WIDTH)
-    return console
-
-
-def _play(stack: Stack, console: Console, *, json: bool) -> int:
+def _play(stack: DemoStack, console: Console, *, json: bool) -> int:
     began = time.monotonic()
     planned = plan()
     console.print("[dim]starting Valkey, a gateway and two workers[/]")

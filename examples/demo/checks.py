@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from examples.demo import sources
 from examples.demo.fingerprint import fingerprint
 from examples.demo.handlers import prose_of
 from examples.demo.plan import COMPARE, DELIVER, FINGERPRINT, INVENTORY, PROSE, TEXT, Planned
+from examples.harness.checks import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,32 +16,7 @@ if TYPE_CHECKING:
     from examples.demo.scenario import Seen
     from penstock.client import Job
 
-__all__ = ["Check", "check_all", "failed_attempts"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One expectation.
-
-    Attributes:
-        what: Is expected.
-        expected: The value.
-        seen: What it was.
-    """
-
-    what: str
-    expected: Any
-    seen: Any
-
-    @property
-    def holds(self) -> bool:
-        """Whether it came out as planned."""
-        return bool(self.expected == self.seen)
-
-    @classmethod
-    def that(cls, what: str, *, true: bool) -> Check:
-        """Return an expectation that is plainly true or not."""
-        return cls(what, "yes", "yes" if true else "no")
+__all__ = ["check_all", "failed_attempts"]
 
 
 def check_all(plan: Mapping[str, Planned], seen: Seen) -> list[Check]:

@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from examples.demo.summary import summary
+from examples.harness.checks import print_checks
 from penstock.cli.asjson import job_json, stats_json
 from penstock.cli.states import STYLES
 from penstock.cli.tables import queues_table
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from examples.demo.checks import Check
     from examples.demo.plan import Planned
     from examples.demo.scenario import Seen
+    from examples.harness.checks import Check
     from penstock.client import Job
 
 __all__ = ["as_json", "print_report"]
@@ -45,13 +45,7 @@ def print_report(
         console.print()
         console.print(queues_table([seen.stats], console.width))
     console.print()
-    for check in checks:
-        if check.holds:
-            console.print(f"[green]ok[/]    {check.what}")
-        else:
-            console.print(f"[bold red]WRONG[/] {check.what}")
-            console.print(f"      expected: {escape(repr(check.expected))}")
-            console.print(f"      seen:     {escape(repr(check.seen))}")
+    print_checks(console, checks)
 
 
 def as_json(

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from examples.demo.plan import COMPARE, FINGERPRINT, PROSE, REFUSED, Planned
-from examples.demo.stack import QUEUE, WORKERS, DemoError, Stack
+from examples.demo.stack import QUEUE, WORKERS, DemoStack
 from examples.demo.summary import summary
+from examples.harness.errors import StackError
 from penstock.cli.follow import show
 from penstock.client import (
     AsyncClient,
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scenario", "Seen"]
 
-_START_S: Final = 20.0
 _WATCH_S: Final = 60.0
-_POLL_S: Final = 0.05
 _HALF: Final = 0.5
 
 
@@ -67,7 +66,7 @@ class Scenario:
         plan: What is submitted, by name.
     """
 
-    def __init__(self, stack: Stack, board: Board, plan: dict[str, Planned]) -> None:
+    def __init__(self, stack: DemoStack, board: Board, plan: dict[str, Planned]) -> None:
         self._stack = stack
         self._board = board
         self._plan = plan
@@ -79,29 +78,21 @@ class Scenario:
         """Play it, from the first submit to the last event.
 
         Raises:
-            DemoError: It did not come to its end in time.
+            StackError: It did not come to its end in time.
         """
         async with AsyncClient(self._stack.address) as client:
-            await self._workers_are_up(client)
+            await self._stack.workers_are_up(QUEUE, WORKERS)
             await self._submit_refused(client)
             await self._submit_all(client)
             try:
                 async with asyncio.timeout(_WATCH_S):
                     await self._watch(client)
             except TimeoutError:
-                raise DemoError(f"not all jobs ended within {_WATCH_S:g} s") from None
+                raise StackError(f"not all jobs ended within {_WATCH_S:g} s") from None
             for job_id, name in self._names.items():
                 self.seen.jobs[name] = await client.status(job_id, include_result=True)
             self.seen.stats = await client.queue_stats(QUEUE)
         return self.seen
-
-    async def _workers_are_up(self, client: AsyncClient) -> None:
-        try:
-            async with asyncio.timeout(_START_S):
-                while len(await client.workers(QUEUE)) < WORKERS:  # noqa: ASYNC110 - elsewhere.
-                    await asyncio.sleep(_POLL_S)
-        except TimeoutError:
-            raise DemoError(f"the workers do not come up within {_START_S:g} s") from None
 
     async def _submit_refused(self, client: AsyncClient) -> None:
         """Submit a payload that does not fit the type's schema, which must not be taken."""
@@ -117,7 +108,7 @@ class Scenario:
         outcomes = await client.submit_many([planned.job for planned in self._plan.values()])
         for name, outcome in zip(self._plan, outcomes, strict=True):
             if not isinstance(outcome, AsyncJobHandle):
-                raise DemoError(f"{name} was not accepted: {outcome}")
+                raise StackError(f"{name} was not accepted: {outcome}")
             self._names[outcome.job_id] = name
             self._board.add(outcome.job_id, self._plan[name].label)
 
