@@ -15,6 +15,7 @@
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/queue.lua
+--#include lib/store.lua
 local id, digest, held_by, priority = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 
 local known = fields_of(id, 's', 'h')
@@ -36,23 +37,8 @@ local due = tonumber(ARGV[7]) or (now + (tonumber(ARGV[6]) or 0))
 local deadline = tonumber(ARGV[9]) or (ARGV[8] ~= '' and now + tonumber(ARGV[8]))
 if deadline and deadline <= now then return {'late'} end
 
-redis.call('HSET', record_key(id), 'c', now, 'n', 0, 'h', digest, unpack(ARGV, 11))
-if priority ~= 'd' then redis.call('HSET', record_key(id), 'pr', priority) end
-if deadline then
-  redis.call('HSET', record_key(id), 'dl', deadline)
-  redis.call('ZADD', deadlines_key, deadline, id)
-end
-if ARGV[10] ~= '' then redis.call('SET', payload_key(id), ARGV[10]) end
+local state = store(id, now, digest, priority, due, deadline, ARGV[10], unpack(ARGV, 11))
 if held_by ~= '' then
   redis.call('SET', idempotency_key(held_by), id .. ' ' .. digest, 'PX', ARGV[4])
 end
-redis.call('HINCRBY', slot, 'submitted', 1)
-if due > now then
-  redis.call('HSET', record_key(id), 's', 'S', 'du', due, 'd0', 1)
-  redis.call('ZADD', due_key, due, id)
-  tell(id, false, now, 'S', 0, '')
-  return {'created', id, 'S'}
-end
-redis.call('HSET', record_key(id), 's', 'Q', 'x', enqueue(id, priority))
-tell(id, false, now, 'Q', 0, '')
-return {'created', id, 'Q'}
+return {'created', id, state}
