@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.cli.exits import ExitCode
+from penstock.cli.faults import UnsettledSubmitError, explain
+from penstock.cli.payloads import JSON_TYPE
+from penstock.cli.submitting import After, Order, submit_one
+from penstock.client import AsyncClient
 from tests.cli.running import penstock
+from tests.client.scripted import ScriptedGateway, hangs
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
@@ -55,6 +61,21 @@ def test_no_gateway_is_exit_code_3_at_once_and_says_how_to_get_one(arguments: li
     assert answer.code == 3, answer
     assert "no gateway answers at 127.0.0.1" in answer.err
     assert "penstock dev" in answer.err
+
+
+async def test_a_submit_without_an_answer_names_the_request_id_that_settles_it() -> None:
+    order = Order("echo", {"content_type": JSON_TYPE, "queue": "default", "request_id": ""})
+    after = After(watch=False, wait=False, timeout=None)
+    async with ScriptedGateway() as gateway:
+        gateway.on("SubmitJob", hangs)
+        async with AsyncClient(gateway.address, timeout=0.2) as client:
+            with pytest.raises(UnsettledSubmitError) as trouble:
+                await submit_one(client, order, None, after)
+        sent = {request.job.request_id for request in gateway.requests["SubmitJob"]}
+    fault = explain(trouble.value)
+    assert (fault.code, fault.kind) == (ExitCode.UNREACHABLE, "DEADLINE_EXCEEDED")
+    (request_id,) = sent
+    assert f"--request-id {request_id} settles it" in fault.hints[0]
 
 
 @pytest.mark.parametrize("address", ["localhost", "http://127.0.0.1:50051", "127.0.0.1:"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,6 +15,7 @@ from examples.quickstart.app import app
 from penstock.v1 import job_service_pb2
 from penstock.v1.job_service_pb2_grpc import JobServiceStub
 from tests.client.scripted import answers, chunk, fails, snapshot, terminal, writes
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from penstock.server import Gateway
@@ -36,6 +39,46 @@ async def test_it_runs(
     assert "1: QUEUED" in told
     assert "'Hello, you! '" in told
     assert 'result: "greeted you 2 times"' in told
+
+
+async def test_it_shows_each_rule_that_a_payload_breaks(
+    gateway: Gateway, run_worker: RunWorker
+) -> None:
+    async with run_worker(app):
+        code, told = await run_it("greet", '{"times": "often"}', address=gateway.address)
+    status, *rules = told.splitlines()
+    assert code == 1, told
+    assert status.startswith("INVALID_ARGUMENT: ")
+    assert [rule.split(":")[0].strip() for rule in rules] == [
+        "job.payload.data",
+        "job.payload.data/times",
+    ]
+
+
+async def test_what_breaks_no_rule_is_a_line(gateway: Gateway) -> None:
+    code, told = await run_it("greet", "{}", address=gateway.address)
+    assert code == 1, told
+    (line,) = told.splitlines()
+    assert line.startswith("FAILED_PRECONDITION: ")
+
+
+async def test_it_says_how_it_is_used() -> None:
+    code, told = await run_it("greet")
+    assert code == 1, told
+    assert told.startswith("usage: ")
+
+
+async def run_it(*arguments: str, address: str = "") -> tuple[int, str]:
+    """Run it as a program: its exit code, and what it wrote to stderr."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "examples.plain_stubs.submit_and_watch", *arguments),
+        cwd=ROOT,
+        env={**os.environ, "PENSTOCK_ADDRESS": address},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, stderr.decode()
 
 
 async def test_it_goes_on_over_breaks(script: ScriptedGateway) -> None:

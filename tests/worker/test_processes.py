@@ -113,6 +113,32 @@ async def test_a_process_that_cannot_start_says_why(
     assert "Traceback" not in stderr.decode()
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"PENSTOCK_REDIS_URL": "redis://127.0.0.1:1"}, "127.0.0.1:1"),
+        ({}, "PENSTOCK_REDIS_URL"),
+        ({"PENSTOCK_REDIS_URL": "redis://127.0.0.1:1", "PENSTOCK_SLOTS": "many"}, "PENSTOCK_SLOTS"),
+    ],
+)
+async def test_a_script_that_cannot_start_says_why_in_a_line(
+    tmp_path: Path, setting: dict[str, str], words: str
+) -> None:
+    script = tmp_path / "my_worker.py"
+    script.write_text(SCRIPT)
+    given = ("PENSTOCK_", "REDIS_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(given)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, script), env={**environment, **setting}, stderr=asyncio.subprocess.PIPE
+    )
+    _, stderr = await process.communicate()
+    told = [line for line in stderr.decode().splitlines() if line.startswith("error: ")]
+    assert process.returncode == 2, stderr
+    assert len(told) == 1, stderr
+    assert words in stderr.decode()
+    assert "Traceback" not in stderr.decode()
+
+
 async def test_several_processes_need_an_app_that_can_be_imported(redis_url: str) -> None:
     settings = WorkerSettings.load(redis_url=redis_url, processes=2)
     with pytest.raises(ConfigurationError, match="import the app"):
