@@ -16,7 +16,7 @@ from penstock.broker import (
     Priority,
     Submitted,
 )
-from tests.broker.rig import Rig
+from tests.broker.rig import Rig, tail_of
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 35, 36, 100])
@@ -94,6 +94,82 @@ async def test_a_job_that_left_between_two_pages_hides_none(rig: Rig) -> None:
         )
         rest += page
     assert len({job.job_id for job in rest}) == 3
+
+
+async def test_waiting_jobs_come_in_the_order_in_which_they_will_run(rig: Rig) -> None:
+    for priority in (Priority.LOW, Priority.DEFAULT, Priority.HIGH) * 3:
+        await rig.submit(priority=priority)
+    for moment in (3, 1, 2):
+        await rig.submit(run_at_ms=10**14 + moment)
+    scheduled = await rig.listed(2, states=[JobState.SCHEDULED])
+    assert [job.run_at_ms for job in scheduled] == [10**14 + moment for moment in (1, 2, 3)]
+    queued = await rig.listed(2, states=[JobState.QUEUED])
+    assert [job.job_id for job in queued] == [grant.job_id for grant in await rig.claim()]
+
+
+async def test_of_running_jobs_the_oldest_grant_comes_first_whatever_was_renewed(rig: Rig) -> None:
+    await rig.broker.jobs.submit_many([rig.new_job() for _ in range(5)])
+    grants = await rig.claim(5)
+    first, second = grants[:2]
+    await rig.broker.attempts.renew({second.job_id: second.fencing_token})
+    await rig.broker.attempts.renew({first.job_id: first.fencing_token})
+    running = await rig.listed(states=[JobState.RUNNING])
+    assert [job.job_id for job in running] == [grant.job_id for grant in grants]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+async def test_of_ended_jobs_the_newest_comes_first(rig: Rig, limit: int) -> None:
+    ended = []
+    for number in range(7):
+        # Of each pair, both may end within the same millisecond.
+        grant = await rig.granted(retention_ms=3_600_000 + 60_000 * (number // 2))
+        await rig.complete(grant)
+        ended.append(grant.job_id)
+    stored = await rig.call("ZREVRANGE", rig.slot.ended(JobState.SUCCEEDED), 0, -1)
+    newest_first = await rig.listed(limit, states=[JobState.SUCCEEDED])
+    assert [tail_of(job.job_id).encode() for job in newest_first] == stored
+    assert [ended.index(job.job_id) // 2 for job in newest_first] == [3, 2, 2, 1, 1, 0, 0]
+    oldest_first = await rig.listed(limit, states=[JobState.SUCCEEDED], oldest_first=True)
+    assert oldest_first == newest_first[::-1]
+
+
+@pytest.mark.parametrize("oldest_first", [True, False])
+async def test_jobs_that_end_or_are_forgotten_between_two_pages_hide_none(
+    rig: Rig, *, oldest_first: bool
+) -> None:
+    running = [await rig.granted() for _ in range(12)]
+    stay = set()
+    for grant in running[:9]:
+        await rig.complete(grant)
+        stay.add(grant.job_id)
+    seen: list[str] = []
+    token = ""
+    while True:
+        page, token = await rig.broker.jobs.list(
+            "q", [JobState.SUCCEEDED], limit=2, page_token=token, oldest_first=oldest_first
+        )
+        seen += [job.job_id for job in page]
+        if not token:
+            break
+        if len(running) > 9:
+            await rig.complete(running.pop())
+        gone = page[-1].job_id  # Which the next page would begin after.
+        stay.discard(gone)
+        await rig.pass_retention(gone)
+        await rig.prune()
+    assert stay <= set(seen)
+
+
+async def test_a_list_goes_state_by_state_over_all_partitions(url: str) -> None:
+    async with Broker(url, BrokerOptions(partitions=4)) as broker:
+        specs = [
+            NewJob(type="work", queue="q", request_id=str(n), delay_ms=60_000 * (n % 2))
+            for n in range(40)
+        ]
+        await broker.jobs.submit_many(specs)
+        states = [job.state for job in await (await Rig.on(broker)).listed(7)]
+        assert states == sorted(states, key=[JobState.QUEUED, JobState.SCHEDULED].index)
+        assert len(states) == 40
 
 
 async def test_a_list_covers_all_partitions(url: str) -> None:

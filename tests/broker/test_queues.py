@@ -186,6 +186,17 @@ async def test_a_dead_letter_whose_new_job_is_forgotten_is_redriven_anew(rig: Ri
     assert await rig.broker.queues.redrive("q") == (1, "")
 
 
+async def test_dead_letters_run_again_in_the_order_in_which_they_failed(rig: Rig) -> None:
+    letters = []
+    for number in range(5):
+        grant = await rig.granted(retention_ms=3_600_000 + 60_000 * number)
+        await rig.fail(grant, "final")
+        letters.append(grant.job_id)
+    assert await rig.broker.queues.redrive("q") == (5, "")
+    jobs = [await rig.job(grant.job_id) for grant in await rig.claim()]
+    assert [job.retried_from for job in jobs] == letters
+
+
 async def test_no_request_id_of_a_caller_stands_for_a_redrive(rig: Rig) -> None:
     grant = await rig.granted()
     await rig.fail(grant, "final")
@@ -217,7 +228,7 @@ async def test_a_dead_letter_that_is_forgotten_meanwhile_is_passed_over(
 ) -> None:
     for _ in range(3):
         await rig.fail(await rig.granted(), "final")
-    ((first, *_, last), _) = await rig.broker.jobs.list("q", [JobState.FAILED])
+    ((first, *_, last), _) = await rig.broker.jobs.list("q", [JobState.FAILED], oldest_first=True)
     async with relay_to(server.socket_path) as relay, Broker(relay.url) as behind:
         relay.hold(tail_of(first.job_id).encode())
         redrive = asyncio.create_task(behind.queues.redrive("q"))

@@ -126,6 +126,12 @@ def test_list_filters_and_pages(run: Command) -> None:
     assert len(run(*listed, "--state", "scheduled", "-t", "echo", "-n", "3", "--json").lines) == 3
 
 
+def test_list_shows_the_newest_of_those_that_ended_first(run: Command) -> None:
+    done = [run("submit", "echo", "-q", "default", "--wait", "--json").json for _ in range(2)]
+    listed = run("list", "--state", "succeeded", "--json", "-n", "2").lines
+    assert [job["job_id"] for job in listed] == [job["job_id"] for job in reversed(done)]
+
+
 def test_cancel_then_retry(run: Command) -> None:
     job_id = run("submit", "echo", "--delay", "1h").id
     assert f"{job_id} cancelled" in run("cancel", job_id, "--reason", "not needed").out

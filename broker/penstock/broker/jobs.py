@@ -49,7 +49,8 @@ _TOKEN = re.compile(r"([0-9]{1,6}):(.*)")
 _STREAM_POSITION = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 _SET_POSITION = re.compile(r"[0-9]{1,17} [0-9a-z]{26}")
 
-#: The structures that ListJobs walks for each state, in this order.
+#: The structures that ListJobs walks for each state, in this order. Waiting jobs come in the order
+#: in which they will run, ended ones from the end of their retention set: the newest first.
 STRUCTURES: Final[dict[JobState, tuple[str, ...]]] = {
     JobState.RUNNING: ("lease",),
     JobState.QUEUED: ("h", "d", "l"),
@@ -59,6 +60,9 @@ STRUCTURES: Final[dict[JobState, tuple[str, ...]]] = {
     JobState.CANCELLED: ("C",),
     JobState.EXPIRED: ("E",),
 }
+_ENDED: Final = frozenset(
+    structure for state in JobState if state.terminal for structure in STRUCTURES[state]
+)
 
 
 class Jobs:
@@ -217,9 +221,15 @@ class Jobs:
         job_type: str = "",
         limit: int = 100,
         page_token: str = "",
+        oldest_first: bool = False,
         budget_s: float = DEFAULT_BUDGET_S,
     ) -> tuple[list[Job], str]:
         """One page of a queue's jobs, and the token of the next page ('' after the last).
+
+        State by state, and within a state partition by partition: RUNNING (of a page, the oldest
+        grant first), QUEUED (the next to run first), SCHEDULED (the soonest first), then the
+        terminal ones, where who is forgotten last comes first: the newest, where all have one
+        retention. ``oldest_first`` turns these round.
 
         A call looks at no more than limit jobs, whatever the type filter lets through, so a page
         may be short or empty and still have a next.
@@ -232,9 +242,9 @@ class Jobs:
         wanted = set(states) or set(STRUCTURES)
         places = [
             (slot, structure)
-            for slot in self._engine.slots(info)
             for state, structures in STRUCTURES.items()
             if state in wanted
+            for slot in self._engine.slots(info)
             for structure in structures
         ]
         index, position = _parse_token(page_token, places)
@@ -249,10 +259,16 @@ class Jobs:
                 position,
                 limit - looked_at,
                 job_type,
+                int(structure in _ENDED and not oldest_first),
                 budget_s=budget_s,
             )
-            for tail, flat in rows:
-                jobs.append(decode_job(slot.job_id(tail.decode()), queue, fields_of(flat)))
+            found = [
+                decode_job(slot.job_id(tail.decode()), queue, fields_of(flat))
+                for tail, flat in rows
+            ]
+            if structure in STRUCTURES[JobState.RUNNING]:  # Which is in the order of renewals.
+                found.sort(key=lambda job: job.fencing_token)
+            jobs += found
             position = next_position.decode()
             looked_at += seen
             if not position:

@@ -112,7 +112,7 @@ class Queues:
         """Runs dead letters anew: how many jobs were made, and the token of the next step.
 
         The new job's request id is derived from the old job's id, so that each dead letter is
-        redriven once, however often this is called.
+        redriven once, however often this is called. The oldest are the first to run again.
         """
         page, next_token = await self._jobs.list(
             name,
@@ -120,6 +120,7 @@ class Queues:
             job_type=job_type,
             limit=REDRIVE_STEP,
             page_token=page_token,
+            oldest_first=True,
             budget_s=budget_s,
         )
         letters: list[Job] = []

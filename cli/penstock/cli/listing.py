@@ -40,7 +40,9 @@ def list_jobs(
 ) -> None:
     """List the jobs of a queue.
 
-    Without payloads and results; jobs that change state meanwhile may be seen twice or not at all.
+    State by state: running, queued (the next to run first), scheduled (the soonest first), then
+    failed, succeeded, cancelled and expired (the newest first). Without payloads and results; jobs
+    that change state meanwhile may be seen twice or not at all.
 
     Example: penstock list --state failed --all --json | jq -r .job_id
     """

@@ -142,8 +142,11 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """ListJobs pages over the jobs of a queue. Jobs that change state between two pages may be seen
-        twice or not at all.
+        """ListJobs pages over the jobs of a queue, state by state, and within a state partition by
+        partition: RUNNING (of a page, the oldest grant first), QUEUED (the next to run first), SCHEDULED
+        (the soonest first), FAILED, SUCCEEDED, CANCELLED, EXPIRED. Of these four, those that are kept
+        longest come first: the last that ended, where all have the same retention. Jobs that change
+        state between two pages may be seen twice or not at all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,8 +59,11 @@ class JobServiceStub:
     WaitJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]
     """WaitJob answers as soon as the job is terminal, or when the timeout passes, whichever is first."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]
-    """ListJobs pages over the jobs of a queue. Jobs that change state between two pages may be seen
-    twice or not at all.
+    """ListJobs pages over the jobs of a queue, state by state, and within a state partition by
+    partition: RUNNING (of a page, the oldest grant first), QUEUED (the next to run first), SCHEDULED
+    (the soonest first), FAILED, SUCCEEDED, CANCELLED, EXPIRED. Of these four, those that are kept
+    longest come first: the last that ended, where all have the same retention. Jobs that change
+    state between two pages may be seen twice or not at all.
     """
     StreamProgress: _grpc.UnaryStreamMultiCallable[_job_service_pb2.StreamProgressRequest, _job_service_pb2.StreamProgressResponse]
     """StreamProgress sends a snapshot, then every event after the cursor, then live ones, and ends
@@ -109,8 +112,11 @@ class JobServiceAsyncStub(JobServiceStub):
     WaitJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.WaitJobRequest, _job_service_pb2.WaitJobResponse]  # type: ignore[assignment]
     """WaitJob answers as soon as the job is terminal, or when the timeout passes, whichever is first."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ListJobsRequest, _job_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """ListJobs pages over the jobs of a queue. Jobs that change state between two pages may be seen
-    twice or not at all.
+    """ListJobs pages over the jobs of a queue, state by state, and within a state partition by
+    partition: RUNNING (of a page, the oldest grant first), QUEUED (the next to run first), SCHEDULED
+    (the soonest first), FAILED, SUCCEEDED, CANCELLED, EXPIRED. Of these four, those that are kept
+    longest come first: the last that ended, where all have the same retention. Jobs that change
+    state between two pages may be seen twice or not at all.
     """
     StreamProgress: _aio.UnaryStreamMultiCallable[_job_service_pb2.StreamProgressRequest, _job_service_pb2.StreamProgressResponse]  # type: ignore[assignment]
     """StreamProgress sends a snapshot, then every event after the cursor, then live ones, and ends
@@ -192,8 +198,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ListJobsResponse, _abc.Awaitable[_job_service_pb2.ListJobsResponse]]:
-        """ListJobs pages over the jobs of a queue. Jobs that change state between two pages may be seen
-        twice or not at all.
+        """ListJobs pages over the jobs of a queue, state by state, and within a state partition by
+        partition: RUNNING (of a page, the oldest grant first), QUEUED (the next to run first), SCHEDULED
+        (the soonest first), FAILED, SUCCEEDED, CANCELLED, EXPIRED. Of these four, those that are kept
+        longest come first: the last that ended, where all have the same retention. Jobs that change
+        state between two pages may be seen twice or not at all.
         """
 
     @_abc_1.abstractmethod

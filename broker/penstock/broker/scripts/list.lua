@@ -1,15 +1,19 @@
 #!lua flags=no-writes
 -- Walk over one structure of a slot: a stream, the due set, the leases, or a retention set.
 --
+-- The order is that of the structure, so of retention sets: who is forgotten first; or its reverse.
+--
 -- Guarantees: whoever stays in the structure comes up, whatever else moves. Jobs that move may come
 -- up again. A job is told only where its record says that it is.
 --
 -- KEYS  1 slot
 -- ARGV  1 structure: h | d | l | due | lease | D | F | C | E  2 position: '' to begin, else as
 --       returned  3 most jobs to look at (at most 1,000)  4 type, or '' for all
+--       5 1 to walk a set from its end, else 0
 -- Returns {next position or '', jobs looked at, {id, {name, value, ...}}...}
 --#include lib/slot.lua
 local structure, position, most, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local backwards = ARGV[5] == '1'
 
 local function walk_stream()
   local from = position == '' and '-' or '(' .. position
@@ -26,12 +30,15 @@ local function walk_set(key)
   if after then
     -- Where the member is still there its rank leads on; else begin again at its score.
     if redis.call('ZSCORE', key, after) == score then
-      skip = redis.call('ZRANK', key, after) + 1
+      skip = redis.call(backwards and 'ZREVRANK' or 'ZRANK', key, after) + 1
+    elseif backwards then
+      skip = redis.call('ZCOUNT', key, '(' .. score, '+inf')
     else
       skip = redis.call('ZCOUNT', key, '-inf', '(' .. score)
     end
   end
-  local pairs_of = redis.call('ZRANGE', key, skip, skip + most - 1, 'WITHSCORES')
+  local range = backwards and 'ZREVRANGE' or 'ZRANGE'
+  local pairs_of = redis.call(range, key, skip, skip + most - 1, 'WITHSCORES')
   local ids = {}
   for i = 1, #pairs_of, 2 do ids[#ids + 1] = pairs_of[i] end
   local last = pairs_of[2 * most] and (pairs_of[2 * most] .. ' ' .. ids[most]) or ''

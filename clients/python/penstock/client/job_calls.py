@@ -186,7 +186,9 @@ class AsyncJobCalls(AsyncFollowCalls):
     ) -> AsyncIterator[Job]:
         """All jobs of a queue, without payloads and results, fetched page by page.
 
-        Jobs that change state meanwhile may be seen twice or not at all.
+        State by state: RUNNING, QUEUED (the next to run first), SCHEDULED (the soonest first),
+        FAILED, SUCCEEDED, CANCELLED, EXPIRED (of these, the newest first). Jobs that change state
+        meanwhile may be seen twice or not at all.
 
         Args:
             queue: to list.
