@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = ["gateway_process"]
+
+#: No setting of whoever runs the tests, but the programs and the code under test.
+_KEPT: Final = {"PATH", "PYTHONPATH"}
 
 
 @contextlib.asynccontextmanager
@@ -21,7 +24,7 @@ async def gateway_process(**environment: str) -> AsyncIterator[asyncio.subproces
         sys.executable,
         "-m",
         "penstock.server",
-        env={"PATH": os.environ["PATH"], **environment},
+        env={**{name: os.environ[name] for name in _KEPT & os.environ.keys()}, **environment},
         stderr=asyncio.subprocess.PIPE,
     )
     try:

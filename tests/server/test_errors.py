@@ -35,6 +35,7 @@ from penstock.server.errors import (
     Fault,
     Shed,
     SlowReader,
+    Stopping,
     fault_of,
 )
 from tests.server.rig import unpacked
@@ -75,6 +76,7 @@ TABLE: Final[list[tuple[Exception, grpc.StatusCode, str, set[str]]]] = [
         {"RetryInfo"},
     ),
     (SlowReader(5), Code.UNAVAILABLE, "SLOW_READER", {"RetryInfo"}),
+    (Stopping(), Code.UNAVAILABLE, "GATEWAY_STOPPING", {"RetryInfo"}),
     # Faults of ours, or of the operator.
     (ReplyError("WRONGTYPE", SECRET), Code.INTERNAL, "INTERNAL", set()),
     (UnsafeServer(SECRET), Code.INTERNAL, "INTERNAL", set()),

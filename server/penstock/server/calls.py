@@ -1,4 +1,4 @@
-"""What every call passes through: admission, its deadline, and the table of errors.
+"""What every call passes through: admission, its deadline, the table of errors, and the end.
 
 Services are written without gRPC: a method takes a request and a `Call`, and returns its answer,
 or writes its messages and returns nothing; it raises errors. `Calls` turns such methods into
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 import grpc.aio
 from google.protobuf.message_factory import GetMessageClass
 
-from penstock.server.errors import DeadlineSpent, Fault, SlowReader, fault_of
+from penstock.server.errors import DeadlineSpent, Fault, SlowReader, Stopping, fault_of
+from penstock.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +36,8 @@ _MARGIN: Final = 0.1
 _MAX_MARGIN_S: Final = 0.1
 #: How long the status of a stalled stream is tried to be written (s).
 _LAST_WORDS_S: Final = 5.0
+#: How long those that are cut off at the end of a shutdown's grace have for it (s).
+_CUT_S: Final = 1.0
 
 
 class Call:
@@ -74,11 +77,13 @@ class Call:
 
 
 class Calls:
-    """Makes handlers out of methods."""
+    """Makes handlers out of methods, and knows which calls are open."""
 
     def __init__(self, admission: Admission, cap_s: float) -> None:
         self._admission = admission
         self._cap_s = cap_s
+        self._open = OpenCalls()
+        self._closing = False
 
     def handlers(
         self, service: object, descriptor: ServiceDescriptor, *, long: frozenset[str] = frozenset()
@@ -100,6 +105,26 @@ class Calls:
         }
         return grpc.method_handlers_generic_handler(descriptor.full_name, made)
 
+    def close(self) -> None:
+        """Refuses every call from now on; those that are open may go on."""
+        self._closing = True
+
+    async def finish(self, grace_s: float) -> None:
+        """After `close`: waits until all are answered; what lasts longer is told to come back.
+
+        Args:
+            grace_s: how long calls may go on, in seconds.
+        """
+        if not await self._open.ended(grace_s):
+            self._open.cut()
+            await self._open.ended(_CUT_S)
+
+    def _enter(self, context: Context) -> None:
+        """Counts a call as open. Raises Stopping once closed."""
+        if self._closing:
+            raise Stopping
+        self._open.enter(context)
+
     def _handler(
         self, descriptor: MethodDescriptor, method: Method, *, is_long: bool
     ) -> grpc.RpcMethodHandler[bytes, Any]:
@@ -119,6 +144,7 @@ class Calls:
 
         async def handle(request: bytes, context: Context) -> object:
             try:
+                self._enter(context)
                 admission.enter_unary()
                 try:
                     return await method(parse(request), Call(context, cap_s))
@@ -126,6 +152,8 @@ class Calls:
                     admission.leave_unary()
             except grpc.aio.BaseError:
                 raise  # The call is over already: gRPC's own affair.
+            except asyncio.CancelledError:
+                await self._cut(context)
             except Exception as error:  # noqa: BLE001 - the table has a row for all others.
                 await _refuse(context, fault_of(error))
 
@@ -136,6 +164,7 @@ class Calls:
 
         async def handle(request: bytes, context: Context) -> object:
             try:
+                self._enter(context)
                 host = admission.enter_stream(context.peer())
                 try:
                     return await method(parse(request), Call(context, cap_s))
@@ -143,12 +172,22 @@ class Calls:
                     admission.leave_stream(host)
             except grpc.aio.BaseError:
                 raise
+            except asyncio.CancelledError:
+                await self._cut(context)
             except SlowReader as error:
                 await _refuse_stalled(context, fault_of(error))
             except Exception as error:  # noqa: BLE001 - as above.
                 await _refuse(context, fault_of(error))
 
         return handle
+
+    async def _cut(self, context: Context) -> NoReturn:
+        """Where a call was cancelled: by its caller, or by `finish`, which tells the caller."""
+        task = asyncio.current_task()
+        if not self._open.cutting or task is None:
+            raise asyncio.CancelledError
+        task.uncancel()
+        await _refuse_stalled(context, fault_of(Stopping()))
 
 
 async def _refuse(context: Context, fault: Fault) -> NoReturn:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-__all__ = ["DeadlineSpent", "Fault", "Shed", "SlowReader", "fault_of"]
+__all__ = ["DeadlineSpent", "Fault", "Shed", "SlowReader", "Stopping", "fault_of"]
 
 DOMAIN: Final = "penstock"
 #: Details travel in a trailer, whose size clients bound (8 KiB by default, base64 included).
@@ -70,6 +70,10 @@ class SlowReader(Exception):  # noqa: N818 - likewise.
     def __init__(self, cursor: int) -> None:
         super().__init__(f"the reader stalled; go on from sequence {cursor}")
         self.cursor = cursor
+
+
+class Stopping(Exception):  # noqa: N818 - likewise.
+    """This gateway goes down; the call was not begun, or cut off at the end of the grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +253,15 @@ def _slow_reader(error: SlowReader) -> Fault:
     return Fault(grpc.StatusCode.UNAVAILABLE, str(error), (_retry_info(RETRY_AFTER_S), info))
 
 
+def _stopping(_: Stopping) -> Fault:
+    message = "this gateway is stopping; repeat the call, with the same request id"
+    return Fault(
+        grpc.StatusCode.UNAVAILABLE,
+        message,
+        (_retry_info(RETRY_AFTER_S), _info("GATEWAY_STOPPING")),
+    )
+
+
 _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     InvalidArgument: _invalid_argument,
     DecodeError: _unreadable,
@@ -264,6 +277,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     CursorOutOfRange: _cursor_out_of_range,
     Unavailable: _unavailable,
     SlowReader: _slow_reader,
+    Stopping: _stopping,
 }
 
 

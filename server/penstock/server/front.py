@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from penstock.runtime import ConfigurationError
+from penstock.server.hangup import hang_up
 from penstock.v1 import job_service_pb2, queue_service_pb2
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ METADATA_SOFT_BYTES: Final = 8_192
 METADATA_HARD_BYTES: Final = 16_384
 #: Longer than a stream lives, so that an ageing connection cuts none.
 _AGE_GRACE_S: Final = 60
+#: For gRPC to close what is left once all calls have ended (s).
+_CLOSE_S: Final = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +69,7 @@ class Front:
             calls.handlers(jobs, _JOBS, long=jobs.LONG),
             calls.handlers(queues, _QUEUES),
         )
+        self._calls = calls
         self._health = health
         self._streams = streams
         self._server: grpc.aio.Server | None = None
@@ -101,14 +105,21 @@ class Front:
         _log.info("serving", address=self.address)
 
     async def stop(self) -> None:
-        """Says so, lets balancers see it, ends streams with a cursor, lets calls finish, closes."""
+        """Says so, lets balancers see it, ends streams with a cursor, lets calls finish, closes.
+
+        From then on each call is answered, or told to come back; none is cancelled.
+        """
         server, self._server = self._server, None
         if server is None:
             return
         self._health.close()
         await asyncio.sleep(self._settings.shutdown_delay_s)
+        self._calls.close()
         self._streams.shut_down()
-        await server.stop(self._settings.shutdown_grace_s)
+        await self._calls.finish(self._settings.shutdown_grace_s)
+        await self._health.finish()
+        hang_up(self._settings.listen, self.port)
+        await server.stop(_CLOSE_S)
         _log.info("stopped serving", address=self.address)
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
+from penstock.server.open_calls import OpenCalls
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["LIVENESS", "Health"]
 
 LIVENESS: Final = "liveness"
+#: For the last answers to watchers (s).
+_TELL_S: Final = 1.0
 
 _SERVING: Final[int] = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final[int] = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -39,6 +43,7 @@ class Health:
         self._ready = False
         self._closing = False
         self._changed = asyncio.Event()
+        self._open = OpenCalls()
         self.watches = 0
 
     @property
@@ -58,6 +63,10 @@ class Health:
         self._closing = True
         self._ready = False
         self._tell()
+
+    async def finish(self) -> None:
+        """After `close`: waits until watchers were told, but not for those who do not read."""
+        await self._open.ended(_TELL_S)
 
     # ruff: noqa: N802 - the methods have the names of the standard.
 
@@ -86,6 +95,7 @@ class Health:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"the gateway is at its limit of {self._max_watches} watches",
             )
+        self._open.enter(context)
         self.watches += 1
         try:
             told: int | None = None
