@@ -33,6 +33,8 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N\}:queues": ("hash", NEVER),
     r"ps\{N\}:types": ("hash", NEVER),
     r"ps\{N\}:schemas": ("hash", NEVER),
+    r"ps\{N\}:subscriptions": ("hash", NEVER),
+    r"ps\{N\}:topics": ("hash", NEVER),
     r"ps\{N\}:workers": ("zset", NEVER),
     r"ps\{N\}:worker:.+": ("string", ALWAYS),
     r"ps\{N\}:bell:.+": ("list", ALWAYS),

@@ -9,6 +9,7 @@ from penstock.broker.errors import (
     FailedPrecondition,
     InvalidArgument,
     LimitExceeded,
+    MessageReused,
     NotFound,
     Overloaded,
     PenstockError,
@@ -34,6 +35,7 @@ from penstock.broker.job import (
     Job,
     JobState,
     LogLine,
+    Message,
     NewJob,
     Priority,
     Progress,
@@ -46,6 +48,8 @@ from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
 from penstock.broker.server_check import Durability
 from penstock.broker.settings import BrokerSettings
+from penstock.broker.topic import NewMessage, Route, Subscription, TopicRule
+from penstock.broker.topics import Published
 from penstock.broker.wakeups import Wakeups
 
 __all__ = [
@@ -75,20 +79,27 @@ __all__ = [
     "JobState",
     "LimitExceeded",
     "LogLine",
+    "Message",
+    "MessageReused",
     "NewJob",
+    "NewMessage",
     "NotFound",
     "Overloaded",
     "PenstockError",
     "Priority",
     "Progress",
+    "Published",
     "QueueStats",
     "Renewal",
     "ReplyError",
+    "Route",
     "StaleToken",
     "StateChange",
     "StorageFull",
     "SubmitOutcome",
     "Submitted",
+    "Subscription",
+    "TopicRule",
     "Unavailable",
     "UnsafeServer",
     "Wakeups",

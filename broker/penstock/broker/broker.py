@@ -30,6 +30,7 @@ from penstock.broker.server_check import (
     check_server,
     parse_info,
 )
+from penstock.broker.topics import Topics
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,6 +77,7 @@ class Broker:
         attempts: for workers.
         queues: for operators.
         registry: types, schemas, workers.
+        topics: subscriptions, rules, and publishing.
         doorbell: who is idle, and whom to wake.
         housekeeper: due jobs, deadlines, lost leases, retention.
         reconciler: rebuilds streams and sets from records.
@@ -100,6 +102,7 @@ class Broker:
         self.attempts = Attempts(self.engine, self.activity)
         self.queues = Queues(self.engine, self.jobs)
         self.registry = Registry(self.engine)
+        self.topics = Topics(self.engine, self.jobs)
         self.reconciler = Reconciler(self.engine, self.activity)
         self.housekeeper = Housekeeper(
             self.engine,

@@ -16,6 +16,7 @@ The tree::
         ├── InvalidArgument      violations
         ├── NotFound             kind, name
         ├── AlreadyExists        job_id
+        │   └── MessageReused    (in that, too) of a message id
         ├── FailedPrecondition   reason, metadata
         ├── CursorOutOfRange     last_sequence
         ├── LimitExceeded
@@ -178,12 +179,18 @@ class AlreadyExists(DomainError):
     """
 
     reason = "KEY_REUSED"
+    text = "the request_id or idempotency_key was already used for another type or payload"
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(
-            "the request_id or idempotency_key was already used for another type or payload"
-        )
+        super().__init__(self.text)
         self.job_id = job_id
+
+
+class MessageReused(AlreadyExists):
+    """A message id stands for another topic or payload already."""
+
+    reason = "MESSAGE_ID_REUSED"
+    text = "the message_id was already used for another topic or payload"
 
 
 class FailedPrecondition(DomainError):

@@ -103,6 +103,23 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """The envelope of a message of a topic: what each of its jobs knows of it beside the payload.
+
+    Attributes:
+        message_id: as published; the same for every subscription's job.
+        topic: that it was published to.
+        time_ms: of what it tells, in ms since the epoch.
+        source: that published it; '' if it did not say.
+    """
+
+    message_id: str
+    topic: str
+    time_ms: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewJob:
     """A validated submit. Exactly one of delay_ms and run_at_ms may be set; both None: at once."""
 
@@ -122,6 +139,7 @@ class NewJob:
     retention_ms: int = 86_400_000
     metadata: Mapping[str, str] = field(default_factory=dict)
     retried_from: str = ""
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +201,7 @@ class Job:
     metadata: Mapping[str, str] = field(default_factory=dict)
     payload: Content | None = None
     result: Content | None = None
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +226,7 @@ class Grant:
     metadata: Mapping[str, str]
     checkpoint: bytes | None
     cancel_requested: bool
+    message: Message | None
 
 
 class Renewal(Enum):

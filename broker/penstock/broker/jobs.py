@@ -329,6 +329,7 @@ def renewed(job: Job, request_id: str) -> NewJob:
         retention_ms=job.retention_ms,
         metadata=job.metadata,
         retried_from=job.job_id,
+        message=job.message,
     )
 
 

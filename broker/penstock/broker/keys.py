@@ -39,7 +39,7 @@ class NamespaceKeys:
 
     @cached_property
     def base(self) -> bytes:
-        """Hash: name of the namespace (against collisions of codes) and its data format."""
+        """Hash: the namespace's name (codes may collide), data format, and version of topics."""
         return f"ps{{{self.code}}}".encode()
 
     def queues(self) -> bytes:
@@ -53,6 +53,14 @@ class NamespaceKeys:
     def schemas(self) -> bytes:
         """Hash: schema digest -> JSON of the payload's schema."""
         return self.base + b":schemas"
+
+    def subscriptions(self) -> bytes:
+        """Hash: name of a subscription -> 'created_ms JSON'."""
+        return self.base + b":subscriptions"
+
+    def topics(self) -> bytes:
+        """Hash: pattern of a topic rule -> 'created_ms JSON'."""
+        return self.base + b":topics"
 
     def workers(self) -> bytes:
         """Sorted set: worker id by its last heartbeat (ms)."""

@@ -33,6 +33,7 @@ cr    reason of a cancel, once requested
 ck    present if it has a checkpoint
 pc    progress: current (pt total, pm message)
 ft    failure: type (fm message, fr reason)
+tm    envelope of the message that it was made of, as JSON: id, topic, time (ms), source
 ===== ==========================================================================================
 """
 
@@ -50,6 +51,7 @@ from penstock.broker.job import (
     Grant,
     Job,
     JobState,
+    Message,
     NewJob,
     Priority,
     Progress,
@@ -69,7 +71,11 @@ Fields = dict[bytes, bytes]
 def digest_of(job: NewJob) -> bytes:
     """8 bytes that tell whether two submits are for the same work."""
     hashed = blake2b(digest_size=8)
-    for part in (job.type.encode(), job.payload.content_type.encode(), job.payload.data):
+    parts = [job.type.encode(), job.payload.content_type.encode(), job.payload.data]
+    if job.message is not None:
+        # The same words in another topic say something else.
+        parts.append(job.message.topic.encode())
+    for part in parts:
         hashed.update(len(part).to_bytes(4, "big"))
         hashed.update(part)
     return hashed.digest()
@@ -98,6 +104,10 @@ def encode_new(job: NewJob) -> list[bytes | str | int]:
         fields += ("md", json.dumps(dict(job.metadata), separators=(",", ":")))
     if job.retried_from:
         fields += ("rf", job.retried_from)
+    if job.message is not None:
+        message = job.message
+        envelope = (message.message_id, message.topic, message.time_ms, message.source)
+        fields += ("tm", json.dumps(envelope, separators=(",", ":")))
     return fields
 
 
@@ -136,6 +146,11 @@ def _result(fields: Fields, apart: bytes | None) -> Content | None:
     if fields[b"s"] != b"D":
         return None
     return Content(apart if apart is not None else fields.get(b"r", b""), _text(fields, b"rc"))
+
+
+def _message(fields: Fields) -> Message | None:
+    packed = fields.get(b"tm")
+    return Message(*json.loads(packed)) if packed else None
 
 
 def _progress(fields: Fields) -> Progress | None:
@@ -199,6 +214,7 @@ def decode_job(
         metadata=_metadata(fields),
         payload=_payload(fields, payload) if with_payload else None,
         result=_result(fields, result) if with_result else None,
+        message=_message(fields),
     )
 
 
@@ -231,4 +247,5 @@ def decode_grant(
         metadata=_metadata(fields),
         checkpoint=checkpoint,
         cancel_requested=b"cr" in fields,
+        message=_message(fields),
     )
