@@ -35,6 +35,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N\}:schemas": ("hash", NEVER),
     r"ps\{N\}:subscriptions": ("hash", NEVER),
     r"ps\{N\}:topics": ("hash", NEVER),
+    r"ps\{N\}:generations": ("hash", NEVER),
     r"ps\{N\}:workers": ("zset", NEVER),
     r"ps\{N\}:worker:.+": ("string", ALWAYS),
     r"ps\{N\}:bell:.+": ("list", ALWAYS),
@@ -54,6 +55,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N:C:P\}:dl": ("zset", NEVER),
     r"ps\{N:C:P\}:z:[DFCE]": ("zset", NEVER),
     r"ps\{N:C:P\}:i:T": ("string", ALWAYS),
+    r"ps\{N:C:P\}:c:T": ("string", ALWAYS),
     r"ps\{N:C:P\}:t:\d+": ("string", ALWAYS),
     r"ps\{N:C:P\}:paused": ("string", NEVER),
 }
@@ -132,6 +134,7 @@ class _SlotAudit:
         records = {tail: fields_of(flat) for tail, flat in zip(tails, replies, strict=True) if flat}
         await self._find_places(records)
         await self._check_deadlines(records)
+        await self._check_cache(records)
         for tail, record in records.items():
             self._check_place(tail, record)
             self._check_counts(tail, record)
@@ -166,6 +169,17 @@ class _SlotAudit:
         }
         if found != expected:
             self.faults.append(f"deadlines are {found}, expected {expected}")
+
+    async def _check_cache(self, records: dict[str, Fields]) -> None:
+        for key in await self._call("KEYS", self.slot.cache("*")):
+            digest, entry = key.rpartition(b":")[2], await self._call("GET", key)
+            record = records.get(entry.decode().partition(" ")[0], {})
+            held, _, ttl_ms = record.get(b"ca", b"").partition(b" ")
+            if held != digest or b"e" not in record:
+                continue  # A job that is gone, or under way: it stands for nothing, or has time.
+            left_ms = await self._call("PTTL", key)
+            if record[b"s"] != b"D" or left_ms > int(ttl_ms):
+                self.faults.append(f"{key!r} stands for {record} for another {left_ms} ms")
 
     def _check_place(self, tail: str, record: Fields) -> None:
         state = JobState(record[b"s"].decode())
@@ -231,9 +245,10 @@ class _SlotAudit:
         states = states_of(events)
         if states[-1].value.encode() != record[b"s"]:
             self._fault(tail, f"{record[b's']!r}, but its events say {states}")
-        if states[0] not in {JobState.SCHEDULED, JobState.QUEUED} or any(
-            arrow not in TRANSITIONS for arrow in pairwise(states)
-        ):
+        first = {JobState.SCHEDULED, JobState.QUEUED}
+        if b"cf" in record:
+            first = {JobState.SUCCEEDED}
+        if states[0] not in first or any(arrow not in TRANSITIONS for arrow in pairwise(states)):
             self._fault(tail, f"its events tell of arrows that are none: {states}")
         if b"e" in record and not isinstance(events[-1].body, StateChange):
             self._fault(tail, f"its end is not its last event: {events[-1]}")

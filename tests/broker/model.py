@@ -15,7 +15,7 @@ from penstock.broker import TERMINAL, TRANSITIONS, JobState, Priority, SubmitOut
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from penstock.broker import NewJob
+    from penstock.broker import CachePolicy, NewJob
 
 __all__ = ["MAX_CRASHES", "GrantModel", "JobModel", "Model"]
 
@@ -50,6 +50,8 @@ class JobModel:
     worker: str = ""
     cancel: str | None = None
     checkpoint: bytes | None = None
+    entry: str = ""
+    cached_from: str = ""
     last_report: tuple[int, int] | None = None
     events: int = 1
     states: list[JobState] = field(default_factory=list)
@@ -73,6 +75,8 @@ class Model:
     Attributes:
         jobs: those whose record is kept, by id.
         keys: what idempotency keys stand for: (job id, digest of the work).
+        entries: what equal submits meet in the cache, by key: (job id, generations).
+        generations: how often each name was invalidated.
         outlived: jobs whose record is gone, and whose entry waits to be pruned.
         queues: ids of QUEUED jobs in the order of their arrival.
     """
@@ -80,6 +84,8 @@ class Model:
     def __init__(self) -> None:
         self.jobs: dict[str, JobModel] = {}
         self.keys: dict[str, tuple[str, bytes]] = {}
+        self.entries: dict[str, tuple[str, tuple[object, ...]]] = {}
+        self.generations: Counter[str] = Counter()
         self.outlived: set[tuple[JobState, str]] = set()
         self.queues: dict[Priority, list[str]] = {priority: [] for priority in Priority}
         self.counters: Counter[str] = Counter()
@@ -104,14 +110,52 @@ class Model:
                 return first
             joined = self.jobs.get(first)
             return SubmitOutcome.JOINED, first, joined.state if joined else None
+        return self._from_cache(job_id, spec) or self._store(job_id, spec, digest_of(spec))
+
+    def _store(
+        self, job_id: str, spec: NewJob, digest: bytes
+    ) -> tuple[SubmitOutcome, str, JobState]:
         state = S if spec.delay_ms else Q
         self.jobs[job_id] = JobModel(job_id, spec, state, states=[state])
+        if spec.cache and spec.cache.reads:
+            self.counters["cache_misses"] += 1
+        if spec.cache and spec.cache.writes:
+            self.jobs[job_id].entry = spec.cache.key
+            self.entries[spec.cache.key] = job_id, self._generations(spec.cache)
         if state is Q:
             self.queues[spec.priority].append(job_id)
         if spec.idempotency_key:
-            self.keys[spec.idempotency_key] = (job_id, digest_of(spec))
+            self.keys[spec.idempotency_key] = (job_id, digest)
         self.counters["submitted"] += 1
         return SubmitOutcome.CREATED, job_id, state
+
+    def _from_cache(self, job_id: str, spec: NewJob) -> tuple[SubmitOutcome, str, JobState] | None:
+        source = self._cached(spec)
+        if source is None:
+            return None
+        if source.state is not D:
+            self.counters["cache_joined"] += 1
+            return SubmitOutcome.JOINED, source.job_id, source.state
+        self.jobs[job_id] = JobModel(job_id, spec, D, states=[D], cached_from=source.job_id)
+        self.outlived.discard((D, job_id))
+        self.counters.update(["submitted", "cache_hits"])
+        return SubmitOutcome.CACHED, job_id, D
+
+    def _cached(self, spec: NewJob) -> JobModel | None:
+        """The job that answers a submit, if one does."""
+        if not (spec.cache and spec.cache.reads and spec.cache.key in self.entries):
+            return None
+        job_id, generations = self.entries[spec.cache.key]
+        job = self.jobs.get(job_id)
+        if job is None or job.entry != spec.cache.key or job.state in {F, C, E}:
+            return None
+        if generations != self._generations(spec.cache) or (job.state is R and job.cancel):
+            return None
+        return job
+
+    def _generations(self, policy: CachePolicy) -> tuple[object, ...]:
+        names = (policy.key, *sorted(policy.tags))
+        return names, tuple(self.generations[name] for name in names)
 
     def cancel(self, job: JobModel, reason: str) -> None:
         """A caller, or a purge, wants the job no more."""
@@ -285,6 +329,8 @@ class Model:
     def _end(self, job: JobModel, state: JobState, counter: str = "") -> JobState:
         job.enter(state)
         job.checkpoint = None
+        if state is not D and self.entries.get(job.entry, ("",))[0] == job.job_id:
+            del self.entries[job.entry]
         names = {D: "succeeded", C: "cancelled", E: "expired"}
         self.counters[counter or names[state]] += 1
         # It takes the place of what an earlier life of the same id left in that set.

@@ -38,6 +38,7 @@ MIRROR: Final[dict[str, tuple[str, Callable[[Slot], bytes]]]] = {
     "deadlines": ("deadlines_key", lambda slot: slot.deadlines()),
     "ended": ("ended_key('F')", lambda slot: slot.ended(JobState.FAILED)),
     "idempotency": ("idempotency_key(ARGV[1])", lambda slot: slot.idempotency(TAIL)),
+    "cache": ("cache_key(ARGV[1])", lambda slot: slot.cache(TAIL)),
     "finished": ("finished_key(42)", lambda slot: slot.finished(42)),
     "paused": ("paused_key", lambda slot: slot.paused()),
     "channel": ("channel_of(ARGV[1])", lambda slot: slot.channel(TAIL)),
@@ -80,6 +81,7 @@ def test_every_name_is_in_the_stated_list_of_keys() -> None:
         NAMES.queues(), NAMES.types(), NAMES.schemas(), NAMES.workers(), NAMES.active(),
         NAMES.walk(), NAMES.probe(), NAMES.worker("w"), NAMES.bell("w"), NAMES.idle("c"),
         NAMES.subscriptions(), NAMES.topics(),
+        NAMES.generations(),
     ]  # fmt: skip
     assert len(of_namespace) == len(public_names(NamespaceKeys) - {"base", "code"})
     found = {

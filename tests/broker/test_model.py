@@ -27,6 +27,8 @@ from penstock.broker import (
     TERMINAL,
     AlreadyExists,
     Broker,
+    CachePolicy,
+    CacheTarget,
     Chunk,
     Content,
     JobState,
@@ -57,6 +59,8 @@ WAITING: Final = (JobState.SCHEDULED, JobState.QUEUED)
 UNFINISHED: Final = (*WAITING, JobState.RUNNING)
 WORKS: Final = (Content(b"{}"), Content(b"[" + b" " * 100 + b"]"))
 
+AGES: Final = ("deadline", "expire", "retention", "cache", "prune", "clear")
+
 gateways = st.integers(0, 1)
 workers = st.sampled_from(WORKERS)
 picks = st.integers(0, 5)
@@ -64,6 +68,14 @@ rarely = st.sampled_from([False, False, False, True])
 orders = st.sampled_from(["hdl", "dhl", "lhd"])
 writes = st.sampled_from(
     ["complete", "error", "error", "timeout", "final", "cancelled", "expired", "release"]
+)
+policies = st.builds(
+    CachePolicy,
+    ttl_ms=st.just(FAR_MS),
+    key=st.sampled_from(["=c0", "=c1"]),
+    tags=st.sampled_from([(), (), ("t0",), ("t1", "t0")]),
+    reads=st.sampled_from([True, True, False]),
+    writes=st.sampled_from([True, True, False]),
 )
 specs = st.builds(
     NewJob,
@@ -76,6 +88,15 @@ specs = st.builds(
     expires_in_ms=st.sampled_from([None, None, SOON_MS]),
     max_attempts=st.integers(1, 2),
     idempotency_key=st.sampled_from(["", "", "k0", "k1"]),
+) | st.builds(
+    NewJob,
+    type=st.just("work"),
+    queue=st.just(QUEUE),
+    request_id=st.sampled_from(["r0", "r1", "r2", "r3", "r4", "r5"]),
+    payload=st.sampled_from(WORKS),
+    expires_in_ms=st.sampled_from([None, None, SOON_MS]),
+    max_attempts=st.integers(1, 2),
+    cache=policies,
 )
 
 
@@ -140,6 +161,12 @@ class BrokerMachine(RuleBasedStateMachine):
             assert answer.job_id == expected
         else:
             assert (answer.outcome, answer.job_id, answer.state) == expected
+
+    @rule(what=st.sampled_from(["=c0", "=c1", "t0", "t1"]), gateway=gateways)
+    def invalidate(self, *, what: str, gateway: int) -> None:
+        target = CacheTarget("work", what) if what.startswith("=") else CacheTarget(tag=what)
+        self.run(self.rigs[gateway].broker.cache.invalidate([target]))
+        self.model.generations[what] += 1
 
     @precondition(lambda self: self.model.jobs)
     @rule(pick=picks, gateway=gateways, purge=rarely)
@@ -288,7 +315,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self.model.lose_lease(job)
             assert taken == ((1, 0) if job.state is JobState.QUEUED else (0, 1))
 
-    @rule(pick=picks, what=st.sampled_from(["deadline", "expire", "retention", "prune", "clear"]))
+    @rule(pick=picks, what=st.sampled_from(AGES))
     def age(self, pick: int, what: str) -> None:
         """Deadlines and retention come to their end, and somebody sees to it."""
         model, rig = self.model, self.rig
@@ -302,6 +329,11 @@ class BrokerMachine(RuleBasedStateMachine):
             job = self.job_in(*TERMINAL, pick=pick)
             self.run(rig.pass_retention(job.job_id))
             model.outlive(job)
+        elif what == "cache":
+            for key, (job_id, _) in list(model.entries.items()):
+                if job_id not in model.jobs or model.jobs[job_id].state is JobState.SUCCEEDED:
+                    del model.entries[key]
+                    self.run(rig.call("DEL", rig.slot.cache(ids.cache_digest("work", key))))
         elif what in {"prune", "clear"}:
             everything = what == "clear"
             forgotten = self.run(rig.prune(keep=0 if everything else 1_000))
@@ -373,6 +405,8 @@ class BrokerMachine(RuleBasedStateMachine):
         assert events[: len(told)] == told
         self.told[job_id] = events
         assert job.payload == expected.spec.payload
+        assert job.cached_from == expected.cached_from
+        assert job.result == (RESULT if job.state is JobState.SUCCEEDED else None)
         saved = await rig.call("GET", rig.slot.checkpoint(tail_of(job_id)))
         assert saved == expected.checkpoint
         if job.state.terminal:

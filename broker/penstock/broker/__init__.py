@@ -1,6 +1,7 @@
 """The engine over Redis: the only code of Penstock that talks to it. Knows neither gRPC nor pb2."""
 
 from penstock.broker.broker import Broker, BrokerOptions
+from penstock.broker.cache_keys import CacheTarget, caller_key, payload_key
 from penstock.broker.errors import (
     AlreadyExists,
     ConnectionLost,
@@ -24,6 +25,7 @@ from penstock.broker.job import (
     TERMINAL,
     TRANSITIONS,
     Backoff,
+    CachePolicy,
     Chunk,
     Content,
     Event,
@@ -60,6 +62,8 @@ __all__ = [
     "Broker",
     "BrokerOptions",
     "BrokerSettings",
+    "CachePolicy",
+    "CacheTarget",
     "Chunk",
     "ConnectionLost",
     "Content",
@@ -104,4 +108,6 @@ __all__ = [
     "UnsafeServer",
     "Wakeups",
     "WorkerInfo",
+    "caller_key",
+    "payload_key",
 ]

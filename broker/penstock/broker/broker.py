@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from penstock.broker.activity import Activity
 from penstock.broker.attempts import Attempts
+from penstock.broker.cache import Cache
 from penstock.broker.doorbell import Doorbell
 from penstock.broker.engine import Engine
 from penstock.broker.errors import UnsafeServer
@@ -76,6 +77,7 @@ class Broker:
         jobs: for those who submit and watch.
         attempts: for workers.
         queues: for operators.
+        cache: what cached results go by.
         registry: types, schemas, workers.
         topics: subscriptions, rules, and publishing.
         doorbell: who is idle, and whom to wake.
@@ -98,7 +100,14 @@ class Broker:
         self.engine = Engine(link, self.options.namespace, self.options.partitions)
         self.activity = Activity(self.engine)
         self.doorbell = Doorbell(self.engine)
-        self.jobs = Jobs(self.engine, self.doorbell, self.activity, self.options.idempotency_ttl_ms)
+        self.cache = Cache(self.engine)
+        self.jobs = Jobs(
+            self.engine,
+            self.doorbell,
+            self.activity,
+            self.cache,
+            self.options.idempotency_ttl_ms,
+        )
         self.attempts = Attempts(self.engine, self.activity)
         self.queues = Queues(self.engine, self.jobs)
         self.registry = Registry(self.engine)

@@ -13,6 +13,10 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 MAX_PARTITIONS = 32**2
@@ -67,6 +71,21 @@ def partition_of(routing_key: str, partitions: int) -> int:
 def key_digest(key: str) -> str:
     """The 26 characters that stand for a caller's idempotency key in Redis keys."""
     return encode(_hash(16, "key", key), TAIL_LENGTH)
+
+
+def cache_digest(job_type: str, key: str) -> str:
+    """The 26 characters that stand for one piece of work in Redis keys of the cache."""
+    return encode(_hash(16, "cache", job_type, key), TAIL_LENGTH)
+
+
+def bucket_of(buckets: int, *names: str) -> int:
+    """Which of so many buckets a list of names falls into."""
+    return _hash(8, "bucket", *names) % buckets
+
+
+def digest_of_texts(texts: Iterable[str]) -> str:
+    """The 26 characters that stand for a list of texts."""
+    return encode(_hash(16, "texts", *texts), TAIL_LENGTH)
 
 
 def join(partition: int, code: str, tail: str) -> str:

@@ -74,6 +74,7 @@ class SubmitOutcome(StrEnum):
     CREATED = "created"
     REPEATED = "repeated"
     JOINED = "joined"
+    CACHED = "cached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,27 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """How a submit uses the result cache. Not together with a start or an idempotency key.
+
+    Attributes:
+        ttl_ms: how long a result stands for equal submits.
+        key: of the work within its type, made by `caller_key` or `payload_key`.
+        tags: names by which results are invalidated; no two are equal.
+        reads: it may be answered by an equal job.
+        writes: its job is what equal submits meet.
+        hit_retention_ms: of a job that is answered from the cache.
+    """
+
+    ttl_ms: int
+    key: str
+    tags: tuple[str, ...] = ()
+    reads: bool = True
+    writes: bool = True
+    hit_retention_ms: int = 600_000
+
+
+@dataclass(frozen=True, slots=True)
 class NewJob:
     """A validated submit. Exactly one of delay_ms and run_at_ms may be set; both None: at once."""
 
@@ -140,6 +162,7 @@ class NewJob:
     metadata: Mapping[str, str] = field(default_factory=dict)
     retried_from: str = ""
     message: Message | None = None
+    cache: CachePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +219,7 @@ class Job:
     cancel_reason: str = ""
     worker_id: str = ""
     retried_from: str = ""
+    cached_from: str = ""
     progress: Progress | None = None
     failure: Failure | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)

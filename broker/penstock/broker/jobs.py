@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.broker import ids
+from penstock.broker import cache_keys, ids
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.errors import (
     AlreadyExists,
@@ -25,9 +25,10 @@ from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from penstock.broker.activity import Activity
+    from penstock.broker.cache import Cache
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
@@ -77,11 +78,13 @@ class Jobs:
         engine: Engine,
         doorbell: Doorbell,
         activity: Activity,
+        cache: Cache,
         idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS,
     ) -> None:
         self._engine = engine
         self._doorbell = doorbell
         self._activity = activity
+        self._cache = cache
         self._idempotency_ttl_ms = idempotency_ttl_ms
 
     async def submit(self, job: NewJob, budget_s: float = DEFAULT_BUDGET_S) -> Submitted:
@@ -97,9 +100,14 @@ class Jobs:
             # Prepared each time: after a reconnect, the server may have lost the queue or the mark.
             slot, args = await self.prepare(job, budget_s)
             flight = SUBMIT.run(self._engine.link, [slot.base], args)
-            # Issued behind the submit, on the same connection: it rings once the job is there.
-            self._doorbell.ring_soon(slot)
-            return self._receipt(slot, await flight)
+            if job.cache is None:
+                # Issued behind the submit, on the same connection: it rings once the job is there.
+                self._doorbell.ring_soon(slot)
+                return self._receipt(slot, await flight)
+            receipt = self._receipt(slot, await flight)
+            if receipt.outcome is SubmitOutcome.CREATED:  # Mostly there is nobody to wake.
+                self._doorbell.ring_soon(slot)
+            return receipt
 
         return await with_retry(attempt, link=self._engine.link, budget_s=budget_s)
 
@@ -111,9 +119,11 @@ class Jobs:
         deadline = loop.time() + budget_s
         flights: list[tuple[Slot, Awaitable[Any]] | PenstockError] = []
         rings: Counter[Slot] = Counter()
+        generations = await self._generations(jobs, budget_s)
         for job in jobs:
             try:
-                slot, args = await self.prepare(job, max(0.0, deadline - loop.time()))
+                left_s = max(0.0, deadline - loop.time())
+                slot, args = await self.prepare(job, left_s, generations)
             except PenstockError as error:
                 flights.append(error)
                 continue
@@ -281,12 +291,34 @@ class Jobs:
         except PenstockError as error:
             return error
 
-    async def prepare(self, job: NewJob, budget_s: float) -> tuple[Slot, Sequence[Arg]]:
-        """The slot that a job belongs to, and the arguments of `SUBMIT`."""
+    async def _generations(
+        self, jobs: Sequence[NewJob], budget_s: float
+    ) -> Mapping[str, str] | None:
+        """What the cached ones of a batch go by; None if it cannot be read for all at once."""
+        try:
+            return await self._cache.generations(jobs, budget_s)
+        except PenstockError:
+            return None
+
+    async def prepare(
+        self, job: NewJob, budget_s: float, generations: Mapping[str, str] | None = None
+    ) -> tuple[Slot, Sequence[Arg]]:
+        """The slot that a job belongs to, and the arguments of `SUBMIT`.
+
+        Args:
+            job: to be stored.
+            budget_s: for all that has to be asked for, in seconds.
+            generations: that it goes by in the cache, read since its submit came in; None to read
+                them here.
+        """
         queue = await self._engine.ensure_queue(job.queue, budget_s)
-        routing_key = job.idempotency_key or job.request_id
-        slot = self._engine.slot(queue.code, ids.partition_of(routing_key, queue.partitions))
+        slot = self._engine.slot(queue.code, ids.partition_of(_routing_key(job), queue.partitions))
         await self._activity.mark(slot, budget_s)
+        cache = b""
+        if job.cache is not None:
+            if generations is None:
+                generations = await self._cache.generations([job], budget_s)
+            cache = cache_keys.packed(job.type, job.cache, generations).encode()
         # Once more, which costs nothing, unless the server went away and came back meanwhile.
         await self._engine.ensure_queue(job.queue, budget_s)
         payload = job.payload.data
@@ -301,6 +333,7 @@ class Jobs:
             _optional(job.expires_in_ms),
             _optional(job.deadline_ms),
             payload if len(payload) > INLINE_BYTES else b"",
+            cache,
             *encode_new(job),
         ]
 
@@ -331,6 +364,13 @@ def renewed(job: Job, request_id: str) -> NewJob:
         retried_from=job.job_id,
         message=job.message,
     )
+
+
+def _routing_key(job: NewJob) -> str:
+    """What decides the partition: equal ones meet in one slot."""
+    if job.cache is not None:
+        return f"{job.type} {job.cache.key}"
+    return job.idempotency_key or job.request_id
 
 
 def _optional(number: int | None) -> Arg:

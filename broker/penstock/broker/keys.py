@@ -62,6 +62,10 @@ class NamespaceKeys:
         """Hash: pattern of a topic rule -> 'created_ms JSON'."""
         return self.base + b":topics"
 
+    def generations(self) -> bytes:
+        """Hash: bucket of names -> generation, raised by invalidations. At most 196,608 fields."""
+        return self.base + b":generations"
+
     def workers(self) -> bytes:
         """Sorted set: worker id by its last heartbeat (ms)."""
         return self.base + b":workers"
@@ -151,6 +155,10 @@ class Slot:
     def idempotency(self, digest: str) -> bytes:
         """String with TTL: 'tail digest' of the job that an idempotency key stands for."""
         return self.base + b":i:" + digest.encode()
+
+    def cache(self, digest: str) -> bytes:
+        """String with TTL: 'tail generations' of the job whose result equal submits are given."""
+        return self.base + b":c:" + digest.encode()
 
     def finished(self, bucket: int) -> bytes:
         """String with TTL: how many jobs ended in one bucket of 10 s."""

@@ -26,6 +26,8 @@ r rl  result; present if the result has a key of its own
 ct rc content type of payload; of result
 md    metadata as JSON
 rf    job that it was retried from
+ca    cache: digest of the entry that it was to fill, ttl (ms)
+cf    tail of the job whose result it was answered with
 n lt  newest sequence; events trimmed from its log (present if it has a log)
 lb    bytes in its log
 rn    last report of events: 'fencing token, number'
@@ -43,6 +45,7 @@ import json
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from penstock.broker import ids
 from penstock.broker.job import (
     Backoff,
     Content,
@@ -98,8 +101,8 @@ def encode_new(job: NewJob) -> list[bytes | str | int]:
         )
     if job.timeout_ms is not None:
         fields += ("to", job.timeout_ms)
-    if job.retention_ms != DEFAULTS.retention_ms:
-        fields += ("rt", job.retention_ms)
+    if (retention_ms := _retention_ms(job)) != DEFAULTS.retention_ms:
+        fields += ("rt", retention_ms)
     if job.metadata:
         fields += ("md", json.dumps(dict(job.metadata), separators=(",", ":")))
     if job.retried_from:
@@ -109,6 +112,13 @@ def encode_new(job: NewJob) -> list[bytes | str | int]:
         envelope = (message.message_id, message.topic, message.time_ms, message.source)
         fields += ("tm", json.dumps(envelope, separators=(",", ":")))
     return fields
+
+
+def _retention_ms(job: NewJob) -> int:
+    """What was asked for; a result is kept for as long as it may be given to others."""
+    if job.cache is None or not job.cache.writes:
+        return job.retention_ms
+    return max(job.retention_ms, job.cache.ttl_ms)
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:
@@ -123,6 +133,11 @@ def _int(fields: Fields, name: bytes) -> int | None:
 
 def _text(fields: Fields, name: bytes) -> str:
     return fields.get(name, b"").decode("utf-8", "replace")
+
+
+def _sibling(job_id: str, tail: str) -> str:
+    """The id of a job in the same slot."""
+    return job_id[: -ids.TAIL_LENGTH] + tail if tail else ""
 
 
 def _backoff(fields: Fields) -> Backoff:
@@ -183,7 +198,8 @@ def decode_job(
     """A job from its record; payload and result are what was kept apart, if it was read."""
     state = JobState(fields[b"s"].decode())
     created = int(fields[b"c"])
-    scheduled_only = state is JobState.SCHEDULED or b"d0" in fields
+    # Or never, where it was answered from the cache.
+    scheduled_only = state is JobState.SCHEDULED or b"d0" in fields or b"cf" in fields
     queued = _int(fields, b"q")
     return Job(
         job_id=job_id,
@@ -209,6 +225,7 @@ def decode_job(
         cancel_reason=_text(fields, b"cr"),
         worker_id=_text(fields, b"w"),
         retried_from=_text(fields, b"rf"),
+        cached_from=_sibling(job_id, _text(fields, b"cf")),
         progress=_progress(fields),
         failure=_failure(fields),
         metadata=_metadata(fields),

@@ -19,10 +19,12 @@ class SubmitOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SUBMIT_OUTCOME_CREATED: _ClassVar[SubmitOutcome]
     SUBMIT_OUTCOME_REPEATED: _ClassVar[SubmitOutcome]
     SUBMIT_OUTCOME_JOINED: _ClassVar[SubmitOutcome]
+    SUBMIT_OUTCOME_CACHED: _ClassVar[SubmitOutcome]
 SUBMIT_OUTCOME_UNSPECIFIED: SubmitOutcome
 SUBMIT_OUTCOME_CREATED: SubmitOutcome
 SUBMIT_OUTCOME_REPEATED: SubmitOutcome
 SUBMIT_OUTCOME_JOINED: SubmitOutcome
+SUBMIT_OUTCOME_CACHED: SubmitOutcome
 
 class SubmitJobRequest(_message.Message):
     __slots__ = ("job",)

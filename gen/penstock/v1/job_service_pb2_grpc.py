@@ -172,7 +172,7 @@ class JobServiceServicer:
 
     def RetryJob(self, request, context):
         """RetryJob makes a new job from one that is FAILED, CANCELLED or EXPIRED, with the same type,
-        payload and options (but no delay, deadline or idempotency key).
+        payload and options (but no delay, deadline, idempotency key or cache policy).
         FAILED_PRECONDITION: it is in another state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

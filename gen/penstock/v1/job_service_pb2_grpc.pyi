@@ -77,7 +77,7 @@ class JobServiceStub:
     """
     RetryJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_service_pb2.RetryJobResponse]
     """RetryJob makes a new job from one that is FAILED, CANCELLED or EXPIRED, with the same type,
-    payload and options (but no delay, deadline or idempotency key).
+    payload and options (but no delay, deadline, idempotency key or cache policy).
     FAILED_PRECONDITION: it is in another state.
     """
 
@@ -130,7 +130,7 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     RetryJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.RetryJobRequest, _job_service_pb2.RetryJobResponse]  # type: ignore[assignment]
     """RetryJob makes a new job from one that is FAILED, CANCELLED or EXPIRED, with the same type,
-    payload and options (but no delay, deadline or idempotency key).
+    payload and options (but no delay, deadline, idempotency key or cache policy).
     FAILED_PRECONDITION: it is in another state.
     """
 
@@ -234,7 +234,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.RetryJobResponse, _abc.Awaitable[_job_service_pb2.RetryJobResponse]]:
         """RetryJob makes a new job from one that is FAILED, CANCELLED or EXPIRED, with the same type,
-        payload and options (but no delay, deadline or idempotency key).
+        payload and options (but no delay, deadline, idempotency key or cache policy).
         FAILED_PRECONDITION: it is in another state.
         """
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from penstock.v1 import job_pb2 as penstock_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpenstock/v1/queue_service.proto\x12\x0bpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15penstock/v1/job.proto\"\x90\x01\n\x05Queue\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n\npartitions\x18\x02 \x01(\x05R\npartitions\x12\x16\n\x06paused\x18\x03 \x01(\x08R\x06paused\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x13\n\x11ListQueuesRequest\"@\n\x12ListQueuesResponse\x12*\n\x06queues\x18\x01 \x03(\x0b\x32\x12.penstock.v1.QueueR\x06queues\",\n\x14GetQueueStatsRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"p\n\x15GetQueueStatsResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x12.penstock.v1.QueueR\x05queue\x12-\n\x05stats\x18\x02 \x01(\x0b\x32\x17.penstock.v1.QueueStatsR\x05stats\"\xcf\x04\n\nQueueStats\x12\x38\n\x07waiting\x18\x01 \x01(\x0b\x32\x1e.penstock.v1.WaitingByPriorityR\x07waiting\x12\x1c\n\tscheduled\x18\x02 \x01(\x03R\tscheduled\x12\x18\n\x07running\x18\x03 \x01(\x03R\x07running\x12\x1c\n\tsucceeded\x18\x04 \x01(\x03R\tsucceeded\x12\x16\n\x06\x66\x61iled\x18\x05 \x01(\x03R\x06\x66\x61iled\x12\x1c\n\tcancelled\x18\x06 \x01(\x03R\tcancelled\x12\x18\n\x07\x65xpired\x18\x07 \x01(\x03R\x07\x65xpired\x12\x42\n\x10\x66\x61iled_by_reason\x18\x08 \x03(\x0b\x32\x18.penstock.v1.FailedCountR\x0e\x66\x61iledByReason\x12G\n\x12oldest_waiting_age\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestWaitingAge\x12\x1e\n\nthroughput\x18\n \x01(\x01R\nthroughput\x12\x1c\n\tsubmitted\x18\x0b \x01(\x03R\tsubmitted\x12\x18\n\x07retries\x18\x0c \x01(\x03R\x07retries\x12\x1f\n\x0blost_leases\x18\r \x01(\x03R\nlostLeases\x12!\n\x0cstale_writes\x18\x0e \x01(\x03R\x0bstaleWrites\x12\x1a\n\x08released\x18\x0f \x01(\x03R\x08released\x12\x1c\n\tmisrouted\x18\x10 \x01(\x03R\tmisrouted\"S\n\x11WaitingByPriority\x12\x12\n\x04high\x18\x01 \x01(\x03R\x04high\x12\x18\n\x07\x64\x65\x66\x61ult\x18\x02 \x01(\x03R\x07\x64\x65\x66\x61ult\x12\x10\n\x03low\x18\x03 \x01(\x03R\x03low\"W\n\x0b\x46\x61iledCount\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.penstock.v1.FailureReasonR\x06reason\x12\x14\n\x05\x63ount\x18\x02 \x01(\x03R\x05\x63ount\")\n\x11PauseQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\">\n\x12PauseQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x12.penstock.v1.QueueR\x05queue\"*\n\x12ResumeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"?\n\x13ResumeQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x12.penstock.v1.QueueR\x05queue\")\n\x11PurgeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"F\n\x12PurgeQueueResponse\x12\x1c\n\tcancelled\x18\x01 \x01(\x03R\tcancelled\x12\x12\n\x04more\x18\x02 \x01(\x08R\x04more\"d\n\x19RedriveDeadLettersRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"`\n\x1aRedriveDeadLettersResponse\x12\x1a\n\x08redriven\x18\x01 \x01(\x03R\x08redriven\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n\x12ListWorkersRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"H\n\x13ListWorkersResponse\x12\x31\n\x07workers\x18\x01 \x03(\x0b\x32\x17.penstock.v1.WorkerInfoR\x07workers\"\xc7\x02\n\nWorkerInfo\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x12\n\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n\x03pid\x18\x03 \x01(\x05R\x03pid\x12\x16\n\x06queues\x18\x04 \x03(\tR\x06queues\x12\x14\n\x05types\x18\x05 \x03(\tR\x05types\x12\x14\n\x05slots\x18\x06 \x01(\x05R\x05slots\x12\x18\n\x07running\x18\x07 \x01(\x05R\x07running\x12\x1a\n\x08\x64raining\x18\x08 \x01(\x08R\x08\x64raining\x12\x39\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x41\n\x0eheartbeat_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rheartbeatTime2\xde\x04\n\x0cQueueService\x12M\n\nListQueues\x12\x1e.penstock.v1.ListQueuesRequest\x1a\x1f.penstock.v1.ListQueuesResponse\x12V\n\rGetQueueStats\x12!.penstock.v1.GetQueueStatsRequest\x1a\".penstock.v1.GetQueueStatsResponse\x12M\n\nPauseQueue\x12\x1e.penstock.v1.PauseQueueRequest\x1a\x1f.penstock.v1.PauseQueueResponse\x12P\n\x0bResumeQueue\x12\x1f.penstock.v1.ResumeQueueRequest\x1a .penstock.v1.ResumeQueueResponse\x12M\n\nPurgeQueue\x12\x1e.penstock.v1.PurgeQueueRequest\x1a\x1f.penstock.v1.PurgeQueueResponse\x12\x65\n\x12RedriveDeadLetters\x12&.penstock.v1.RedriveDeadLettersRequest\x1a\'.penstock.v1.RedriveDeadLettersResponse\x12P\n\x0bListWorkers\x12\x1f.penstock.v1.ListWorkersRequest\x1a .penstock.v1.ListWorkersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpenstock/v1/queue_service.proto\x12\x0bpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15penstock/v1/job.proto\"\x90\x01\n\x05Queue\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n\npartitions\x18\x02 \x01(\x05R\npartitions\x12\x16\n\x06paused\x18\x03 \x01(\x08R\x06paused\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\x13\n\x11ListQueuesRequest\"@\n\x12ListQueuesResponse\x12*\n\x06queues\x18\x01 \x03(\x0b\x32\x12.penstock.v1.QueueR\x06queues\",\n\x14GetQueueStatsRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"p\n\x15GetQueueStatsResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x12.penstock.v1.QueueR\x05queue\x12-\n\x05stats\x18\x02 \x01(\x0b\x32\x17.penstock.v1.QueueStatsR\x05stats\"\xb4\x05\n\nQueueStats\x12\x38\n\x07waiting\x18\x01 \x01(\x0b\x32\x1e.penstock.v1.WaitingByPriorityR\x07waiting\x12\x1c\n\tscheduled\x18\x02 \x01(\x03R\tscheduled\x12\x18\n\x07running\x18\x03 \x01(\x03R\x07running\x12\x1c\n\tsucceeded\x18\x04 \x01(\x03R\tsucceeded\x12\x16\n\x06\x66\x61iled\x18\x05 \x01(\x03R\x06\x66\x61iled\x12\x1c\n\tcancelled\x18\x06 \x01(\x03R\tcancelled\x12\x18\n\x07\x65xpired\x18\x07 \x01(\x03R\x07\x65xpired\x12\x42\n\x10\x66\x61iled_by_reason\x18\x08 \x03(\x0b\x32\x18.penstock.v1.FailedCountR\x0e\x66\x61iledByReason\x12G\n\x12oldest_waiting_age\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationR\x10oldestWaitingAge\x12\x1e\n\nthroughput\x18\n \x01(\x01R\nthroughput\x12\x1c\n\tsubmitted\x18\x0b \x01(\x03R\tsubmitted\x12\x18\n\x07retries\x18\x0c \x01(\x03R\x07retries\x12\x1f\n\x0blost_leases\x18\r \x01(\x03R\nlostLeases\x12!\n\x0cstale_writes\x18\x0e \x01(\x03R\x0bstaleWrites\x12\x1a\n\x08released\x18\x0f \x01(\x03R\x08released\x12\x1c\n\tmisrouted\x18\x10 \x01(\x03R\tmisrouted\x12\x1d\n\ncache_hits\x18\x14 \x01(\x03R\tcacheHits\x12!\n\x0c\x63\x61\x63he_misses\x18\x15 \x01(\x03R\x0b\x63\x61\x63heMisses\x12!\n\x0c\x63\x61\x63he_joined\x18\x16 \x01(\x03R\x0b\x63\x61\x63heJoined\"S\n\x11WaitingByPriority\x12\x12\n\x04high\x18\x01 \x01(\x03R\x04high\x12\x18\n\x07\x64\x65\x66\x61ult\x18\x02 \x01(\x03R\x07\x64\x65\x66\x61ult\x12\x10\n\x03low\x18\x03 \x01(\x03R\x03low\"W\n\x0b\x46\x61iledCount\x12\x32\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.penstock.v1.FailureReasonR\x06reason\x12\x14\n\x05\x63ount\x18\x02 \x01(\x03R\x05\x63ount\")\n\x11PauseQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\">\n\x12PauseQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x12.penstock.v1.QueueR\x05queue\"*\n\x12ResumeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"?\n\x13ResumeQueueResponse\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x12.penstock.v1.QueueR\x05queue\")\n\x11PurgeQueueRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"F\n\x12PurgeQueueResponse\x12\x1c\n\tcancelled\x18\x01 \x01(\x03R\tcancelled\x12\x12\n\x04more\x18\x02 \x01(\x08R\x04more\"d\n\x19RedriveDeadLettersRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"`\n\x1aRedriveDeadLettersResponse\x12\x1a\n\x08redriven\x18\x01 \x01(\x03R\x08redriven\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n\x12ListWorkersRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\"H\n\x13ListWorkersResponse\x12\x31\n\x07workers\x18\x01 \x03(\x0b\x32\x17.penstock.v1.WorkerInfoR\x07workers\"\xc7\x02\n\nWorkerInfo\x12\x1b\n\tworker_id\x18\x01 \x01(\tR\x08workerId\x12\x12\n\x04host\x18\x02 \x01(\tR\x04host\x12\x10\n\x03pid\x18\x03 \x01(\x05R\x03pid\x12\x16\n\x06queues\x18\x04 \x03(\tR\x06queues\x12\x14\n\x05types\x18\x05 \x03(\tR\x05types\x12\x14\n\x05slots\x18\x06 \x01(\x05R\x05slots\x12\x18\n\x07running\x18\x07 \x01(\x05R\x07running\x12\x1a\n\x08\x64raining\x18\x08 \x01(\x08R\x08\x64raining\x12\x39\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x41\n\x0eheartbeat_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rheartbeatTime2\xde\x04\n\x0cQueueService\x12M\n\nListQueues\x12\x1e.penstock.v1.ListQueuesRequest\x1a\x1f.penstock.v1.ListQueuesResponse\x12V\n\rGetQueueStats\x12!.penstock.v1.GetQueueStatsRequest\x1a\".penstock.v1.GetQueueStatsResponse\x12M\n\nPauseQueue\x12\x1e.penstock.v1.PauseQueueRequest\x1a\x1f.penstock.v1.PauseQueueResponse\x12P\n\x0bResumeQueue\x12\x1f.penstock.v1.ResumeQueueRequest\x1a .penstock.v1.ResumeQueueResponse\x12M\n\nPurgeQueue\x12\x1e.penstock.v1.PurgeQueueRequest\x1a\x1f.penstock.v1.PurgeQueueResponse\x12\x65\n\x12RedriveDeadLetters\x12&.penstock.v1.RedriveDeadLettersRequest\x1a\'.penstock.v1.RedriveDeadLettersResponse\x12P\n\x0bListWorkers\x12\x1f.penstock.v1.ListWorkersRequest\x1a .penstock.v1.ListWorkersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,33 +45,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETQUEUESTATSRESPONSE']._serialized_start=416
   _globals['_GETQUEUESTATSRESPONSE']._serialized_end=528
   _globals['_QUEUESTATS']._serialized_start=531
-  _globals['_QUEUESTATS']._serialized_end=1122
-  _globals['_WAITINGBYPRIORITY']._serialized_start=1124
-  _globals['_WAITINGBYPRIORITY']._serialized_end=1207
-  _globals['_FAILEDCOUNT']._serialized_start=1209
-  _globals['_FAILEDCOUNT']._serialized_end=1296
-  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1298
-  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1339
-  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1341
-  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1403
-  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1405
-  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1447
-  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1449
-  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1512
-  _globals['_PURGEQUEUEREQUEST']._serialized_start=1514
-  _globals['_PURGEQUEUEREQUEST']._serialized_end=1555
-  _globals['_PURGEQUEUERESPONSE']._serialized_start=1557
-  _globals['_PURGEQUEUERESPONSE']._serialized_end=1627
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1629
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1729
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1731
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1827
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1829
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1871
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1873
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1945
-  _globals['_WORKERINFO']._serialized_start=1948
-  _globals['_WORKERINFO']._serialized_end=2275
-  _globals['_QUEUESERVICE']._serialized_start=2278
-  _globals['_QUEUESERVICE']._serialized_end=2884
+  _globals['_QUEUESTATS']._serialized_end=1223
+  _globals['_WAITINGBYPRIORITY']._serialized_start=1225
+  _globals['_WAITINGBYPRIORITY']._serialized_end=1308
+  _globals['_FAILEDCOUNT']._serialized_start=1310
+  _globals['_FAILEDCOUNT']._serialized_end=1397
+  _globals['_PAUSEQUEUEREQUEST']._serialized_start=1399
+  _globals['_PAUSEQUEUEREQUEST']._serialized_end=1440
+  _globals['_PAUSEQUEUERESPONSE']._serialized_start=1442
+  _globals['_PAUSEQUEUERESPONSE']._serialized_end=1504
+  _globals['_RESUMEQUEUEREQUEST']._serialized_start=1506
+  _globals['_RESUMEQUEUEREQUEST']._serialized_end=1548
+  _globals['_RESUMEQUEUERESPONSE']._serialized_start=1550
+  _globals['_RESUMEQUEUERESPONSE']._serialized_end=1613
+  _globals['_PURGEQUEUEREQUEST']._serialized_start=1615
+  _globals['_PURGEQUEUEREQUEST']._serialized_end=1656
+  _globals['_PURGEQUEUERESPONSE']._serialized_start=1658
+  _globals['_PURGEQUEUERESPONSE']._serialized_end=1728
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1730
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1830
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1832
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1928
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1930
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1972
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1974
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=2046
+  _globals['_WORKERINFO']._serialized_start=2049
+  _globals['_WORKERINFO']._serialized_end=2376
+  _globals['_QUEUESERVICE']._serialized_start=2379
+  _globals['_QUEUESERVICE']._serialized_end=2985
 # @@protoc_insertion_point(module_scope)

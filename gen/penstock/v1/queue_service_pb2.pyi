@@ -48,7 +48,7 @@ class GetQueueStatsResponse(_message.Message):
     def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ...) -> None: ...
 
 class QueueStats(_message.Message):
-    __slots__ = ("waiting", "scheduled", "running", "succeeded", "failed", "cancelled", "expired", "failed_by_reason", "oldest_waiting_age", "throughput", "submitted", "retries", "lost_leases", "stale_writes", "released", "misrouted")
+    __slots__ = ("waiting", "scheduled", "running", "succeeded", "failed", "cancelled", "expired", "failed_by_reason", "oldest_waiting_age", "throughput", "submitted", "retries", "lost_leases", "stale_writes", "released", "misrouted", "cache_hits", "cache_misses", "cache_joined")
     WAITING_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,9 @@ class QueueStats(_message.Message):
     STALE_WRITES_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     MISROUTED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_MISSES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_JOINED_FIELD_NUMBER: _ClassVar[int]
     waiting: WaitingByPriority
     scheduled: int
     running: int
@@ -81,7 +84,10 @@ class QueueStats(_message.Message):
     stale_writes: int
     released: int
     misrouted: int
-    def __init__(self, waiting: _Optional[_Union[WaitingByPriority, _Mapping]] = ..., scheduled: _Optional[int] = ..., running: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., expired: _Optional[int] = ..., failed_by_reason: _Optional[_Iterable[_Union[FailedCount, _Mapping]]] = ..., oldest_waiting_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., throughput: _Optional[float] = ..., submitted: _Optional[int] = ..., retries: _Optional[int] = ..., lost_leases: _Optional[int] = ..., stale_writes: _Optional[int] = ..., released: _Optional[int] = ..., misrouted: _Optional[int] = ...) -> None: ...
+    cache_hits: int
+    cache_misses: int
+    cache_joined: int
+    def __init__(self, waiting: _Optional[_Union[WaitingByPriority, _Mapping]] = ..., scheduled: _Optional[int] = ..., running: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., expired: _Optional[int] = ..., failed_by_reason: _Optional[_Iterable[_Union[FailedCount, _Mapping]]] = ..., oldest_waiting_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., throughput: _Optional[float] = ..., submitted: _Optional[int] = ..., retries: _Optional[int] = ..., lost_leases: _Optional[int] = ..., stale_writes: _Optional[int] = ..., released: _Optional[int] = ..., misrouted: _Optional[int] = ..., cache_hits: _Optional[int] = ..., cache_misses: _Optional[int] = ..., cache_joined: _Optional[int] = ...) -> None: ...
 
 class WaitingByPriority(_message.Message):
     __slots__ = ("high", "default", "low")

@@ -11,7 +11,7 @@
 --#include lib/queue.lua
 --#include lib/finish.lua
 local id, reason = ARGV[1], ARGV[2]
-local record = fields_of(id, 's', 'x', 'pr', 'dl', 'w', 'a', 'lt', 'rt', 'pl', 'ck')
+local record = fields_of(id, 's', 'x', 'pr', 'dl', 'w', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
 if not record.s then return {'', ''} end
 if record.s == 'R' then
   redis.call('HSETNX', record_key(id), 'cr', reason)

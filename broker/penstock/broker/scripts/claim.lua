@@ -34,7 +34,7 @@ local function read(stream, count)
 end
 
 local function grant(id, entry)
-  local record = fields_of(id, 's', 'x', 'dl', 'lt', 'rt', 'pl', 'ck', 'a')
+  local record = fields_of(id, 's', 'x', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a')
   if record.s ~= 'Q' or record.x ~= entry then return end
   if record.dl then redis.call('ZREM', deadlines_key, id) end
   if record.dl and tonumber(record.dl) <= now then

@@ -12,7 +12,7 @@
 --#include lib/fence.lua
 --#include lib/finish.lua
 local id, result = ARGV[1], ARGV[4]
-local record = fields_of(id, 's', 'f', 'a', 'lt', 'rt', 'pl', 'ck')
+local record = fields_of(id, 's', 'f', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
 local refused = refusal(record, ARGV[2])
 if refused then return refused end
 

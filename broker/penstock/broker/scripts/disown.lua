@@ -36,7 +36,7 @@ end
 
 for _, id in ipairs(redis.call('ZREVRANGE', leases_key, 0, 999)) do
   if not held[id] then
-    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck')
+    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca')
     if record.s == 'R' and record.w == ARGV[1] then hand_back(id, record) end
   end
 end

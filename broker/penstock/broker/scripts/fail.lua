@@ -15,7 +15,7 @@
 --#include lib/fence.lua
 --#include lib/finish.lua
 local id, kind, error_type, message = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
-local record = fields_of(id, 's', 'f', 'a', 'k', 'm', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck')
+local record = fields_of(id, 's', 'f', 'a', 'k', 'm', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca')
 local refused = refusal(record, ARGV[2])
 if refused then return refused end
 

@@ -16,7 +16,7 @@ local now = now_ms()
 local looked_at, cancelled = 0, 0
 
 local function cancel(id)
-  local record = fields_of(id, 's', 'x', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck')
+  local record = fields_of(id, 's', 'x', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
   looked_at = looked_at + 1
   if record.s == 'Q' or record.s == 'S' then
     leave_queue(id, record)

@@ -43,7 +43,7 @@ for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   if redis.call('ZSCORE', leases_key, id) == ARGV[i + 1] then
     redis.call('ZREM', leases_key, id)
-    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck')
+    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca')
     if record.s == 'R' then take_back(id, record) end
   end
 end

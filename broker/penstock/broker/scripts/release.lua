@@ -13,7 +13,7 @@
 --#include lib/fence.lua
 --#include lib/finish.lua
 local id, pause, reason = ARGV[1], tonumber(ARGV[3]), ARGV[4]
-local record = fields_of(id, 's', 'f', 'a', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck')
+local record = fields_of(id, 's', 'f', 'a', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca')
 local refused = refusal(record, ARGV[2])
 if refused then return refused end
 

@@ -2,13 +2,13 @@
 -- its events are told from the record. The log (a list, one line an event) begins, with the events
 -- up to then, when there is more to tell. A line is: time_ms kind attempt data.
 
--- Lines of a plain life: SCHEDULED?, QUEUED?, RUNNING?, terminal?
-local plain_fields = {'s', 'c', 'd0', 'q', 'st', 'e', 'a', 'cr', 'ft', 'fm'}
+-- Lines of a plain life: SCHEDULED?, QUEUED?, RUNNING?, terminal? Of a cache hit: terminal.
+local plain_fields = {'s', 'c', 'd0', 'q', 'st', 'e', 'a', 'cr', 'ft', 'fm', 'cf'}
 local function plain_life(record)
   local lines = {}
   local attempt = record.a or '0'
   if record.d0 then lines[1] = record.c .. ' S 0 ' end
-  if record.q or not record.d0 then lines[#lines + 1] = (record.q or record.c) .. ' Q 0 ' end
+  if record.q or not (record.d0 or record.cf) then lines[#lines + 1] = (record.q or record.c) .. ' Q 0 ' end
   if record.st then lines[#lines + 1] = record.st .. ' R ' .. attempt .. ' ' end
   if record.e then
     local why = ''

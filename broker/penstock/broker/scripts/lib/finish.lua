@@ -1,7 +1,21 @@
+local default_retention_ms = 86400000
+
+-- A result is cached for the ttl of its job; any other end leaves nothing to be cached.
+local function settle_cache(id, held, state)
+  local digest, ttl = string.match(held, '^(%w+) (%d+)$')
+  local entry = redis.call('GET', cache_key(digest))
+  -- By now the entry may be another job's.
+  if not entry or string.sub(entry, 1, #id) ~= id then return end
+  if state == 'D' then
+    redis.call('PEXPIRE', cache_key(digest), ttl)
+  else
+    redis.call('DEL', cache_key(digest))
+  end
+end
+
 -- The one way into a terminal state. The caller has fenced the write and taken the job out of the
 -- structure it was in. why is for people; more is a flat list of further fields of the record.
--- The record must carry lt, a, rt, pl.
-local default_retention_ms = 86400000
+-- The record must carry lt, a, rt, pl, ck, ca.
 local function finish(id, record, now, state, why, counter, more)
   local key = record_key(id)
   redis.call('HSET', key, 's', state, 'e', now, unpack(more))
@@ -11,6 +25,7 @@ local function finish(id, record, now, state, why, counter, more)
   if record.pl then redis.call('PEXPIRE', payload_key(id), retention) end
   if record.lt then redis.call('PEXPIRE', log_key(id), retention) end
   if record.ck then redis.call('DEL', checkpoint_key(id)) end
+  if record.ca then settle_cache(id, record.ca, state) end
   redis.call('ZADD', ended_key(state), now + retention, id)
   redis.call('HINCRBY', slot, counter, 1)
   local bucket = finished_key(math.floor(now / 10000))

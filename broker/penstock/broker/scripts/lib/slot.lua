@@ -8,6 +8,7 @@ local function log_key(id) return slot .. ':e:' .. id end
 local function stream_key(priority) return slot .. ':s:' .. priority end
 local function ended_key(state) return slot .. ':z:' .. state end
 local function idempotency_key(digest) return slot .. ':i:' .. digest end
+local function cache_key(digest) return slot .. ':c:' .. digest end
 local function finished_key(bucket) return slot .. ':t:' .. bucket end
 local function channel_of(id) return slot .. ':w:' .. id end
 local due_key = slot .. ':due'
