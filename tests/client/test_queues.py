@@ -16,6 +16,7 @@ from penstock.client import (
     SubmitOutcome,
 )
 from penstock.worker import Worker
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from penstock.client.async_client import AsyncCalls
@@ -97,5 +98,7 @@ async def test_health_is_told_by_service(connect: Connect, gateway: Gateway) -> 
         with pytest.raises(NotFound):
             await calls.health("no.such.Service")
 
+    async with AsyncClient(gateway.address) as other:
+        await eventually(other.health, "the gateway is ready")
     async with connect(gateway.address) as client:
         await client(scenario)
