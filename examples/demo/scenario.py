@@ -12,7 +12,7 @@ from examples.demo.plan import COMPARE, FINGERPRINT, PROSE, REFUSED, Planned
 from examples.demo.stack import QUEUE, WORKERS, DemoStack
 from examples.demo.summary import summary
 from examples.harness.errors import StackError
-from penstock.cli.follow import show
+from penstock.cli.follow import Narrator
 from penstock.client import (
     AsyncClient,
     AsyncJobHandle,
@@ -69,6 +69,7 @@ class Scenario:
     def __init__(self, stack: DemoStack, board: Board, plan: dict[str, Planned]) -> None:
         self._stack = stack
         self._board = board
+        self._narrator = Narrator(board)
         self._plan = plan
         self._names: dict[str, str] = {}
         self._cancelled = False
@@ -128,7 +129,7 @@ class Scenario:
         if isinstance(event, StateEvent) and event.job is not None:
             self._board.done(event.job_id, event.state.value, summary(event.job))
         else:
-            show(self._board, event)
+            self._narrator.tell(event)
 
     def _is_time_to_kill(self, event: ProgressEvent) -> bool:
         half_way = (event.progress.fraction or 0) >= _HALF

@@ -198,9 +198,7 @@ class Rig:
 
     async def come_due(self, job_id: str) -> None:
         """The time comes for a SCHEDULED job."""
-        tail = tail_of(job_id)
-        await self.call("HSET", self.slot.record(tail), "du", LONG_AGO)
-        await self.call("ZADD", self.slot.due(), "XX", LONG_AGO, tail)
+        await self.call("ZADD", self.slot.due(), "XX", LONG_AGO, tail_of(job_id))
 
     async def pass_deadline(self, job_id: str) -> None:
         """The deadline of a job passes; a job without one is given one that has passed."""

@@ -81,7 +81,7 @@ async def test_a_plain_life_is_told_from_the_record_as_a_log_would_tell_it(
 ) -> None:
     told = []
     for reports in (False, True):
-        job_id = await rig.submit(delay_ms=60_000 if delayed else None)
+        job_id = await rig.submit(run_at_ms=10**14 if delayed else None)
         if delayed:
             await rig.come_due(job_id)
             await rig.promote()
@@ -137,11 +137,13 @@ async def test_the_whole_story_of_a_hard_life(rig: Rig) -> None:
     (grant,) = await rig.claim(worker_id="bob")
     await rig.release(grant)
     (grant,) = await rig.claim(worker_id="bob")
-    await rig.fail(grant)
+    await rig.fail(grant, retry_after_ms=60_000)
+    await rig.come_due(job_id)
     await rig.promote()
     (grant,) = await rig.claim(worker_id="bob")
     await rig.fail(grant)
-    bodies = [event.body for event in await rig.events(job_id)]
+    events = await rig.events(job_id)
+    bodies = [event.body for event in events]
     state, failure = JobState, f"{FAILURE.type}: {FAILURE.message}"
     assert bodies == [
         StateChange(state.QUEUED, 0),
@@ -150,7 +152,7 @@ async def test_the_whole_story_of_a_hard_life(rig: Rig) -> None:
         StateChange(state.RUNNING, 2),
         StateChange(state.QUEUED, 1, "drain"),
         StateChange(state.RUNNING, 2),
-        StateChange(state.SCHEDULED, 2, failure),
+        StateChange(state.SCHEDULED, 2, failure, events[6].time_ms + 60_000),
         StateChange(state.QUEUED, 2),
         StateChange(state.RUNNING, 3),
         StateChange(state.FAILED, 3, failure),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["ROOT", "Answer", "Dev", "clean_environment", "penstock"]
+__all__ = ["ROOT", "Answer", "Dev", "clean_environment", "on_a_terminal", "penstock"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -92,6 +94,31 @@ def penstock(
             check=False,
         )
     )
+
+
+def on_a_terminal(*arguments: str, address: str, width: int) -> tuple[int, str]:
+    """Run a command to its end on a terminal of so many columns: its exit code, and all it wrote.
+
+    What it wrote is without control sequences and spaces: lines are broken anywhere.
+    """
+    ours, theirs = os.openpty()
+    variables = {"PENSTOCK_ADDRESS": address, "TERM": "xterm", "COLUMNS": str(width)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli", *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=clean_environment(**variables),
+        cwd=ROOT,
+    ) as process:
+        os.close(theirs)
+        written = b""
+        with contextlib.suppress(OSError):  # EIO is how a terminal without a process ends.
+            while part := os.read(ours, 4096):
+                written += part
+        os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    return process.returncode, "".join(text.split())
 
 
 class Dev:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.cli.running import on_a_terminal
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Command
+    from tests.cli.running import Dev
 
 QUICK = '{"start": 3, "step_s": 0}'
 
@@ -33,10 +36,34 @@ def test_events_as_json_tile(run: Command) -> None:
     for event in events:
         assert event["first_sequence"] == position + 1
         position = event["last_sequence"]
-    states = [event["state"] for event in events if event["event"] == "state"]
+    changes = [event for event in events if event["event"] == "state"]
+    states = [change["state"] for change in changes]
+    assert [state == "SCHEDULED" for state in states] == [bool(e["run_at"]) for e in changes]
     assert states == ["QUEUED", *["RUNNING", "SCHEDULED", "QUEUED"] * 2, "RUNNING", "SUCCEEDED"]
     assert events[-1]["job"]["result"] == "succeeded at attempt 3"
     assert events[-1]["attempt"] == 3
+
+
+def test_a_terminal_keeps_each_failed_attempt_and_the_whole_last_error(
+    dev: Dev, run: Command
+) -> None:
+    options = ("--max-attempts", "2", "--backoff", "50ms", "--backoff-jitter", "0")
+    job_id = run("submit", "flaky", "-p", '{"failures": 9}', *options).id
+    code, shown = on_a_terminal("watch", job_id, address=dev.address, width=50)
+    assert code == 1, shown
+    for text in (
+        "attempt 1 failed: ConnectionError: attempt 1 fails on purpose; again in 50 ms",
+        "attempt 2, exhausted: ConnectionError: attempt 2 fails on purpose",
+    ):
+        assert text.replace(" ", "") in shown
+
+
+def test_a_log_tells_each_failed_attempt_and_when_the_next_one_is(run: Command) -> None:
+    options = ("--backoff", "50ms", "--backoff-jitter", "0", "--watch")
+    answer = run("submit", "flaky", "-p", '{"failures": 1}', *options)
+    assert "running attempt 1\n" in answer.err
+    assert "attempt 1 failed: ConnectionError: attempt 1 fails on purpose; again in " in answer.err
+    assert "running attempt 2\n" in answer.err
 
 
 def test_one_that_fails_among_several_is_exit_code_1(run: Command) -> None:

@@ -109,6 +109,20 @@ async def test_a_failed_job_tells_why(rig: Rig) -> None:
     assert (last.job.failure.type, last.job.failure.message) == ("ValueError", "no such image")
 
 
+async def test_a_retry_tells_when_it_is_due(rig: Rig) -> None:
+    receipt = await rig.submit()
+    grant = await rig.claim()
+    failure = Failure("ValueError", "no such image")
+    attempts = rig.broker.attempts
+    await attempts.fail(grant.job_id, grant.fencing_token, "error", failure, 60_000)
+    call = rig.stream(receipt.job_id)
+    *_, retry = [await next_of(call) for _ in range(4)]
+    assert retry.state_change.state == job_pb2.JOB_STATE_SCHEDULED
+    assert retry.state_change.reason == "ValueError: no such image"
+    assert (retry.state_change.run_at.ToDatetime() - retry.time.ToDatetime()).seconds == 60
+    call.cancel()
+
+
 async def test_a_cancel_ends_the_stream(rig: Rig) -> None:
     receipt = await rig.submit()
     call = rig.stream(receipt.job_id)

@@ -129,7 +129,8 @@ async def test_a_job_of_an_unknown_type_waits_for_a_worker_that_knows_it(rig: Ri
         assert job.run_at_ms is not None
         assert 1_500 <= job.run_at_ms - job.created_ms <= 3_500
         last = (await rig.events(job_id))[-1].body
-        assert last == StateChange(JobState.SCHEDULED, 0, "no handler for special here")
+        why = "no handler for special here"
+        assert last == StateChange(JobState.SCHEDULED, 0, why, job.run_at_ms)
     async with rig.working(knowing):
         assert await rig.result(job_id) == "done"
     assert (await rig.job(job_id)).attempt == 1

@@ -41,6 +41,9 @@ def decode_line(sequence: int, line: bytes) -> Event:
     elif kind == b"l":
         level, _, message = data.partition(b" ")
         body = LogLine(_text(level), _text(message), attempt)
+    elif kind == b"S":
+        due, _, why = data.partition(b" ")
+        body = StateChange(JobState.SCHEDULED, attempt, _text(why), int(due))
     else:
         body = StateChange(_STATES[kind], attempt, _text(data))
     return Event(sequence, sequence, int(time), body)

@@ -263,11 +263,12 @@ class Renewal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """Event: the job entered a state."""
+    """Event: the job entered a state; run_at_ms is when it is due, where that is SCHEDULED."""
 
     state: JobState
     attempt: int
     reason: str = ""
+    run_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["Board", "PlainBoard", "board_on"]
+__all__ = ["Board", "PlainBoard", "attempt_text", "board_on"]
 
 _EVERY_S: Final = 2.0
 
@@ -26,8 +26,12 @@ class Board(ABC):
         """Show a job from now on, under this label."""
 
     @abstractmethod
-    def state(self, key: str, state: str, detail: str = "") -> None:
-        """Show the state it is in now; ``detail`` is why, or which attempt."""
+    def state(self, key: str, state: str, detail: str = "", *, attempt: int = 0) -> None:
+        """Show the state it is in now; ``detail`` is why. An attempt of 0 is not shown."""
+
+    def setback(self, key: str, state: str, why: str) -> None:
+        """Show that an attempt came to nothing, which stays to be read, and the state since."""
+        self.state(key, state, why)
 
     @abstractmethod
     def progress(self, key: str, current: float, total: float, message: str) -> None:
@@ -82,12 +86,12 @@ class PlainBoard(Board):
         self._labels[key] = label
         self._told[key] = time.monotonic()
 
-    def state(self, key: str, state: str, detail: str = "") -> None:
+    def state(self, key: str, state: str, detail: str = "", *, attempt: int = 0) -> None:
         """Show a line; output of an attempt that ended is dropped, as a later one begins anew."""
         self._output.pop(key, None)
         self._told[key] = time.monotonic()
         if detail or state != "QUEUED":  # Which every job is at first.
-            self._line(key, state.lower(), detail)
+            self._line(key, state.lower(), " ".join(filter(None, (attempt_text(attempt), detail))))
 
     def progress(self, key: str, current: float, total: float, message: str) -> None:
         """Show a line, unless there was one just now."""
@@ -124,6 +128,11 @@ class PlainBoard(Board):
 
         line = Text(f"{self._labels[key]}: ").append(what, style)
         self._console.print(line.append(f" {detail}" if detail else ""), soft_wrap=True)
+
+
+def attempt_text(attempt: int) -> str:
+    """Return which attempt it is; nothing for 0."""
+    return f"attempt {attempt}" if attempt else ""
 
 
 def board_on(console: Console) -> Board:

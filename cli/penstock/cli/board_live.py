@@ -1,4 +1,4 @@
-"""Bars that move: one for each job under way; a line above them for each that has ended."""
+"""Bars that move: one for each job under way; above them a line for each end and each setback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from penstock.cli.board import Board
+from penstock.cli.board import Board, attempt_text
 from penstock.cli.states import STYLES
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ class LiveBoard(Board):
         """Add a bar that pulses until something is known."""
         self._labels[key] = label
         self._tasks[key] = self._bars.add_task(
-            label, total=None, moving=False, state="", message=""
+            label, total=None, moving=False, state=Text(), message=""
         )
 
-    def state(self, key: str, state: str, detail: str = "") -> None:
+    def state(self, key: str, state: str, detail: str = "", *, attempt: int = 0) -> None:
         """Show the state; a bar starts anew with each attempt, and so does its output."""
         style = STYLES.get(state, "")
         self._bars.tails.pop(key, None)
@@ -85,9 +85,14 @@ class LiveBoard(Board):
             completed=0,
             total=None,
             moving=state == "RUNNING",
-            state=f"[{style}]{state.lower()}[/]" if style else state.lower(),
+            state=Text(state.lower(), style).append(f" {attempt_text(attempt)}".rstrip(), "dim"),
             message=_shortened(detail),
         )
+
+    def setback(self, key: str, state: str, why: str) -> None:
+        """Show it above the bars, whole; then the state."""
+        self._add_line(key, state, why)
+        self.state(key, state, why)
 
     def progress(self, key: str, current: float, total: float, message: str) -> None:
         """Move the bar."""
@@ -107,19 +112,22 @@ class LiveBoard(Board):
         self._lines.append(Text(f"{level:<9} {self._labels[key]}  {message}", "dim"))
 
     def done(self, key: str, state: str, detail: str) -> None:
-        """Replace the bar by a line."""
+        """Replace the bar by a line, or by as many as it takes to tell why it did not succeed."""
         rest = self._bars.tails.pop(key, "")
         if rest:
             self._add_output(key, rest)
         self._bars.remove_task(self._tasks.pop(key))
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(f"{state.lower():<9}", STYLES.get(state, ""))
-        line.append(f" {self._labels[key]}  ").append(" ".join(detail.split()), "dim")
-        self._lines.append(line)
+        self._add_line(key, state, detail, cut=state == "SUCCEEDED")
 
     def say(self, text: str) -> None:
         """Show the line above the bars."""
         self._lines.append(Text.from_markup(text))
+
+    def _add_line(self, key: str, state: str, detail: str, *, cut: bool = False) -> None:
+        line = Text(no_wrap=cut, overflow="ellipsis" if cut else "fold")
+        line.append(f"{state.lower():<9}", STYLES.get(state, ""))
+        line.append(f" {self._labels[key]}  ")
+        self._lines.append(line.append(" ".join(detail.split()) if cut else detail, "dim"))
 
     def _add_output(self, key: str, line: str) -> None:
         mark = f"{self._labels[key]}  " if len(self._labels) > 1 else ""
@@ -145,7 +153,7 @@ class _Bars(Progress):
         self._terminal = console
         super().__init__(
             TextColumn("{task.description}", markup=False),
-            TextColumn("{task.fields[state]}"),
+            _State(),
             BarColumn(bar_width=24),
             _Share(),
             TimeElapsedColumn(),
@@ -172,6 +180,18 @@ class _Bars(Progress):
         tails = [text for text in list(self.tails.values()) if text][:_TAIL_LINES]
         for text in tails:
             yield Text(text[-width * (_TAIL_LINES // len(tails)) :], style="italic")
+
+
+class _State(TextColumn):
+    """The state of a job, in its colour, and which attempt it is."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        """Return the text of one bar."""
+        state: Text = task.fields["state"]
+        return state
 
 
 class _Share(TextColumn):

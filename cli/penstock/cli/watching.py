@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.cli.board import Board, board_on
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
-from penstock.cli.follow import event_json, label_of, show
+from penstock.cli.follow import Narrator, event_json, label_of
 from penstock.cli.output import emit, for_people, json_wanted
 from penstock.client import ChunkEvent, StateEvent
 
@@ -38,6 +38,7 @@ class Follower:
 
     def __init__(self, board: Board | None, *, alone: bool) -> None:
         self._board = board
+        self._narrator = None if board is None else Narrator(board)
         self._to_stdout = alone and not sys.stdout.isatty()
         self.unsuccessful = 0
         """Jobs that ended in another state than SUCCEEDED."""
@@ -51,14 +52,14 @@ class Follower:
         """Show an event, and note an end."""
         if isinstance(event, StateEvent) and event.terminal:
             self.unsuccessful += event.state != "SUCCEEDED"
-        if self._board is None:
+        if self._narrator is None:
             emit(event_json(event))
             return
         if isinstance(event, ChunkEvent) and self._to_stdout:
             sys.stdout.buffer.write(event.data)
             sys.stdout.buffer.flush()
         else:
-            show(self._board, event)
+            self._narrator.tell(event)
 
 
 async def follow_jobs(

@@ -228,10 +228,12 @@ def event(told: Event, final: Job | None) -> job_service_pb2.StreamProgressRespo
             message.log.attempt = attempt
         case Gap(lost):
             message.gap.lost = lost
-        case StateChange(state, attempt, reason):
+        case StateChange(state, attempt, reason, run_at_ms):
             message.state_change.state = _STATE_OUT[state]
             message.state_change.attempt = attempt
             message.state_change.reason = reason
+            if run_at_ms is not None:
+                message.state_change.run_at.CopyFrom(_moment(run_at_ms))
             if final is not None:
                 message.state_change.job.CopyFrom(job(final))
     return message

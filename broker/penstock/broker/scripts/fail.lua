@@ -52,6 +52,6 @@ end
 open_log(id)
 redis.call('HSET', record_key(id), unpack(failure))
 wait_until(id, record, due)
-tell(id, true, now, 'S', record.a, why)
+tell(id, true, now, 'S', record.a, due .. ' ' .. why)
 redis.call('HINCRBY', slot, 'retries', 1)
 return {'accepted', 'S'}

@@ -31,8 +31,9 @@ end
 open_log(id)
 redis.call('HINCRBY', record_key(id), 'a', -1)
 if pause > 0 then
-  wait_until(id, record, now + pause)
-  tell(id, true, now, 'S', record.a - 1, reason)
+  local due = now + pause
+  wait_until(id, record, due)
+  tell(id, true, now, 'S', record.a - 1, due .. ' ' .. reason)
   return {'accepted', 'S'}
 end
 wait_in_queue(id, record, now)

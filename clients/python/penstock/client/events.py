@@ -49,12 +49,14 @@ class StateEvent(Event):
         attempt: that it belongs to; 0 before the first.
         reason: for people: the error of a failed attempt, why it was cancelled, and so on.
         job: with its result; only with a terminal state, else None.
+        run_at: when it is due; only with SCHEDULED, else None.
     """
 
     state: JobState
     attempt: int
     reason: str
     job: Job | None
+    run_at: datetime | None = None
 
     @property
     def terminal(self) -> bool:

@@ -106,7 +106,10 @@ def event_of(job_id: str, first: int, message: job_service_pb2.StreamProgressRes
             change = message.state_change
             job = job_of(change.job) if change.HasField("job") else None
             state = given_name_of(JobState, change.state)
-            return StateEvent(job_id, first, last, time, state, change.attempt, change.reason, job)
+            due = _time_of(change.run_at) if change.HasField("run_at") else None
+            return StateEvent(
+                job_id, first, last, time, state, change.attempt, change.reason, job, due
+            )
         case "progress":
             return ProgressEvent(job_id, first, last, time, _progress_of(message.progress))
         case "chunk":

@@ -1,13 +1,14 @@
 -- Events of a job. The record counts them (field n). A job whose life was plain so far has no log:
 -- its events are told from the record. The log (a list, one line an event) begins, with the events
--- up to then, when there is more to tell. A line is: time_ms kind attempt data.
+-- up to then, when there is more to tell. A line is: time_ms kind attempt data. The data of a state
+-- is why; that of S begins with the time at which the job is due.
 
 -- Lines of a plain life: SCHEDULED?, QUEUED?, RUNNING?, terminal? Of a cache hit: terminal.
-local plain_fields = {'s', 'c', 'd0', 'q', 'st', 'e', 'a', 'cr', 'ft', 'fm', 'cf'}
+local plain_fields = {'s', 'c', 'd0', 'du', 'q', 'st', 'e', 'a', 'cr', 'ft', 'fm', 'cf'}
 local function plain_life(record)
   local lines = {}
   local attempt = record.a or '0'
-  if record.d0 then lines[1] = record.c .. ' S 0 ' end
+  if record.d0 then lines[1] = record.c .. ' S 0 ' .. record.du .. ' ' end
   if record.q or not (record.d0 or record.cf) then lines[#lines + 1] = (record.q or record.c) .. ' Q 0 ' end
   if record.st then lines[#lines + 1] = record.st .. ' R ' .. attempt .. ' ' end
   if record.e then
