@@ -174,7 +174,9 @@ def test_made_up_topics_do_not_fill_the_memory() -> None:
 def test_message_wins_over_subscription_and_that_over_rule() -> None:
     rule = TopicRule("**", "ruled", Priority.LOW, 7, Backoff(initial_ms=5), 9_000)
     plain = job_of(message(), MAIL, None)
-    assert (plain.queue, plain.priority, plain.max_attempts) == ("default", Priority.DEFAULT, 3)
+    unset = NewJob("", "", "")
+    assert plain.queue == "default"
+    assert (plain.priority, plain.max_attempts) == (unset.priority, unset.max_attempts)
     ruled = job_of(message(), MAIL, rule)
     assert (ruled.queue, ruled.priority, ruled.max_attempts) == ("ruled", Priority.LOW, 7)
     assert (ruled.backoff, ruled.retention_ms) == (Backoff(initial_ms=5), 9_000)

@@ -15,7 +15,13 @@ from grpc_status import rpc_status
 
 from penstock.broker import Broker, Content, Grant
 from penstock.server import Gateway, ServerSettings
-from penstock.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, queue_service_pb2_grpc
+from penstock.v1 import (
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    queue_service_pb2_grpc,
+    topic_service_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
@@ -165,6 +171,7 @@ class Rig:
         channel: a client's.
         jobs: a client's stub.
         queues: a client's stub.
+        topics: a client's stub.
         health: a client's stub.
         broker: of whoever plays the worker.
     """
@@ -173,6 +180,7 @@ class Rig:
     channel: grpc.aio.Channel
     jobs: job_service_pb2_grpc.JobServiceAsyncStub
     queues: queue_service_pb2_grpc.QueueServiceAsyncStub
+    topics: topic_service_pb2_grpc.TopicServiceAsyncStub
     health: Any
     broker: Broker
     reports: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -271,6 +279,7 @@ async def rig_on(redis_url: str, **settings: Any) -> AsyncIterator[Rig]:  # noqa
             channel,
             job_service_pb2_grpc.JobServiceStub(channel),
             queue_service_pb2_grpc.QueueServiceStub(channel),
+            topic_service_pb2_grpc.TopicServiceStub(channel),
             health_pb2_grpc.HealthStub(channel),
             broker,
         )

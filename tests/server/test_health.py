@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-READINESS = ["", "penstock.v1.JobService", "penstock.v1.QueueService"]
+READINESS = ["", "penstock.v1.JobService", "penstock.v1.QueueService", "penstock.v1.TopicService"]
 
 
 async def check(rig: Rig, service: str = "") -> int:
@@ -60,7 +60,7 @@ async def test_readiness_follows_the_storage_and_liveness_does_not(
     assert (await next_of(watch)).status == SERVING
     redis_server.kill()
     assert (await next_of(watch)).status == NOT_SERVING
-    assert [await check(ready, service) for service in READINESS] == [NOT_SERVING] * 3
+    assert [await check(ready, service) for service in READINESS] == [NOT_SERVING] * len(READINESS)
     assert await check(ready, "liveness") == SERVING
     redis_server.start()
     assert (await next_of(watch)).status == SERVING

@@ -33,7 +33,7 @@ from penstock.v1 import job_pb2, job_service_pb2, queue_service_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from penstock.broker import Event, Job, QueueStats, Submitted, WorkerInfo
+    from penstock.broker import Event, Job, Message, QueueStats, Submitted, WorkerInfo
     from penstock.broker.engine import QueueInfo
     from penstock.server.errors import Fault
 
@@ -86,7 +86,7 @@ def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
     """The submit that a validated spec asks for."""
     queue = spec.queue or DEFAULT_QUEUE
     if not spec.HasField("options"):
-        return NewJob(spec.type, queue, request_id, _content(spec.payload))
+        return NewJob(spec.type, queue, request_id, content_of(spec.payload))
     options = spec.options
     fields: dict[str, Any] = {}
     if options.HasField("delay"):
@@ -98,7 +98,7 @@ def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
     elif options.HasField("deadline"):
         fields["deadline_ms"] = timestamp_ms(options.deadline)
     if options.HasField("backoff"):
-        fields["backoff"] = _backoff(options.backoff)
+        fields["backoff"] = backoff_of(options.backoff)
     if options.HasField("timeout"):
         fields["timeout_ms"] = duration_ms(options.timeout)
     if options.HasField("retention"):
@@ -107,7 +107,7 @@ def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
         spec.type,
         queue,
         request_id,
-        _content(spec.payload),
+        content_of(spec.payload),
         _PRIORITY[options.priority],
         max_attempts=options.max_attempts or _DEFAULTS.max_attempts,
         idempotency_key=options.idempotency_key,
@@ -121,7 +121,8 @@ def states(numbers: Iterable[job_pb2.JobState]) -> list[JobState]:
     return [_STATE[number] for number in numbers]
 
 
-def _content(content: job_pb2.Content) -> Content:
+def content_of(content: job_pb2.Content) -> Content:
+    """A payload."""
     data, kind = content.data, content.content_type
     if kind == "application/json":
         kind = ""  # The default is not stored.
@@ -130,7 +131,8 @@ def _content(content: job_pb2.Content) -> Content:
     return Content(data, kind)
 
 
-def _backoff(backoff: job_pb2.Backoff) -> Backoff:
+def backoff_of(backoff: job_pb2.Backoff) -> Backoff:
+    """The pauses between attempts."""
     default = _DEFAULTS.backoff
     return Backoff(
         duration_ms(backoff.initial) if backoff.HasField("initial") else default.initial_ms,
@@ -179,17 +181,18 @@ def job(found: Job) -> job_pb2.Job:
         result=_content_out(found.result),
         payload=_content_out(found.payload),
         metadata=found.metadata,
-        create_time=_time(found.created_ms),
-        queue_time=_time(found.queued_ms),
-        start_time=_time(found.started_ms),
-        finish_time=_time(found.finished_ms),
-        run_at=_time(found.run_at_ms),
-        deadline=_time(found.deadline_ms),
-        timeout=_span(found.timeout_ms),
-        retention=_span(found.retention_ms),
+        create_time=time_of(found.created_ms),
+        queue_time=time_of(found.queued_ms),
+        start_time=time_of(found.started_ms),
+        finish_time=time_of(found.finished_ms),
+        run_at=time_of(found.run_at_ms),
+        deadline=time_of(found.deadline_ms),
+        timeout=span_of(found.timeout_ms),
+        retention=span_of(found.retention_ms),
         worker_id=found.worker_id,
         retried_from=found.retried_from,
         last_sequence=found.last_sequence,
+        message=_envelope(found.message) if found.message else None,
     )
 
 
@@ -239,6 +242,30 @@ def event(told: Event, final: Job | None) -> job_service_pb2.StreamProgressRespo
     return message
 
 
+def priority_out(priority: Priority | None) -> job_pb2.Priority:
+    """A priority that there may be."""
+    return _PRIORITY_OUT[priority] if priority else job_pb2.PRIORITY_UNSPECIFIED
+
+
+def backoff_out(backoff: Backoff) -> job_pb2.Backoff:
+    """The pauses between attempts."""
+    return job_pb2.Backoff(
+        initial=span_of(backoff.initial_ms),
+        max=span_of(backoff.max_ms),
+        multiplier=backoff.multiplier,
+        jitter=backoff.jitter,
+    )
+
+
+def _envelope(message: Message) -> job_pb2.MessageEnvelope:
+    return job_pb2.MessageEnvelope(
+        message_id=message.message_id,
+        topic=message.topic,
+        time=_moment(message.time_ms),
+        source=message.source,
+    )
+
+
 def _progress(progress: Progress) -> job_pb2.Progress:
     return job_pb2.Progress(
         current=progress.current, total=progress.total, message=progress.message
@@ -269,11 +296,13 @@ def _moment(time_ms: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest_ms * 1_000_000)
 
 
-def _time(time_ms: int | None) -> Timestamp | None:
+def time_of(time_ms: int | None) -> Timestamp | None:
+    """A time that there may be."""
     return None if time_ms is None else _moment(time_ms)
 
 
-def _span(span_ms: int | None) -> Duration | None:
+def span_of(span_ms: int | None) -> Duration | None:
+    """A span that there may be."""
     if span_ms is None:
         return None
     seconds, rest_ms = divmod(span_ms, 1000)
@@ -289,7 +318,7 @@ def queue(info: QueueInfo, *, paused: bool) -> queue_service_pb2.Queue:
         name=info.name,
         partitions=info.partitions,
         paused=paused,
-        create_time=_time(info.created_ms),
+        create_time=time_of(info.created_ms),
     )
 
 
@@ -311,7 +340,7 @@ def stats(found: QueueStats) -> queue_service_pb2.QueueStats:
             queue_service_pb2.FailedCount(reason=_REASON_OUT[reason], count=count)
             for reason, count in found.failed_by_reason.items()
         ],
-        oldest_waiting_age=_span(found.oldest_waiting_age_ms),
+        oldest_waiting_age=span_of(found.oldest_waiting_age_ms),
         throughput=found.throughput_per_s,
         submitted=found.counters.get("submitted", 0),
         retries=found.counters.get("retries", 0),
@@ -333,6 +362,6 @@ def worker(found: WorkerInfo) -> queue_service_pb2.WorkerInfo:
         slots=found.slots,
         running=found.running,
         draining=found.draining,
-        start_time=_time(found.started_ms),
-        heartbeat_time=_time(found.heartbeat_ms),
+        start_time=time_of(found.started_ms),
+        heartbeat_time=time_of(found.heartbeat_ms),
     )

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from penstock.runtime import ConfigurationError
 from penstock.server.hangup import hang_up
-from penstock.v1 import job_service_pb2, queue_service_pb2
+from penstock.v1 import job_service_pb2, queue_service_pb2, topic_service_pb2
 
 if TYPE_CHECKING:
     from penstock.server.calls import Calls
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from penstock.server.service import JobService
     from penstock.server.settings import ServerSettings
     from penstock.server.streaming import Streams
+    from penstock.server.topic_service import TopicService
 
 __all__ = ["SERVICES", "Front"]
 
 _JOBS: Final = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
 _QUEUES: Final = queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"]
+_TOPICS: Final = topic_service_pb2.DESCRIPTOR.services_by_name["TopicService"]
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 #: Full names of the services of the contract.
-SERVICES: Final = (_JOBS.full_name, _QUEUES.full_name)
+SERVICES: Final = (_JOBS.full_name, _QUEUES.full_name, _TOPICS.full_name)
 
 #: Clients that ping more often than MIN_PING_S are sent away.
 KEEPALIVE_S: Final = 30
@@ -61,6 +63,7 @@ class Front:
         calls: Calls,
         jobs: JobService,
         queues: QueueService,
+        topics: TopicService,
         health: Health,
         streams: Streams,
     ) -> None:
@@ -68,6 +71,7 @@ class Front:
         self._handlers = (
             calls.handlers(jobs, _JOBS, long=jobs.LONG),
             calls.handlers(queues, _QUEUES),
+            calls.handlers(topics, _TOPICS),
         )
         self._calls = calls
         self._health = health

@@ -18,6 +18,8 @@ from penstock.server.queue_service import QueueService
 from penstock.server.schemas import Schemas
 from penstock.server.service import JobService
 from penstock.server.streaming import Streams
+from penstock.server.topic_intake import TopicIntake
+from penstock.server.topic_service import TopicService
 from penstock.server.upkeep import Gauge, Prober, Repairer
 from penstock.server.watching import Hub
 
@@ -63,6 +65,11 @@ class Gateway:
                 broker, Intake(schemas, self._admission, settings.max_payload_bytes), self._streams
             ),
             queues=QueueService(broker),
+            topics=TopicService(
+                broker,
+                TopicIntake(broker.topics, schemas, self._admission),
+                settings.max_payload_bytes,
+            ),
             health=self._health,
             streams=self._streams,
         )

@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY_MS",
+    "check_attempts",
+    "check_backoff",
+    "check_content",
     "check_duration",
     "check_job",
+    "check_key",
+    "check_metadata",
     "check_name",
+    "check_priority",
     "check_request_id",
     "check_text",
+    "check_timestamp",
     "duration_ms",
     "timestamp_ms",
 ]
@@ -74,7 +81,7 @@ def check_job(spec: job_pb2.JobSpec, path: str, *, max_payload: int, now_ms: int
     if spec.request_id:
         check_request_id(found, f"{path}.request_id", spec.request_id)
     if spec.HasField("payload"):
-        _check_payload(found, path, spec.payload, max_payload)
+        check_content(found, f"{path}.payload", spec.payload, max_payload)
     if spec.HasField("options"):
         _check_options(found, f"{path}.options", spec.options, now_ms)
     return found
@@ -136,51 +143,62 @@ def _span(span_ms: int) -> str:
     return f"{days} days" if days > 1 and not rest else f"{span_ms / 3_600_000:g} h"
 
 
-def _check_payload(found: Found, path: str, payload: job_pb2.Content, limit: int) -> None:
+def check_content(found: Found, path: str, payload: job_pb2.Content, limit: int) -> None:
+    """A payload: its size, and what it is said to be."""
     if len(payload.data) > limit:
         text = f"it has {len(payload.data)} bytes, and at most {limit} are taken"
-        found.append((f"{path}.payload.data", text))
+        found.append((f"{path}.data", text))
     kind = payload.content_type
     if not kind:
         return
     if len(kind) > MAX_CONTENT_TYPE:
         text = f"it is longer than {MAX_CONTENT_TYPE} characters"
-        found.append((f"{path}.payload.content_type", text))
+        found.append((f"{path}.content_type", text))
     elif not _CONTENT_TYPE.fullmatch(kind):
-        found.append((f"{path}.payload.content_type", "it is not a media type"))
+        found.append((f"{path}.content_type", "it is not a media type"))
 
 
 def _check_options(found: Found, path: str, options: job_pb2.JobOptions, now_ms: int) -> None:
-    if options.priority not in job_pb2.Priority.values():
-        found.append((f"{path}.priority", f"there is no priority {options.priority}"))
+    check_priority(found, f"{path}.priority", options.priority)
     _check_times(found, path, options, now_ms)
-    if not 0 <= options.max_attempts <= MAX_ATTEMPTS:
-        text = f"it must be 1 to {MAX_ATTEMPTS}, or 0 for the default"
-        found.append((f"{path}.max_attempts", text))
+    check_attempts(found, f"{path}.max_attempts", options.max_attempts)
     if options.HasField("backoff"):
-        _check_backoff(found, f"{path}.backoff", options.backoff)
+        check_backoff(found, f"{path}.backoff", options.backoff)
     if options.idempotency_key:
-        _check_key(found, f"{path}.idempotency_key", options.idempotency_key)
+        check_key(found, f"{path}.idempotency_key", options.idempotency_key, MAX_IDEMPOTENCY_KEY)
     if options.metadata:
-        _check_metadata(found, f"{path}.metadata", options.metadata)
+        check_metadata(found, f"{path}.metadata", options.metadata)
 
 
 def _check_times(found: Found, path: str, options: job_pb2.JobOptions, now_ms: int) -> None:
     if options.HasField("delay"):
         check_duration(found, f"{path}.delay", options.delay, 0, YEAR_MS)
     elif options.HasField("run_at"):
-        _check_timestamp(found, f"{path}.run_at", options.run_at, now_ms)
+        check_timestamp(found, f"{path}.run_at", options.run_at, now_ms)
     if options.HasField("expires_in"):
         check_duration(found, f"{path}.expires_in", options.expires_in, 1, YEAR_MS)
     elif options.HasField("deadline"):
-        _check_timestamp(found, f"{path}.deadline", options.deadline, now_ms)
+        check_timestamp(found, f"{path}.deadline", options.deadline, now_ms)
     if options.HasField("timeout"):
         check_duration(found, f"{path}.timeout", options.timeout, 1, DAY_MS)
     if options.HasField("retention"):
         check_duration(found, f"{path}.retention", options.retention, 1_000, YEAR_MS)
 
 
-def _check_timestamp(found: Found, path: str, time: Timestamp, now_ms: int) -> None:
+def check_priority(found: Found, path: str, priority: int) -> None:
+    """One of those that there are."""
+    if priority not in job_pb2.Priority.values():
+        found.append((path, f"there is no priority {priority}"))
+
+
+def check_attempts(found: Found, path: str, max_attempts: int) -> None:
+    """How many failed attempts there may be."""
+    if not 0 <= max_attempts <= MAX_ATTEMPTS:
+        found.append((path, f"it must be 1 to {MAX_ATTEMPTS}, or 0 for the default"))
+
+
+def check_timestamp(found: Found, path: str, time: Timestamp, now_ms: int) -> None:
+    """A time, at most a year ahead."""
     in_range = _FIRST_SECOND <= time.seconds <= _LAST_SECOND
     if not in_range or not 0 <= time.nanos < _NANOS_PER_S:
         found.append((path, "seconds and nanos do not make a time"))
@@ -188,7 +206,8 @@ def _check_timestamp(found: Found, path: str, time: Timestamp, now_ms: int) -> N
         found.append((path, "it is more than 366 days ahead"))
 
 
-def _check_backoff(found: Found, path: str, backoff: job_pb2.Backoff) -> None:
+def check_backoff(found: Found, path: str, backoff: job_pb2.Backoff) -> None:
+    """The pauses between attempts."""
     if backoff.HasField("initial"):
         check_duration(found, f"{path}.initial", backoff.initial, 0, DAY_MS)
     if backoff.HasField("max"):
@@ -204,14 +223,16 @@ def _check_backoff(found: Found, path: str, backoff: job_pb2.Backoff) -> None:
         found.append((f"{path}.jitter", "it must be 0 to 1"))
 
 
-def _check_key(found: Found, path: str, key: str) -> None:
-    if len(key) > MAX_IDEMPOTENCY_KEY:
-        found.append((path, f"it is longer than {MAX_IDEMPOTENCY_KEY} characters"))
+def check_key(found: Found, path: str, key: str, limit: int) -> None:
+    """A name of the caller's own: of any characters that can be seen."""
+    if len(key) > limit:
+        found.append((path, f"it is longer than {limit} characters"))
     elif _CONTROL.search(key):
         found.append((path, "it must not hold control characters"))
 
 
-def _check_metadata(found: Found, path: str, metadata: Mapping[str, str]) -> None:
+def check_metadata(found: Found, path: str, metadata: Mapping[str, str]) -> None:
+    """What travels with a job."""
     if len(metadata) > MAX_METADATA_PAIRS:
         text = f"it has {len(metadata)} pairs, and at most {MAX_METADATA_PAIRS} are taken"
         found.append((path, text))
