@@ -41,6 +41,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N\}:bell:.+": ("list", ALWAYS),
     r"ps\{N\}:idle:C": ("zset", ALWAYS),
     r"ps\{N\}:active": ("zset", NEVER),
+    r"ps\{N\}:keepers": ("hash", ALWAYS),
     r"ps\{N\}:walk": ("string", ALWAYS),
     r"ps\{N\}:probe": ("string", ALWAYS),
     r"ps\{N:C:P\}": ("hash", NEVER),

@@ -25,7 +25,8 @@ from penstock.broker import (
     Submitted,
     ids,
 )
-from penstock.broker.housekeeper import EXPIRE, PROMOTE, PRUNE, RECLAIM
+from penstock.broker.chores import EXPIRE, PROMOTE, PRUNE
+from penstock.broker.reclaimer import RECLAIM
 from penstock.broker.record import fields_of
 
 if TYPE_CHECKING:

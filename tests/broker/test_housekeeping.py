@@ -10,7 +10,8 @@ import pytest
 
 from penstock.broker import Broker, BrokerOptions, Content, JobState, NotFound, Submitted
 from penstock.broker.activity import DROP_AFTER_MS
-from penstock.broker.housekeeper import PROMOTE, PRUNE, VISIT_EVERY_S
+from penstock.broker.agenda import VISIT_EVERY_S
+from penstock.broker.chores import PROMOTE, PRUNE
 from penstock.broker.jobs import STRUCTURES
 from tests.broker.rig import LONG_AGO, Rig, states_of, tail_of
 from tests.support.waiting import eventually
@@ -305,14 +306,14 @@ async def test_a_broken_slot_does_not_keep_the_others_waiting(
         await rig.call("DEL", broker.engine.slots(queue)[0].due())
 
 
-async def test_forgetting_keeps_pace_with_ending(rig: Rig) -> None:
-    for _ in range(250):
-        await rig.submit()
-    while grants := await rig.claim():
-        for grant in grants:
-            await rig.complete(grant)
-    keeper = rig.broker.housekeeper
-    keeper.max_retained = 10
-    assert [await keeper.visit(rig.slot) for _ in range(2)] == [0.0, 0.0]
-    assert await keeper.visit(rig.slot) > 0
-    assert await rig.call("ZCARD", rig.slot.ended(JobState.SUCCEEDED)) == 10
+async def test_forgetting_keeps_pace_with_ending(url: str) -> None:
+    async with Broker(url, BrokerOptions(max_retained=10)) as broker:
+        rig = await Rig.on(broker)
+        await submit_all(rig, [rig.new_job() for _ in range(250)])
+        while grants := await rig.claim():
+            for grant in grants:
+                await rig.complete(grant)
+        keeper = broker.housekeeper
+        assert [await keeper.visit(rig.slot) for _ in range(2)] == [0.0, 0.0]
+        assert await keeper.visit(rig.slot) > 0
+        assert await rig.call("ZCARD", rig.slot.ended(JobState.SUCCEEDED)) == 10

@@ -80,7 +80,7 @@ def test_every_name_is_in_the_stated_list_of_keys() -> None:
     of_namespace = [
         NAMES.queues(), NAMES.types(), NAMES.schemas(), NAMES.workers(), NAMES.active(),
         NAMES.walk(), NAMES.probe(), NAMES.worker("w"), NAMES.bell("w"), NAMES.idle("c"),
-        NAMES.subscriptions(), NAMES.topics(),
+        NAMES.subscriptions(), NAMES.topics(), NAMES.keepers(),
         NAMES.generations(),
     ]  # fmt: skip
     assert len(of_namespace) == len(public_names(NamespaceKeys) - {"base", "code"})

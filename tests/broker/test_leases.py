@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from penstock.broker import Grant, JobState, Renewal, StaleToken
-from penstock.broker.housekeeper import LEASES
-from penstock.broker.observer import LOOK_AGAIN_EVERY_S, LeaseObserver
+from penstock.broker.housekeeper import LOOK
+from penstock.broker.observer import (
+    LONGEST_GAP_S,
+    LOOK_AGAIN_EVERY_S,
+    LeaseObserver,
+    WatchedClock,
+)
 from penstock.broker.script import all_scripts
 from tests.broker.rig import LEASE_MS, Rig, tail_of
 from tests.support.waiting import eventually
@@ -21,66 +27,86 @@ if TYPE_CHECKING:
 SHORT_MS: Final = 250
 
 
-# The observer alone: plain arithmetic on a clock that is given to it.
+# The clock and the observer alone: plain arithmetic on times that are given to them.
+
+
+def watching(seconds: float = 0.0) -> tuple[WatchedClock, LeaseObserver]:
+    clock = WatchedClock()
+    clock.now_s = seconds
+    return clock, LeaseObserver(clock)
+
+
+def test_time_that_was_not_watched_is_not_counted() -> None:
+    """The process was suspended, or the server away: nobody could renew, or be seen to."""
+    clock = WatchedClock()
+    clock.answered(100.0)
+    clock.answered(100.25)
+    assert clock.now_s == 0.25
+    clock.answered(4_000.0)
+    assert clock.now_s == 0.25 + LONGEST_GAP_S
+    clock.restart()
+    clock.answered(4_000.5)
+    clock.answered(4_000.75)
+    assert clock.now_s == 0.5 + LONGEST_GAP_S
 
 
 def test_a_lease_expires_when_it_has_stood_still_for_its_length() -> None:
-    observer = LeaseObserver()
-    observer.look(1, [("a", 1, 5_000)], 100.0, 10.0)
+    clock, observer = watching(100.0)
+    observer.look(1, [("a", 1, 5_000)])
     assert observer.next_expiry_s() == 5.0
-    observer.look(1, [], 104.9, 10.0)
+    clock.now_s = 104.9
+    observer.look(1, [])
     assert observer.expired() == []
-    observer.look(1, [], 105.0, 10.0)
+    clock.now_s = 105.0
+    observer.look(1, [])
     assert observer.expired() == [("a", 1)]
     observer.forget(["a"])
     assert (observer.expired(), observer.next_expiry_s()) == ([], None)
 
 
 def test_a_lease_that_moves_begins_anew() -> None:
-    observer = LeaseObserver()
-    observer.look(1, [("a", 1, 5_000), ("b", 1, 5_000)], 100.0, 10.0)
-    observer.look(2, [("a", 2, 5_000)], 104.0, 10.0)
-    observer.look(2, [], 106.0, 10.0)
+    clock, observer = watching(100.0)
+    observer.look(1, [("a", 1, 5_000), ("b", 1, 5_000)])
+    clock.now_s = 104.0
+    observer.look(2, [("a", 2, 5_000)])
+    clock.now_s = 106.0
+    observer.look(2, [])
     assert observer.expired() == [("b", 1)]
-    observer.look(2, [], 109.0, 10.0)
+    clock.now_s = 109.0
+    observer.look(2, [])
     assert observer.expired() == [("a", 2), ("b", 1)]
 
 
 def test_only_what_moved_is_asked_for() -> None:
-    observer = LeaseObserver()
+    _, observer = watching()
     assert observer.cursor() == 0
-    observer.look(9, [("a", 4, 5_000), ("b", 7, 5_000)], 0.0, 1.0)
+    observer.look(9, [("a", 4, 5_000), ("b", 7, 5_000)])
     assert observer.cursor() == 7
 
 
-def test_time_that_was_not_watched_is_not_charged() -> None:
-    """The process was suspended, or the server away: nobody could renew, or be seen to."""
-    observer = LeaseObserver()
-    observer.look(1, [("a", 1, 5_000)], 100.0, 1.0)
-    observer.look(1, [], 4_000.0, 1.0)
-    assert observer.expired() == []
-    assert observer.next_expiry_s() == 4.0
-
-
 def test_a_server_that_lost_its_ticks_is_observed_anew() -> None:
-    observer = LeaseObserver()
-    observer.look(50, [("a", 50, 1_000)], 0.0, 1.0)
-    observer.look(3, [], 0.5, 1.0)
+    clock, observer = watching()
+    observer.look(50, [("a", 50, 1_000)])
+    clock.now_s = 0.5
+    observer.look(3, [])
     assert (observer.cursor(), observer.next_expiry_s()) == (0, None)
-    observer.look(3, [("b", 3, 1_000)], 1.0, 1.0)
-    observer.look(3, [], 2.0, 1.0)
+    clock.now_s = 1.0
+    observer.look(3, [("b", 3, 1_000)])
+    clock.now_s = 2.0
+    observer.look(3, [])
     assert observer.expired() == [("b", 3)]
 
 
 def test_all_leases_are_looked_at_again_now_and_then_at_no_cost_to_their_age() -> None:
     """Else ticks that were lost and given out again, unseen, would hide a dead worker's lease."""
-    observer = LeaseObserver()
-    observer.look(5, [("a", 5, 90_000)], 0.0, 1.0)
+    clock, observer = watching()
+    observer.look(5, [("a", 5, 90_000)])
     cursors = []
     for second in range(1, int(LOOK_AGAIN_EVERY_S) + 2):
+        clock.now_s = float(second)
         cursors.append(observer.cursor())
-        moved = [("a", 5, 90_000)] if observer.cursor() == 0 else []
-        observer.look(5, moved, float(second), 1.0)
+        moved = [("a", 5, 90_000)] if cursors[-1] == 0 else []
+        observer.look(5, moved)
     assert cursors.count(0) == 1
     assert observer.next_expiry_s() == 90.0 - len(cursors)
 
@@ -90,13 +116,16 @@ def test_all_leases_are_looked_at_again_now_and_then_at_no_cost_to_their_age() -
 
 def test_no_script_that_renews_or_lists_leases_asks_for_the_time() -> None:
     """So a jump of the server's clock neither expires a lease nor keeps a dead one alive."""
-    sources = {
-        script.name: script.source.partition("-- Fields of a record")[2] for script in all_scripts()
-    }
-    for name in ("leases", "renew"):
-        assert sources[name]
-        assert "now_ms" not in sources[name]
-        assert "TIME" not in sources[name]
+    sources = {script.name: script.source for script in all_scripts()}
+    renews = sources["renew"].partition("-- Fields of a record")[2]
+    lists = re.search(
+        r"^local function moved_leases.*?^end", sources["look"], re.MULTILINE | re.DOTALL
+    )
+    assert lists
+    for code in (renews, lists[0]):
+        assert "leases_key" in code
+        assert "now" not in code
+        assert "TIME" not in code
 
 
 async def test_a_lease_stands_at_a_tick_and_each_renewal_moves_it_to_the_next(rig: Rig) -> None:
@@ -115,9 +144,9 @@ async def test_the_leases_of_one_tick_are_never_torn_apart(rig: Rig) -> None:
         await rig.claim(50)
 
     async def look(after: int, most: int) -> list[int]:
-        reply = await rig.broker.engine.run(LEASES, [rig.slot.base], after, most)
-        assert reply[0] == 3
-        return [tick for _, tick, _ in reply[1:]]
+        newest, moved, waiting = await rig.broker.engine.run(LOOK, [rig.slot.base], after, most, -1)
+        assert (newest, waiting) == (3, [])
+        return [tick for _, tick, _ in moved]
 
     assert await look(0, 10) == [1] * 50
     assert await look(0, 50) == [1] * 50
@@ -238,15 +267,17 @@ async def test_a_lease_put_back_by_the_reconciler_is_observed(rig: Rig) -> None:
 
 
 def test_a_restart_gives_every_lease_its_whole_length_again() -> None:
-    observer = LeaseObserver()
-    observer.look(1, [("a", 1, 2_000)], 100.0, 1.0)
-    observer.look(1, [], 101.0, 1.0)
+    clock, observer = watching(100.0)
+    observer.look(1, [("a", 1, 2_000)])
+    clock.now_s = 101.0
     observer.restart()
     assert observer.cursor() == 0
-    observer.look(1, [("a", 1, 2_000)], 200.0, 1.0)
-    observer.look(1, [], 201.0, 1.0)
+    observer.look(1, [("a", 1, 2_000)])
+    clock.now_s = 102.0
+    observer.look(1, [])
     assert observer.expired() == []
-    observer.look(1, [], 202.0, 1.0)
+    clock.now_s = 103.0
+    observer.look(1, [])
     assert observer.expired() == [("a", 1)]
 
 

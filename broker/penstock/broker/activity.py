@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from penstock.broker.agenda import Agenda
 from penstock.broker.engine import DEFAULT_BUDGET_S
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
@@ -28,9 +29,14 @@ DROP_AFTER_MS: Final = 600_000
 
 
 class Activity:
-    """The set of active slots of a namespace."""
+    """The set of active slots of a namespace.
+
+    Attributes:
+        agenda: when this process visits which of them; takes hints of what comes due soon.
+    """
 
     def __init__(self, engine: Engine) -> None:
+        self.agenda = Agenda()
         self._engine = engine
         self._marked: dict[Slot, float] = {}
 

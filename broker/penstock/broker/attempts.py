@@ -214,7 +214,9 @@ class Attempts:
             budget_s=budget_s,
         )
         ends = {JobState.SCHEDULED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
-        return self._accepted(job_id, reply, ends)
+        state = self._accepted(job_id, reply, ends)
+        await self._expect(job_id, state, retry_after_ms, budget_s)
+        return state
 
     async def release(
         self,
@@ -235,11 +237,19 @@ class Attempts:
             RELEASE, job_id, token, pause_ms, reason, counter, budget_s=budget_s
         )
         ends = {JobState.QUEUED, JobState.SCHEDULED, JobState.CANCELLED, JobState.EXPIRED}
-        return self._accepted(job_id, reply, ends)
+        state = self._accepted(job_id, reply, ends)
+        await self._expect(job_id, state, pause_ms, budget_s)
+        return state
 
     async def _write(self, script: Script, job_id: str, *args: Arg, budget_s: float) -> Any:  # noqa: ANN401 - each caller knows the shape of its script's reply.
         slot, tail, _ = await self._engine.locate(job_id, budget_s)
         return await self._engine.run(script, [slot.base], tail, *args, budget_s=budget_s)
+
+    async def _expect(self, job_id: str, state: JobState, in_ms: int, budget_s: float) -> None:
+        """Has a job that comes due before the next visit of its slot queued in time."""
+        if state is JobState.SCHEDULED:
+            slot, _, _ = await self._engine.locate(job_id, budget_s)
+            self._activity.agenda.expect(slot, in_ms / 1000)
 
     @staticmethod
     def _accepted(job_id: str, reply: Sequence[bytes], ends: Collection[JobState]) -> JobState:

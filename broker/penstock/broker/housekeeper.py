@@ -1,43 +1,46 @@
 """The passage of time, as jobs feel it: due jobs, deadlines, lost leases, retention.
 
-Any number of processes do this at once, without a leader or a lock: every step is a bounded script
-that the first to come wins. The cost follows the number of active slots.
+Any number of processes do this, without a leader or a lock: every step is a bounded script that the
+first to come wins. So that the cost follows the number of active slots, each slot has two
+caretakers, who visit it all the time; all others look in now and then, lest anything should stick.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import time
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker.engine import SCRIPT_BATCH, Engine
+from penstock.broker.agenda import VISIT_EVERY_S
 from penstock.broker.errors import ReplyError, Unavailable
-from penstock.broker.observer import LeaseObserver
+from penstock.broker.observer import WatchedClock
+from penstock.broker.reclaimer import LEASES_PER_LOOK, Reclaimer
+from penstock.broker.rota import BEAT_EVERY_S, CARETAKERS, Rota
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from penstock.broker.activity import Activity
+    from penstock.broker.chores import Chore
     from penstock.broker.doorbell import Doorbell
+    from penstock.broker.engine import Engine
     from penstock.broker.keys import Slot
 
-PROMOTE = load_script("promote")
-EXPIRE = load_script("expire")
-LEASES = load_script("leases")
-RECLAIM = load_script("reclaim")
-PRUNE = load_script("prune")
+LOOK = load_script("look")
 
-#: Longest pause between two visits of an active slot (s); it bounds how late a retry may start.
-VISIT_EVERY_S: Final = 0.5
-#: Of the time between two visits, leases are charged no more than this (s).
-LONGEST_GAP_S: Final = 2 * VISIT_EVERY_S
-#: Slots that are visited within VISIT_EVERY_S; with more, the pause grows in proportion.
-SLOTS_PER_VISIT: Final = 100
+#: Longest pause between two visits of one who is no caretaker (s), while they are few.
+LOOK_IN_EVERY_S: Final = 5.0
+#: However many they are, together they look in no more often than this (s).
+LOOK_IN_TOGETHER_S: Final = 1.0
+#: The second caretaker comes so much later to what the first should have done (s).
+LAG_S: Final = 0.1
+#: Visits of one process; with more slots than that allows, all pauses grow in proportion.
+VISITS_PER_S: Final = 200.0
 #: Retention is coarse: it is looked at this often (s).
-PRUNE_EVERY_S: Final = 10.0
+RETENTION_EVERY_S: Final = 10.0
 SHORTEST_PAUSE_S: Final = 0.01
-LEASES_PER_LOOK: Final = 1_000
-#: Most leases that run out belong to jobs that ended since, so each is not worth a visit (s).
-LEASE_GRAIN_S: Final = 0.1
 MAX_CRASHES: Final = 3
 #: Most ended jobs that a partition keeps per terminal state.
 MAX_RETAINED: Final = 1_000_000
@@ -48,7 +51,11 @@ _log = logging.getLogger(__name__)
 class Housekeeper:
     """Visits the active slots. Call `sweep` again and again, with the pauses that it asks for.
 
-    Attributes:
+    Args:
+        engine: to run scripts.
+        activity: which slots are active, and when to visit them.
+        doorbell: to ring for jobs that wait again.
+        chores: kinds of due work, by their names in `look.lua`.
         max_crashes: a job whose workers vanished so often is quarantined.
         max_retained: ended jobs that a partition keeps per terminal state.
     """
@@ -59,105 +66,111 @@ class Housekeeper:
         activity: Activity,
         doorbell: Doorbell,
         *,
+        chores: Mapping[str, Chore],
         max_crashes: int = MAX_CRASHES,
         max_retained: int = MAX_RETAINED,
     ) -> None:
         self._engine = engine
         self._activity = activity
-        self._doorbell = doorbell
-        self._observers: dict[Slot, LeaseObserver] = {}
-        self._prune_at: dict[Slot, float] = {}
-        self._longest_gap_s = LONGEST_GAP_S
-        self.max_crashes = max_crashes
-        self.max_retained = max_retained
+        self._agenda = activity.agenda
+        self._chores = dict(chores)
+        self._max_retained = max_retained
+        self._clock = WatchedClock()
+        self._rota = Rota(engine, self._clock)
+        self._reclaimer = Reclaimer(engine, doorbell, self._clock, max_crashes)
+        self._retention_at_s: dict[Slot, float] = {}
+        self._beat_at_s = 0.0
+        self._list_at_s = 0.0
+        self._look_in_every_s = LOOK_IN_EVERY_S
+        self._crowding = 1.0
 
     def forget(self) -> None:
         """Begins to watch all leases anew: while the server was away, none could be renewed."""
-        for observer in self._observers.values():
-            observer.restart()
+        self._clock.restart()
+        self._rota.forget()
+        self._reclaimer.restart()
+
+    def attend(self, wake: Callable[[], None]) -> None:
+        """Takes hints from now on; wake is called to end the pause between two sweeps."""
+        self._agenda.wake = wake
+
+    async def leave(self, budget_s: float) -> None:
+        """Says that this process keeps house no more. Raises PenstockError."""
+        self._agenda.wake = None
+        await self._rota.leave(budget_s)
 
     async def sweep(self) -> float:
-        """Visits every active slot once. Returns how long to pause (s)."""
-        slots = await self._activity.slots()
-        crowding = max(1.0, len(slots) / SLOTS_PER_VISIT)
-        pause_s = VISIT_EVERY_S * crowding
-        self._longest_gap_s = LONGEST_GAP_S * crowding
-        for slot in slots:
-            try:
-                pause_s = min(pause_s, await self.visit(slot))
-            except Unavailable:
-                raise
-            except ReplyError:
-                # A slot that a foreign hand broke must not keep the others waiting.
-                _log.exception("no housekeeping in %s", slot.base.decode())
-        for gone in self._observers.keys() - set(slots):
-            del self._observers[gone]
-            self._prune_at.pop(gone, None)
-        return max(pause_s, SHORTEST_PAUSE_S)
+        """Visits the slots whose turn it is. Returns how long to pause (s)."""
+        now_s = time.monotonic()
+        if now_s >= self._beat_at_s:
+            await self._rota.beat()
+            self._beat_at_s = now_s + BEAT_EVERY_S
+        if now_s >= self._list_at_s:
+            await self._list_slots()
+            self._list_at_s = now_s + VISIT_EVERY_S
+        for slot in self._agenda.due():
+            await self._take_turn(slot)
+        return max(self._agenda.pause_s(VISIT_EVERY_S), SHORTEST_PAUSE_S)
 
     async def visit(self, slot: Slot) -> float:
         """Does what is due in one slot. Returns when there is more to do (s, at most a visit's)."""
-        waits_s = [
-            await self._promote(slot),
-            await self._expire(slot),
-            await self._reclaim(slot),
-        ]
-        waits_s.append(await self._prune(slot, idle=all(wait is None for wait in waits_s)))
-        return min((wait for wait in waits_s if wait is not None), default=VISIT_EVERY_S)
-
-    async def _promote(self, slot: Slot) -> float | None:
-        queued, next_ms = await self._engine.run(PROMOTE, [slot.base], SCRIPT_BATCH)
-        if queued:
-            self._doorbell.ring(slot, queued)
-        return None if next_ms < 0 else next_ms / 1000
-
-    async def _expire(self, slot: Slot) -> float | None:
-        _, next_ms = await self._engine.run(EXPIRE, [slot.base], SCRIPT_BATCH)
-        return None if next_ms < 0 else next_ms / 1000
-
-    async def _reclaim(self, slot: Slot) -> float | None:
-        observer = self._observers.setdefault(slot, LeaseObserver())
-        newest, *moved = await self._engine.run(
-            LEASES, [slot.base], observer.cursor(), LEASES_PER_LOOK
-        )
-        # The time after the reply: a lease is never taken for older than it is.
-        observer.look(
-            newest,
-            ((tail.decode(), tick, lease_ms) for tail, tick, lease_ms in moved),
-            time.monotonic(),
-            self._longest_gap_s,
-        )
-        expired = observer.expired()
-        # All of them: most are of jobs that have ended, and every visit sees new ones.
-        for start in range(0, len(expired), SCRIPT_BATCH):
-            batch = expired[start : start + SCRIPT_BATCH]
-            await self._take_back(slot, batch)
-            observer.forget(tail for tail, _ in batch)
-        if len(moved) >= LEASES_PER_LOOK:
-            return 0.0
-        next_s = observer.next_expiry_s()
-        return None if next_s is None else max(next_s, LEASE_GRAIN_S)
-
-    async def _take_back(self, slot: Slot, expired: list[tuple[str, int]]) -> None:
-        args = [part for lease in expired for part in lease]
-        queued, ended = await self._engine.run(RECLAIM, [slot.base], self.max_crashes, *args)
-        if queued:
-            # Each lost lease may be that of a dead worker who is still on the list of the idle, and
-            # who stands there before the living.
-            self._doorbell.ring(slot, 2 * queued)
-        if queued or ended:
-            _log.warning("leases lost: %d queued again, %d ended", queued, ended)
-
-    async def _prune(self, slot: Slot, *, idle: bool) -> float | None:
         now_s = time.monotonic()
-        if now_s < self._prune_at.get(slot, 0.0):
-            return None
-        forgotten, next_ms = await self._engine.run(
-            PRUNE, [slot.base], SCRIPT_BATCH, self.max_retained
+        whole = now_s >= self._retention_at_s.get(slot, 0.0)
+        newest_tick, moved, flat = await self._engine.run(
+            LOOK,
+            [slot.base],
+            self._reclaimer.cursor(slot),
+            LEASES_PER_LOOK,
+            self._max_retained if whole else -1,
         )
-        if forgotten == SCRIPT_BATCH:
-            return 0.0  # There is more: forgetting must keep pace with ending.
-        self._prune_at[slot] = now_s + PRUNE_EVERY_S
-        if idle and next_ms < 0:
+        self._clock.answered()
+        if whole:
+            self._retention_at_s[slot] = now_s + RETENTION_EVERY_S
+        waits_s = [await self._reclaimer.take_in(slot, newest_tick, moved)]
+        for name, wait_ms in zip(flat[::2], flat[1::2], strict=True):
+            waits_s.append(wait_ms / 1000 or await self._chores[name.decode()].do(slot))
+        known_s = [wait_s for wait_s in waits_s if wait_s is not None]
+        if 0.0 in known_s:
+            # More than one visit can do, maybe of what is looked at now and then only.
+            self._retention_at_s.pop(slot, None)
+        elif whole and not flat and not known_s and self._rota.rank(slot) < CARETAKERS:
             await self._activity.drop(slot)
-        return None
+        return min([VISIT_EVERY_S, *known_s])
+
+    async def _list_slots(self) -> None:
+        """Learns which slots are active, and shares them out anew."""
+        slots = await self._activity.slots()
+        self._clock.answered()
+        for gone in self._agenda.keep_only(slots):
+            self._reclaimer.forget(gone)
+            self._retention_at_s.pop(gone, None)
+        mine = sum(self._rota.rank(slot) < CARETAKERS for slot in slots)
+        strangers = self._rota.others + 1 - CARETAKERS
+        self._look_in_every_s = max(LOOK_IN_EVERY_S, strangers * LOOK_IN_TOGETHER_S)
+        visits_per_s = mine / VISIT_EVERY_S + (len(slots) - mine) / self._look_in_every_s
+        self._crowding = max(1.0, visits_per_s / VISITS_PER_S)
+        for slot in slots:
+            # Whoever has just become a caretaker does not wait for a stranger's turn.
+            self._agenda.hasten(slot, self._longest_s(slot) if slot in self._agenda else 0.0)
+
+    async def _take_turn(self, slot: Slot) -> None:
+        wait_s = VISIT_EVERY_S
+        try:
+            wait_s = await self.visit(slot)
+        except Unavailable:
+            raise
+        except ReplyError:
+            # A slot that a foreign hand broke must not keep the others waiting.
+            _log.exception("no housekeeping in %s", slot.base.decode())
+        self._agenda.plan(slot, self._pause_s(slot, wait_s))
+
+    def _pause_s(self, slot: Slot, wait_s: float) -> float:
+        """How long this process leaves a slot alone, after a visit that asked for a wait."""
+        rank, longest_s = self._rota.rank(slot), self._longest_s(slot)
+        if rank >= CARETAKERS:
+            return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - spread, no secret.
+        return longest_s if wait_s >= VISIT_EVERY_S else min(wait_s + rank * LAG_S, longest_s)
+
+    def _longest_s(self, slot: Slot) -> float:
+        caretaker = self._rota.rank(slot) < CARETAKERS
+        return self._crowding * (VISIT_EVERY_S if caretaker else self._look_in_every_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.errors import PenstockError
@@ -23,8 +24,17 @@ class Janitor(Periodic):
         super().__init__(interval_s=PAUSE_AFTER_ERROR_S, stop_grace_s=STOP_GRACE_S)
         self._housekeeper = housekeeper
 
+    async def setup(self) -> None:
+        """Takes hints of what comes due before the next sweep."""
+        self._housekeeper.attend(self.wake)
+
+    async def teardown(self) -> None:
+        """Tells the other keepers; if that fails, they will notice."""
+        with suppress(PenstockError):
+            await self._housekeeper.leave(STOP_GRACE_S)
+
     async def tick(self) -> float | None:
-        """Visits every active slot."""
+        """Visits the slots whose turn it is."""
         try:
             return await self._housekeeper.sweep()
         except PenstockError:

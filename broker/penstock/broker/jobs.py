@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,8 +104,8 @@ class Jobs:
             if job.cache is None:
                 # Issued behind the submit, on the same connection: it rings once the job is there.
                 self._doorbell.ring_soon(slot)
-                return self._receipt(slot, await flight)
-            receipt = self._receipt(slot, await flight)
+                return self._receipt(job, slot, await flight)
+            receipt = self._receipt(job, slot, await flight)
             if receipt.outcome is SubmitOutcome.CREATED:  # Mostly there is nobody to wake.
                 self._doorbell.ring_soon(slot)
             return receipt
@@ -137,7 +138,7 @@ class Jobs:
                 answers.append(flight)
                 continue
             try:
-                answers.append(self._receipt(flight[0], await flight[1]))
+                answers.append(self._receipt(job, flight[0], await flight[1]))
             except Unavailable:
                 # Whether it was stored is not known; the same request id makes repeating it safe.
                 answers.append(await self._settle(job, deadline - loop.time()))
@@ -337,7 +338,7 @@ class Jobs:
             *encode_new(job),
         ]
 
-    def _receipt(self, slot: Slot, reply: Sequence[bytes]) -> Submitted:
+    def _receipt(self, job: NewJob, slot: Slot, reply: Sequence[bytes]) -> Submitted:
         kind = reply[0]
         if kind == b"late":
             raise InvalidArgument([("job.options.deadline", "it has passed already")])
@@ -345,7 +346,16 @@ class Jobs:
         if kind == b"conflict":
             raise AlreadyExists(job_id)
         state = JobState(reply[2].decode()) if reply[2] else None
+        if state is JobState.SCHEDULED:
+            self._expect(job, slot)
         return Submitted(job_id, state, SubmitOutcome(kind.decode()))
+
+    def _expect(self, job: NewJob, slot: Slot) -> None:
+        """Has a job that comes due before the next visit of its slot queued in time."""
+        if job.run_at_ms is not None:
+            self._activity.agenda.expect(slot, job.run_at_ms / 1000 - time.time())
+        elif job.delay_ms is not None:
+            self._activity.agenda.expect(slot, job.delay_ms / 1000)
 
 
 def renewed(job: Job, request_id: str) -> NewJob:

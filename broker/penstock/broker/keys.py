@@ -86,6 +86,10 @@ class NamespaceKeys:
         """Sorted set: 'queue-code:partition' to be kept in order, by when it was marked (ms)."""
         return self.base + b":active"
 
+    def keepers(self) -> bytes:
+        """Hash with TTL: id of each process that keeps house -> its beats, as a sign of life."""
+        return self.base + b":keepers"
+
     def walk(self) -> bytes:
         """String with TTL: present while a reconciler's walk is young."""
         return self.base + b":walk"

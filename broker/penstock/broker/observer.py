@@ -4,12 +4,13 @@ A lease is renewed by moving it to a newer tick. The observer counts for how lon
 each tick stand still, and holds the lease for expired once that is the lease's length. Redis' clock
 has no part in this, so a jump of it neither expires leases nor keeps dead ones alive.
 
-Only time between looks that came soon after one another is counted. While the server was away, or
-this process was suspended, nobody could have renewed, or nobody would have been seen to.
+Only time during which the server was seen to answer is counted. While it was away, or this process
+was suspended, nobody could have renewed, or nobody would have been seen to.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+#: Of the time between two answers of the server, no more than this is counted (s).
+LONGEST_GAP_S: Final = 1.0
 #: How often all leases are looked at again (s).
 LOOK_AGAIN_EVERY_S: Final = 60.0
+
+
+class WatchedClock:
+    """The time that one process has watched the server, in seconds, by its own monotonic clock.
+
+    Attributes:
+        now_s: stands still while the server does not answer.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._answered_s: float | None = None
+
+    def answered(self, at_s: float | None = None) -> None:
+        """Says that the server answered, at a monotonic time (s); None is now.
+
+        Call it after the reply: a lease is never taken for older than it is.
+        """
+        at_s = time.monotonic() if at_s is None else at_s
+        if self._answered_s is not None:
+            self.now_s += min(at_s - self._answered_s, LONGEST_GAP_S)
+        self._answered_s = at_s
+
+    def restart(self) -> None:
+        """Counts from the next answer on."""
+        self._answered_s = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +57,17 @@ class _Seen:
 
 
 class LeaseObserver:
-    """The leases of one slot, as far as they have been seen."""
+    """The leases of one slot, as far as they have been seen.
 
-    def __init__(self) -> None:
+    Args:
+        clock: that leases run by.
+    """
+
+    def __init__(self, clock: WatchedClock) -> None:
+        self._clock = clock
         self._seen: dict[str, _Seen] = {}
-        self._looked_s: float | None = None
-        self._watched_s = 0.0  # The clock that leases run by: time that was watched.
         self._newest_tick = 0
-        self._look_again_s = LOOK_AGAIN_EVERY_S
+        self._look_again_s = clock.now_s + LOOK_AGAIN_EVERY_S
 
     def cursor(self) -> int:
         """The tick after which to look for leases that moved.
@@ -43,8 +75,8 @@ class LeaseObserver:
         Now and then it is the first: a server that lost ticks and gave them out again has leases
         behind the newest one that nobody observes.
         """
-        if self._watched_s >= self._look_again_s:
-            self._look_again_s = self._watched_s + LOOK_AGAIN_EVERY_S
+        if self._clock.now_s >= self._look_again_s:
+            self._look_again_s = self._clock.now_s + LOOK_AGAIN_EVERY_S
             self._newest_tick = 0
         return self._newest_tick
 
@@ -52,30 +84,18 @@ class LeaseObserver:
         """Gives every lease its whole length again, from the next look on."""
         self._seen.clear()
         self._newest_tick = 0
-        self._looked_s = None
 
-    def look(
-        self,
-        newest_tick: int,
-        moved: Iterable[tuple[str, int, int]],
-        now_s: float,
-        longest_gap_s: float,
-    ) -> None:
+    def look(self, newest_tick: int, moved: Iterable[tuple[str, int, int]]) -> None:
         """Takes in leases that moved since the last look: (tail, tick, lease in ms).
 
         Args:
             newest_tick: of the slot.
             moved: leases beyond the `cursor`.
-            now_s: monotonic time of the look.
-            longest_gap_s: of the time since the last look, no more than this is counted (s).
         """
-        if self._looked_s is not None:
-            self._watched_s += min(now_s - self._looked_s, longest_gap_s)
-        self._looked_s = now_s
         for tail, tick, lease_ms in moved:
             known = self._seen.get(tail)
             if known is None or known.tick != tick:
-                self._seen[tail] = _Seen(tick, self._watched_s + lease_ms / 1000)
+                self._seen[tail] = _Seen(tick, self._clock.now_s + lease_ms / 1000)
             self._newest_tick = max(self._newest_tick, tick)
         if newest_tick < self._newest_tick:
             # The server forgot ticks that it had given (it was flushed, or a replica took over):
@@ -85,13 +105,13 @@ class LeaseObserver:
 
     def expired(self) -> list[tuple[str, int]]:
         """Tail and tick of each lease that has stood still for its length."""
-        now_s = self._watched_s
+        now_s = self._clock.now_s
         return [(tail, seen.tick) for tail, seen in self._seen.items() if seen.expires_s <= now_s]
 
     def next_expiry_s(self) -> float | None:
         """How long until the next lease may expire (s); None if none is watched."""
         soonest_s = min((seen.expires_s for seen in self._seen.values()), default=None)
-        return None if soonest_s is None else max(0.0, soonest_s - self._watched_s)
+        return None if soonest_s is None else max(0.0, soonest_s - self._clock.now_s)
 
     def forget(self, tails: Iterable[str]) -> None:
         """Drops leases that were taken back, or were gone."""
