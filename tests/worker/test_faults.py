@@ -191,12 +191,14 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
     durable_rig: Rig, durable_server: EmbeddedServer
 ) -> None:
     app = Worker()
+    began = asyncio.Event()
     stops: list[StopReason | None] = []
 
     @app.job("cut.off")
     async def cut_off(ctx: Context) -> str:
         if stops:
             return "run again"
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -205,7 +207,8 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
 
     async with durable_rig.working(app, lease_s=1):
         job_id = await durable_rig.submit("cut.off")
-        await durable_rig.until(job_id, JobState.RUNNING)
+        # RUNNING alone is not enough: the worker may not have heard yet that it was granted the job.
+        await eventually(began.is_set, "the handler has begun")
         durable_server.kill()
         await eventually(lambda: stops, "the handler has been stopped", within_s=10)
         await asyncio.to_thread(durable_server.start)
