@@ -94,10 +94,10 @@ class Housekeeper:
         """Takes hints from now on; wake is called to end the pause between two sweeps."""
         self._agenda.wake = wake
 
-    async def leave(self, budget_s: float) -> None:
+    async def leave(self) -> None:
         """Says that this process keeps house no more. Raises PenstockError."""
         self._agenda.wake = None
-        await self._rota.leave(budget_s)
+        await self._rota.leave()
 
     async def sweep(self) -> float:
         """Visits the slots whose turn it is. Returns how long to pause (s)."""

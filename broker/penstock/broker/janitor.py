@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -30,8 +31,9 @@ class Janitor(Periodic):
 
     async def teardown(self) -> None:
         """Tells the other keepers; if that fails, they will notice."""
-        with suppress(PenstockError):
-            await self._housekeeper.leave(STOP_GRACE_S)
+        with suppress(PenstockError, TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_S):
+                await self._housekeeper.leave()
 
     async def tick(self) -> float | None:
         """Visits the slots whose turn it is."""

@@ -16,7 +16,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.errors import ReplyError, Unavailable
-from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
@@ -88,10 +87,9 @@ class Rota:
             }
         )
 
-    async def leave(self, budget_s: float) -> None:
+    async def leave(self) -> None:
         """Says that this process keeps house no more. Raises PenstockError."""
-        link, keepers = self._engine.link, self._engine.names.keepers()
-        await with_retry(lambda: link.call("HDEL", keepers, self._id), link=link, budget_s=budget_s)
+        await self._engine.link.call("HDEL", self._engine.names.keepers(), self._id)
 
     def forget(self) -> None:
         """Listens to everybody anew: while the server was away, nobody could be heard."""
