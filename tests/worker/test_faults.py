@@ -207,7 +207,7 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
 
     async with durable_rig.working(app, lease_s=1):
         job_id = await durable_rig.submit("cut.off")
-        # RUNNING alone is not enough: the worker may not have heard yet that it was granted the job.
+        # RUNNING would not be enough: the worker may not have heard yet of the grant.
         await eventually(began.is_set, "the handler has begun")
         durable_server.kill()
         await eventually(lambda: stops, "the handler has been stopped", within_s=10)
