@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from penstock.broker import WorkerInfo
-from penstock.runtime import ConfigurationError
+from penstock.runtime import ConfigurationError, environment_of
 from penstock.worker import Worker, WorkerSettings, serve
-from penstock.worker.supervisor import environment_of
 from tests.support.waiting import eventually
 from tests.worker.rig import ROOT, Rig
 

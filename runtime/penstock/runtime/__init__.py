@@ -10,12 +10,15 @@ from penstock.runtime.errors import (
     ConfigurationError,
     DataDirInUseError,
     EmbeddedServerError,
+    ProcessDied,
     RuntimeFault,
     ServerStartError,
 )
+from penstock.runtime.lifeline import stop_with_supervisor, tell_fault, tell_up
 from penstock.runtime.logging import LogFormat, LogLevel, configure_logging, redact
 from penstock.runtime.loop import EventLoop, run, stop_signals
 from penstock.runtime.settings import RedisSettings, Settings, default_data_dir
+from penstock.runtime.supervisor import SupervisedProcess, Supervisor, environment_of
 
 __all__ = [
     "Backoff",
@@ -29,15 +32,22 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Periodic",
+    "ProcessDied",
     "RedisSettings",
     "RuntimeFault",
     "ServerStartError",
     "Settings",
     "Startable",
+    "SupervisedProcess",
+    "Supervisor",
     "configure_logging",
     "default_data_dir",
+    "environment_of",
     "jittered",
     "redact",
     "run",
     "stop_signals",
+    "stop_with_supervisor",
+    "tell_fault",
+    "tell_up",
 ]

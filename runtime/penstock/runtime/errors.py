@@ -3,9 +3,10 @@
     RuntimeFault
     +-- ConfigurationError          a setting is missing, malformed or out of range
     +-- EmbeddedServerError         the embedded server
-        +-- BinaryNotFoundError     no server program on this machine
-        +-- DataDirInUseError       another live process owns the data folder
-        +-- ServerStartError        the program did not come up
+    |   +-- BinaryNotFoundError     no server program on this machine
+    |   +-- DataDirInUseError       another live process owns the data folder
+    |   +-- ServerStartError        the program did not come up
+    +-- ProcessDied                 one of several processes ended by itself
 
 Each message is meant for the person at the terminal: what is wrong, and what to do about it.
 """
@@ -15,6 +16,7 @@ __all__ = [
     "ConfigurationError",
     "DataDirInUseError",
     "EmbeddedServerError",
+    "ProcessDied",
     "RuntimeFault",
     "ServerStartError",
 ]
@@ -60,3 +62,15 @@ class DataDirInUseError(EmbeddedServerError):
 
 class ServerStartError(EmbeddedServerError):
     """The server program ended, or did not answer, while it was being started."""
+
+
+class ProcessDied(RuntimeFault):
+    """A supervised process ended although nobody had asked it to.
+
+    Attributes:
+        fault: What it said was wrong, in words for the person at the terminal; empty if nothing.
+    """
+
+    def __init__(self, message: str, fault: str = "") -> None:
+        super().__init__(message)
+        self.fault = fault

@@ -24,7 +24,7 @@ from penstock.worker.process import ProcessExecutor
 from penstock.worker.roster import Roster
 from penstock.worker.runner import Runner
 from penstock.worker.signals import StopReason
-from penstock.worker.supervisor import Supervisor
+from penstock.worker.supervisor import supervisor_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -158,7 +158,7 @@ async def serve(app: Worker | str, settings: WorkerSettings) -> None:
             "`penstock worker module:app --processes N`",
             fields=("processes",),
         )
-    async with stop_signals() as stopping, Supervisor(app, settings):
+    async with stop_signals() as stopping, supervisor_of(app, settings):
         await stopping.wait()
 
 

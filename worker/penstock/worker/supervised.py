@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
 
 from penstock.broker import PenstockError
-from penstock.runtime import RuntimeFault, configure_logging, run, stop_signals
+from penstock.runtime import (
+    RuntimeFault,
+    configure_logging,
+    run,
+    stop_signals,
+    stop_with_supervisor,
+    tell_up,
+)
 from penstock.worker.app import load_app
 from penstock.worker.service import WorkerService
 from penstock.worker.settings import WorkerSettings
 
 
 async def work(app: str, settings: WorkerSettings) -> None:
-    """Works until stdin ends."""
+    """Works until the supervisor says so."""
     worker = load_app(app)
     async with stop_signals() as stopping:
-        loop = asyncio.get_running_loop()
-        stdin = sys.stdin.fileno()
-
-        def heard() -> None:
-            if not os.read(stdin, 4096):
-                loop.remove_reader(stdin)
-                stopping.set()
-
-        loop.add_reader(stdin, heard)
+        stop_with_supervisor(stopping)
         async with WorkerService(worker, settings):
+            tell_up()
             await stopping.wait()
 
 
