@@ -26,6 +26,17 @@ def test_a_gateway_tells_its_address_once_it_serves(redis_url: str) -> None:
         assert gateway.wait(STOP_S) == 0
 
 
+def test_a_gateway_of_several_processes_chooses_one_port_for_all(redis_url: str) -> None:
+    arguments = ["--json", "--listen", "127.0.0.1:0", "--processes", "2"]
+    with _started("server", *arguments, url=redis_url) as (gateway, told):
+        assert told["pid"] == gateway.pid
+        assert told["processes"] == 2
+        for _ in range(4):
+            assert penstock("health", address=told["address"]).code == 0
+        gateway.terminate()
+        assert gateway.wait(STOP_S) == 0
+
+
 def test_a_worker_tells_what_it_runs(redis_url: str) -> None:
     arguments = ["--json", "--queue", "one", "--queue", "two", "--slots", "3"]
     with _started("worker", APP, *arguments, url=redis_url) as (worker, told):

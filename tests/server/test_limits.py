@@ -177,7 +177,8 @@ async def test_a_connection_is_closed_gently_at_its_age(redis_url: str) -> None:
 
 
 def test_connections_are_kept_alive_and_pings_are_bounded() -> None:
-    options = dict(_options(ServerSettings(max_connection_age_s=100, stream_max_age_s=50)))
+    settings = ServerSettings(max_connection_age_s=100, stream_max_age_s=50)
+    options = dict(_options(settings, share_port=False))
     # By default gRPC pings every two hours, and never a connection without calls.
     assert options["grpc.keepalive_time_ms"] == 30_000
     assert options["grpc.keepalive_timeout_ms"] == 10_000
@@ -185,3 +186,9 @@ def test_connections_are_kept_alive_and_pings_are_bounded() -> None:
     assert options["grpc.http2.min_recv_ping_interval_without_data_ms"] == 20_000
     assert options["grpc.max_connection_age_ms"] == 100_000
     assert options["grpc.max_connection_age_grace_ms"] > 50_000
+
+
+def test_a_port_is_shared_only_where_that_was_asked_for() -> None:
+    for share_port in (False, True):
+        options = dict(_options(ServerSettings(), share_port=share_port))
+        assert options["grpc.so_reuseport"] == share_port

@@ -30,8 +30,10 @@ OPTIONS = job_pb2.JobOptions(allow_unregistered=True)
 CHANNELS = 8
 
 
-@pytest.mark.parametrize("over", ["tcp", "unix"])
-async def test_a_stop_under_load_cancels_no_call(redis_url: str, tmp_path: Path, over: str) -> None:
+@pytest.mark.parametrize(("over", "processes"), [("tcp", 1), ("tcp", 2), ("unix", 1)])
+async def test_a_stop_under_load_cancels_no_call(
+    redis_url: str, tmp_path: Path, over: str, processes: int
+) -> None:
     address = f"127.0.0.1:{free_port()}" if over == "tcp" else f"unix:{tmp_path}/gateway"
     endings: Counter[grpc.StatusCode] = Counter()
     submit = pb.SubmitJobRequest(job=spec(options=OPTIONS))
@@ -46,8 +48,9 @@ async def test_a_stop_under_load_cancels_no_call(redis_url: str, tmp_path: Path,
             else:
                 endings[grpc.StatusCode.OK] += 1
 
+    settings = {"PENSTOCK_LISTEN": address, "PENSTOCK_PROCESSES": str(processes)}
     async with (
-        gateway_process(REDIS_URL=redis_url, PENSTOCK_LISTEN=address) as process,
+        gateway_process(REDIS_URL=redis_url, **settings) as process,
         contextlib.AsyncExitStack() as stack,
     ):
         hammers = []

@@ -1,7 +1,9 @@
-"""``penstock server``: one gateway, until it is told to stop."""
+"""``penstock server``: a gateway, until it is told to stop."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from penstock.cli.faults import CommandError
 from penstock.cli.lifeline import stop_with_parent
@@ -24,6 +26,9 @@ __all__ = ["require_redis", "server"]
 def server(
     *,
     listen: Listen = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", "-p", min=1, help="How many gateway processes.")
+    ] = None,
     redis_url: RedisUrl = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
@@ -42,7 +47,11 @@ def server(
     from penstock.server import ServerSettings
 
     settings = ServerSettings.load(
-        listen=listen, redis_url=redis_url, log_level=log_level, log_format=log_format
+        listen=listen,
+        processes=processes,
+        redis_url=redis_url,
+        log_level=log_level,
+        log_format=log_format,
     )
     require_redis(settings.redis_url)
     configure_logging(settings.log_level, settings.log_format)
@@ -53,11 +62,17 @@ def server(
 
 async def _serve(settings: "ServerSettings") -> None:
     from penstock.runtime import stop_signals
-    from penstock.server import Gateway
+    from penstock.server import gateway_of
 
-    async with stop_signals() as stopping, Gateway(settings) as gateway:
+    async with stop_signals() as stopping, gateway_of(settings) as gateway:
         if json_wanted():
-            emit({"address": gateway.address, "pid": os.getpid()})
+            emit(
+                {
+                    "address": gateway.address,
+                    "pid": os.getpid(),
+                    "processes": settings.processes,
+                }
+            )
         await stopping.wait()
 
 

@@ -4,8 +4,8 @@ import sys
 from typing import Final
 
 from penstock.broker import UnsafeServer
-from penstock.runtime import ConfigurationError, configure_logging, run
-from penstock.server.gateway import serve
+from penstock.runtime import ConfigurationError, ProcessDied, configure_logging, run
+from penstock.server.gateways import serve
 from penstock.server.settings import ServerSettings
 
 #: EX_CONFIG of sysexits: no restart mends it.
@@ -21,6 +21,9 @@ def main() -> int:
     except (ConfigurationError, UnsafeServer) as error:
         sys.stderr.write(f"penstock: {error}\n")
         return BAD_CONFIGURATION
+    except ProcessDied as error:
+        sys.stderr.write(f"penstock: {error}\n")
+        return 1
     return 0
 
 

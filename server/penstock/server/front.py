@@ -10,8 +10,8 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from penstock.runtime import ConfigurationError
 from penstock.server.hangup import hang_up
+from penstock.server.listening import cannot_listen, unix_path
 from penstock.v1 import job_service_pb2, queue_service_pb2, topic_service_pb2
 
 if TYPE_CHECKING:
@@ -66,8 +66,10 @@ class Front:
         topics: TopicService,
         health: Health,
         streams: Streams,
+        share_port: bool = False,
     ) -> None:
         self._settings = settings
+        self._share_port = share_port
         self._handlers = (
             calls.handlers(jobs, _JOBS, long=jobs.LONG),
             calls.handlers(queues, _QUEUES),
@@ -86,7 +88,7 @@ class Front:
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
-        server = grpc.aio.server(options=_options(self._settings))
+        server = grpc.aio.server(options=_options(self._settings, share_port=self._share_port))
         server.add_generic_rpc_handlers(self._handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
@@ -96,14 +98,10 @@ class Front:
         try:
             port = server.add_insecure_port(listen)
         except RuntimeError:
-            raise ConfigurationError(
-                f"cannot listen on {listen}: is another process there, or is the address not of "
-                "this machine? Set PENSTOCK_LISTEN",
-                fields=("listen",),
-            ) from None
+            raise cannot_listen(listen) from None
         await server.start()
         self._server = server
-        is_unix = listen.startswith("unix:")
+        is_unix = unix_path(listen) is not None
         self.port = 0 if is_unix else port
         self.address = listen if is_unix else f"{listen.rpartition(':')[0]}:{port}"
         _log.info("serving", address=self.address)
@@ -122,12 +120,12 @@ class Front:
         self._streams.shut_down()
         await self._calls.finish(self._settings.shutdown_grace_s)
         await self._health.finish()
-        hang_up(self._settings.listen, self.port)
+        hang_up(unix_path(self._settings.listen) or self.port)
         await server.stop(_CLOSE_S)
         _log.info("stopped serving", address=self.address)
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, *, share_port: bool) -> list[tuple[str, int]]:
     grace_s = settings.stream_max_age_s + _AGE_GRACE_S
     options = {
         "grpc.max_receive_message_length": settings.max_message_bytes,
@@ -138,8 +136,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         "grpc.max_concurrent_streams": settings.max_connection_streams,
         "grpc.max_connection_age_ms": round(settings.max_connection_age_s * 1000),
         "grpc.max_connection_age_grace_ms": round(grace_s * 1000),
-        # Else a forgotten process on the same port would silently take a part of the calls.
-        "grpc.so_reuseport": 0,
+        # Else a forgotten process on the same port could silently take a part of the calls.
+        "grpc.so_reuseport": int(share_port),
         "grpc.keepalive_time_ms": KEEPALIVE_S * 1000,
         "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_S * 1000,
         "grpc.keepalive_permit_without_calls": 1,

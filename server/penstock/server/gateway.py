@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from penstock.broker import Broker, Janitor, Unavailable, UnsafeServer, Wakeups
-from penstock.runtime import ConfigurationError, Group, stop_signals
+from penstock.runtime import ConfigurationError, Group
 from penstock.server.admission import Admission
 from penstock.server.calls import Calls
 from penstock.server.front import SERVICES, Front
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from penstock.server.settings import ServerSettings
 
-__all__ = ["Gateway", "serve"]
+__all__ = ["Gateway"]
 
 _LOOK_EVERY_S: Final = 0.1
 
@@ -38,8 +38,12 @@ _log = structlog.get_logger(__name__)
 class Gateway:
     """One gateway, inside the running event loop. Use it as an async context manager."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, *, share_port: bool = False) -> None:
         """Puts the parts together; nothing runs yet.
+
+        Args:
+            settings: of the gateway. How many processes there are is for others to heed.
+            share_port: other processes listen on the same port (SO_REUSEPORT).
 
         Raises:
             ConfigurationError: no Redis address is configured.
@@ -72,6 +76,7 @@ class Gateway:
             ),
             health=self._health,
             streams=self._streams,
+            share_port=share_port,
         )
         # Stopped in reverse: the front goes first, and takes its time.
         self._parts = Group(
@@ -119,12 +124,6 @@ class Gateway:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
-
-
-async def serve(settings: ServerSettings) -> None:
-    """Runs a gateway until SIGTERM or SIGINT, then stops it gracefully. Raises as `Gateway`."""
-    async with stop_signals() as stopping, Gateway(settings):
-        await stopping.wait()
 
 
 class _Storage:

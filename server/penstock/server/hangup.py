@@ -24,14 +24,13 @@ _DESCRIPTORS: Final = "/dev/fd"
 _log = structlog.get_logger(__name__)
 
 
-def hang_up(listen: str, port: int) -> None:
+def hang_up(name: str | int) -> None:
     """Ends what is sent on all accepted connections. Where that cannot be done, nothing is.
 
     Args:
-        listen: what the server listens on, as it was configured.
-        port: that is listened on; any number for a unix socket.
+        name: of the socket that the server listens on: its port, or its path.
     """
-    leave = _Leave(_name_of(listen, port))
+    leave = _Leave(name)
     try:
         if leave.connections() and leave.connections():
             # Some came back at once, and would again. gRPC logs that it cannot accept any more, so
@@ -46,7 +45,7 @@ class _Leave:
     """What was ended so far.
 
     Args:
-        name: of the sockets that are meant: a port, or a path.
+        name: of the sockets that are meant.
     """
 
     def __init__(self, name: str | int) -> None:
@@ -88,10 +87,3 @@ class _Leave:
         if (name[1] if isinstance(name, tuple) else name) != self._name:
             return False
         return bool(end.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) is listening
-
-
-def _name_of(listen: str, port: int) -> str | int:
-    if not listen.startswith("unix:"):
-        return port
-    path = listen.removeprefix("unix:")
-    return path.removeprefix("//") if path.startswith("//") else path

@@ -17,6 +17,9 @@ class ServerSettings(BrokerSettings):
     listen: str = Field(default="127.0.0.1:50051", min_length=1, max_length=255)
     """Where to serve: host:port (port 0 finds a free one), or unix:/path/to/socket."""
 
+    processes: int = Field(default=1, ge=1, le=1_024)
+    """How many gateway processes share the port, each with limits of its own; see operations."""
+
     reflection: bool = False
     """Whether clients may ask for the contract (gRPC server reflection)."""
 
