@@ -42,6 +42,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N\}:idle:C": ("zset", ALWAYS),
     r"ps\{N\}:active": ("zset", NEVER),
     r"ps\{N\}:keepers": ("hash", ALWAYS),
+    r"ps\{N\}:schedules": ("hash", NEVER),
     r"ps\{N\}:walk": ("string", ALWAYS),
     r"ps\{N\}:probe": ("string", ALWAYS),
     r"ps\{N:C:P\}": ("hash", NEVER),
@@ -58,6 +59,9 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N:C:P\}:i:T": ("string", ALWAYS),
     r"ps\{N:C:P\}:c:T": ("string", ALWAYS),
     r"ps\{N:C:P\}:t:\d+": ("string", ALWAYS),
+    r"ps\{N:C:P\}:y:T": ("hash", NEVER),
+    r"ps\{N:C:P\}:sched": ("zset", NEVER),
+    r"ps\{N:C:P\}:b:T": ("string", ALWAYS),
     r"ps\{N:C:P\}:paused": ("string", NEVER),
 }
 
@@ -141,6 +145,7 @@ class _SlotAudit:
             self._check_counts(tail, record)
             await self._check_satellites(tail, record)
             await self._check_events(tail, record)
+        await self._check_schedules()
         return self.faults
 
     async def _find_places(self, records: dict[str, Fields]) -> None:
@@ -181,6 +186,16 @@ class _SlotAudit:
             left_ms = await self._call("PTTL", key)
             if record[b"s"] != b"D" or left_ms > int(ttl_ms):
                 self.faults.append(f"{key!r} stands for {record} for another {left_ms} ms")
+
+    async def _check_schedules(self) -> None:
+        """Those that wait for an occurrence, and no others, stand in the set."""
+        keys = await self._call("KEYS", self.slot.base[:-1] + b"}:y:*")
+        waiting = {
+            key.rpartition(b":")[2] for key in keys if await self._call("HEXISTS", key, "nx")
+        }
+        standing = set(await self._call("ZRANGE", self.slot.schedules(), 0, -1))
+        if waiting != standing:
+            self.faults.append(f"schedules {standing} stand in the set, {waiting} wait")
 
     def _check_place(self, tail: str, record: Fields) -> None:
         state = JobState(record[b"s"].decode())

@@ -40,6 +40,9 @@ MIRROR: Final[dict[str, tuple[str, Callable[[Slot], bytes]]]] = {
     "idempotency": ("idempotency_key(ARGV[1])", lambda slot: slot.idempotency(TAIL)),
     "cache": ("cache_key(ARGV[1])", lambda slot: slot.cache(TAIL)),
     "finished": ("finished_key(42)", lambda slot: slot.finished(42)),
+    "schedule": ("schedule_key(ARGV[1])", lambda slot: slot.schedule(TAIL)),
+    "schedules": ("schedules_key", lambda slot: slot.schedules()),
+    "buried": ("buried_key(ARGV[1])", lambda slot: slot.buried(TAIL)),
     "paused": ("paused_key", lambda slot: slot.paused()),
     "channel": ("channel_of(ARGV[1])", lambda slot: slot.channel(TAIL)),
 }
@@ -81,7 +84,7 @@ def test_every_name_is_in_the_stated_list_of_keys() -> None:
         NAMES.queues(), NAMES.types(), NAMES.schemas(), NAMES.workers(), NAMES.active(),
         NAMES.walk(), NAMES.probe(), NAMES.worker("w"), NAMES.bell("w"), NAMES.idle("c"),
         NAMES.subscriptions(), NAMES.topics(), NAMES.keepers(),
-        NAMES.generations(),
+        NAMES.generations(), NAMES.schedules(),
     ]  # fmt: skip
     assert len(of_namespace) == len(public_names(NamespaceKeys) - {"base", "code"})
     found = {

@@ -22,6 +22,8 @@ from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
 from penstock.broker.retry import with_retry
+from penstock.broker.scheduler import Scheduler
+from penstock.broker.schedules import Schedules
 from penstock.broker.script import load_all
 from penstock.broker.server_check import (
     PROBE,
@@ -79,6 +81,7 @@ class Broker:
         attempts: for workers.
         queues: for operators.
         cache: what cached results go by.
+        schedules: submits that recur.
         registry: types, schemas, workers.
         topics: subscriptions, rules, and publishing.
         doorbell: who is idle, and whom to wake.
@@ -111,6 +114,7 @@ class Broker:
         )
         self.attempts = Attempts(self.engine, self.activity)
         self.queues = Queues(self.engine, self.jobs)
+        self.schedules = Schedules(self.engine, self.doorbell, self.activity)
         self.registry = Registry(self.engine)
         self.topics = Topics(self.engine, self.jobs)
         self.reconciler = Reconciler(self.engine, self.activity)
@@ -120,6 +124,7 @@ class Broker:
             self.doorbell,
             chores={
                 "promote": Promoter(self.engine, self.doorbell),
+                "schedule": Scheduler(self.engine, self.doorbell),
                 "expire": Expirer(self.engine),
                 "prune": Pruner(self.engine, self.options.max_retained),
             },

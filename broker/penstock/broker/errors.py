@@ -17,6 +17,7 @@ The tree::
         ├── NotFound             kind, name
         ├── AlreadyExists        job_id
         │   └── MessageReused    (in that, too) of a message id
+        ├── ScheduleExists       schedule_id
         ├── FailedPrecondition   reason, metadata
         ├── CursorOutOfRange     last_sequence
         ├── LimitExceeded
@@ -160,7 +161,7 @@ class NotFound(DomainError):
     """There is no such thing, or it is not the caller's, or it is past its retention.
 
     Attributes:
-        kind: what was looked for: job or queue.
+        kind: what was looked for: job, queue or schedule.
         name: its id or name as the caller gave it.
     """
 
@@ -191,6 +192,20 @@ class MessageReused(AlreadyExists):
 
     reason = "MESSAGE_ID_REUSED"
     text = "the message_id was already used for another topic or payload"
+
+
+class ScheduleExists(DomainError):
+    """There is a schedule of that id, with another definition.
+
+    Attributes:
+        schedule_id: the id.
+    """
+
+    reason = "SCHEDULE_EXISTS"
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"there is a schedule {schedule_id} with another definition already")
+        self.schedule_id = schedule_id
 
 
 class FailedPrecondition(DomainError):

@@ -88,6 +88,11 @@ def digest_of_texts(texts: Iterable[str]) -> str:
     return encode(_hash(16, "texts", *texts), TAIL_LENGTH)
 
 
+def schedule_tail(namespace: str, schedule_id: str) -> str:
+    """The 26 characters that stand for a schedule in Redis keys."""
+    return encode(_hash(16, "schedule", namespace, schedule_id), TAIL_LENGTH)
+
+
 def join(partition: int, code: str, tail: str) -> str:
     """A job id from its parts."""
     return encode(partition, PARTITION_LENGTH) + code + tail

@@ -163,6 +163,8 @@ class NewJob:
     retried_from: str = ""
     message: Message | None = None
     cache: CachePolicy | None = None
+    schedule_id: str = ""
+    occurrence_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,8 @@ class Job:
     worker_id: str = ""
     retried_from: str = ""
     cached_from: str = ""
+    schedule_id: str = ""
+    occurrence_ms: int | None = None
     progress: Progress | None = None
     failure: Failure | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -251,6 +255,8 @@ class Grant:
     checkpoint: bytes | None
     cancel_requested: bool
     message: Message | None
+    schedule_id: str = ""
+    occurrence_ms: int | None = None
 
 
 class Renewal(Enum):

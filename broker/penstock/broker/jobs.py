@@ -373,6 +373,8 @@ def renewed(job: Job, request_id: str) -> NewJob:
         metadata=job.metadata,
         retried_from=job.job_id,
         message=job.message,
+        schedule_id=job.schedule_id,
+        occurrence_ms=job.occurrence_ms,
     )
 
 

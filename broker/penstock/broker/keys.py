@@ -90,6 +90,10 @@ class NamespaceKeys:
         """Hash with TTL: id of each process that keeps house -> its beats, as a sign of life."""
         return self.base + b":keepers"
 
+    def schedules(self) -> bytes:
+        """Hash: schedule id -> 'claim queue', and '#' -> the number of claims. Written first."""
+        return self.base + b":schedules"
+
     def walk(self) -> bytes:
         """String with TTL: present while a reconciler's walk is young."""
         return self.base + b":walk"
@@ -167,6 +171,18 @@ class Slot:
     def finished(self, bucket: int) -> bytes:
         """String with TTL: how many jobs ended in one bucket of 10 s."""
         return self.base + b":t:" + str(bucket).encode()
+
+    def schedule(self, tail: str) -> bytes:
+        """Hash: a schedule of this queue, with what its jobs are made from."""
+        return self.base + b":y:" + tail.encode()
+
+    def schedules(self) -> bytes:
+        """Sorted set: the schedules that wait for an occurrence, by when to look at them (ms)."""
+        return self.base + b":sched"
+
+    def buried(self, tail: str) -> bytes:
+        """String with TTL: the last claim on a schedule that was deleted; older ones are void."""
+        return self.base + b":b:" + tail.encode()
 
     def paused(self) -> bytes:
         """String: present while nothing is granted."""

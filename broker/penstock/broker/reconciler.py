@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from penstock.broker.activity import Activity
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg, Reply
+    from penstock.broker.script import Script
 
 REPAIR = load_script("repair")
+REPAIR_SCHEDULE = load_script("repair_schedule")
 
 KEYS_PER_STEP: Final = 500
 #: Between two steps of a walk (s), so that a walk takes a small share of the server.
@@ -34,14 +36,14 @@ _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Walks over all records of a namespace."""
+    """Walks over all records of a namespace, those of jobs and those of schedules."""
 
     def __init__(self, engine: Engine, activity: Activity) -> None:
         self._engine = engine
         self._activity = activity
 
     async def walk(self) -> int:
-        """Visits every record once. Returns how many jobs were out of place and put back.
+        """Visits every record once. Returns how many jobs and schedules were put back in place.
 
         Does nothing if another process began a walk within the last minute.
         """
@@ -54,11 +56,11 @@ class Reconciler:
             self._engine.link.send("DEL", self._engine.names.walk())
             raise
         if repaired:
-            _log.warning("jobs put back where their records say: %d", repaired)
+            _log.warning("put back where their records say: %d", repaired)
         return repaired
 
     async def _walk(self) -> int:
-        pattern = f"ps{{{self._engine.names.code}:*}}:j:*"
+        pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
         repaired, cursor = 0, b"0"
         while True:
             cursor, found = await self._call(
@@ -70,18 +72,19 @@ class Reconciler:
             await asyncio.sleep(STEP_PAUSE_S)
 
     async def _repair(self, record_keys: list[bytes]) -> int:
-        by_slot: defaultdict[Slot, list[str]] = defaultdict(list)
+        found: defaultdict[tuple[Slot, Script], list[str]] = defaultdict(list)
         for key in record_keys:
-            slot_name, _, tail = key.decode().rpartition(":j:")
+            slot_name, kind, tail = key.decode().rsplit(":", 2)
             _, code, partition = slot_name.removesuffix("}").split(":")
             if len(tail) == ids.TAIL_LENGTH:
-                by_slot[self._engine.slot(code, int(partition))].append(tail)
+                script = REPAIR if kind == "j" else REPAIR_SCHEDULE
+                found[self._engine.slot(code, int(partition)), script].append(tail)
         repaired = 0
-        for slot, tails in by_slot.items():
+        for (slot, script), tails in found.items():
             await self._activity.mark(slot)
             for start in range(0, len(tails), SCRIPT_BATCH):
                 batch = tails[start : start + SCRIPT_BATCH]
-                repaired += await self._engine.run(REPAIR, [slot.base], *batch)
+                repaired += await self._engine.run(script, [slot.base], *batch)
         return repaired
 
     async def _call(self, command: str, *args: Arg) -> Reply:

@@ -28,6 +28,7 @@ md    metadata as JSON
 rf    job that it was retried from
 ca    cache: digest of the entry that it was to fill, ttl (ms)
 cf    tail of the job whose result it was answered with
+sc so schedule that made it; occurrence that it stands for (ms)
 n lt  newest sequence; events trimmed from its log (present if it has a log)
 lb    bytes in its log
 rn    last report of events: 'fencing token, number'
@@ -105,12 +106,22 @@ def encode_new(job: NewJob) -> list[bytes | str | int]:
         fields += ("rt", retention_ms)
     if job.metadata:
         fields += ("md", json.dumps(dict(job.metadata), separators=(",", ":")))
+    return fields + _origin(job)
+
+
+def _origin(job: NewJob) -> list[bytes | str | int]:
+    """What a new job was made of, if not by a plain submit."""
+    fields: list[bytes | str | int] = []
     if job.retried_from:
         fields += ("rf", job.retried_from)
     if job.message is not None:
         message = job.message
         envelope = (message.message_id, message.topic, message.time_ms, message.source)
         fields += ("tm", json.dumps(envelope, separators=(",", ":")))
+    if job.schedule_id:
+        fields += ("sc", job.schedule_id)
+    if job.occurrence_ms is not None:
+        fields += ("so", job.occurrence_ms)
     return fields
 
 
@@ -226,6 +237,8 @@ def decode_job(
         worker_id=_text(fields, b"w"),
         retried_from=_text(fields, b"rf"),
         cached_from=_sibling(job_id, _text(fields, b"cf")),
+        schedule_id=_text(fields, b"sc"),
+        occurrence_ms=_int(fields, b"so"),
         progress=_progress(fields),
         failure=_failure(fields),
         metadata=_metadata(fields),
@@ -265,4 +278,6 @@ def decode_grant(
         checkpoint=checkpoint,
         cancel_requested=b"cr" in fields,
         message=_message(fields),
+        schedule_id=_text(fields, b"sc"),
+        occurrence_ms=_int(fields, b"so"),
     )

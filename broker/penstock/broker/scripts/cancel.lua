@@ -10,16 +10,6 @@
 --#include lib/events.lua
 --#include lib/queue.lua
 --#include lib/finish.lua
-local id, reason = ARGV[1], ARGV[2]
-local record = fields_of(id, 's', 'x', 'pr', 'dl', 'w', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
-if not record.s then return {'', ''} end
-if record.s == 'R' then
-  redis.call('HSETNX', record_key(id), 'cr', reason)
-  return {'R', record.w}
-end
-if record.s == 'Q' or record.s == 'S' then
-  leave_queue(id, record)
-  finish(id, record, now_ms(), 'C', reason, 'cancelled', {'cr', reason})
-  return {'C', ''}
-end
-return {record.s, ''}
+--#include lib/cancel.lua
+local state, worker = cancel(ARGV[1], ARGV[2])
+return {state, worker}

@@ -40,6 +40,7 @@ end
 -- Each chore (see chores.py), with the set that is ordered by when it is due (ms).
 note('promote', wait_for_first(due_key))
 note('expire', wait_for_first(deadlines_key))
+note('schedule', wait_for_first(schedules_key))
 local keep = tonumber(ARGV[3])
 if keep >= 0 then note('prune', wait_for_retention(keep)) end
 

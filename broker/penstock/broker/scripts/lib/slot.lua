@@ -10,10 +10,13 @@ local function ended_key(state) return slot .. ':z:' .. state end
 local function idempotency_key(digest) return slot .. ':i:' .. digest end
 local function cache_key(digest) return slot .. ':c:' .. digest end
 local function finished_key(bucket) return slot .. ':t:' .. bucket end
+local function schedule_key(id) return slot .. ':y:' .. id end
+local function buried_key(id) return slot .. ':b:' .. id end
 local function channel_of(id) return slot .. ':w:' .. id end
 local due_key = slot .. ':due'
 local leases_key = slot .. ':lease'
 local deadlines_key = slot .. ':dl'
+local schedules_key = slot .. ':sched'
 local paused_key = slot .. ':paused'
 
 -- The server's clock, in ms.

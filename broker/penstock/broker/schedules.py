@@ -1,0 +1,363 @@
+"""The callers' side of schedules: create, read, list, change, delete, and run by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker import ids
+from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
+from penstock.broker.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    LimitExceeded,
+    NotFound,
+    ScheduleExists,
+    Unavailable,
+)
+from penstock.broker.job import JobState, SubmitOutcome, Submitted
+from penstock.broker.record import fields_of
+from penstock.broker.retry import with_retry
+from penstock.broker.schedule_record import decode_schedule, definition_digest, encode_definition
+from penstock.broker.scheduler import job_tail
+from penstock.broker.script import load_script
+
+if TYPE_CHECKING:
+    from penstock.broker.activity import Activity
+    from penstock.broker.doorbell import Doorbell
+    from penstock.broker.keys import Slot
+    from penstock.broker.pipeline import Arg
+    from penstock.broker.record import Fields
+    from penstock.broker.schedule import NewSchedule, Schedule
+    from penstock.broker.timing import Timing
+
+ENROL = load_script("enrol")
+STRIKE = load_script("strike")
+CREATE = load_script("create_schedule")
+CHANGE = load_script("change_schedule")
+BURY = load_script("bury_schedule")
+READ = load_script("read_schedule")
+TRIGGER = load_script("trigger")
+
+#: Each is a hash of its own, and is looked at whenever it fires.
+MAX_SCHEDULES: Final = 10_000
+#: Longer than any call lasts, so that a void claim is so for as long as it is used (ms).
+BURIED_FOR_MS: Final = 3_600_000
+#: What a schedule waits for, where it stays as it is.
+AS_BEFORE: Final = (b"-", b"")
+#: How often a call begins anew, when others change the same schedule meanwhile.
+TRIES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A schedule where it is stored."""
+
+    slot: Slot
+    tail: str
+    fields: Fields
+    schedule: Schedule
+
+
+class Schedules:
+    """What may be asked of schedules.
+
+    A schedule lives in a slot of its queue, with its jobs; a list in the namespace's slot says in
+    which queue each id is. An id is claimed there before anything is stored or deleted, and a claim
+    that was overtaken is void, so that no schedule is ever without its entry. An entry without a
+    schedule, as a process leaves it that dies between the two, means nothing.
+
+    Every method raises Unavailable, Overloaded or StorageFull when Redis cannot serve.
+    """
+
+    def __init__(self, engine: Engine, doorbell: Doorbell, activity: Activity) -> None:
+        self._engine = engine
+        self._doorbell = doorbell
+        self._activity = activity
+
+    async def create(
+        self, schedule: NewSchedule, *, paused: bool = False, budget_s: float = DEFAULT_BUDGET_S
+    ) -> tuple[Schedule, bool]:
+        """Stores a schedule, and tells whether it did: one that is defined alike is left as it is.
+
+        Raises:
+            ScheduleExists: there is one of this id with another definition.
+            InvalidArgument: it would never fire.
+            LimitExceeded: there are too many schedules, or queues.
+        """
+        queue, schedule_id = schedule.job.queue, schedule.schedule_id
+        await self._engine.ensure_queue(queue, budget_s)
+        slot, tail = await self._place(schedule_id, queue, budget_s)
+        await self._activity.mark(slot, budget_s)
+        for _ in range(TRIES):
+            claim, now_ms = await self._claim(schedule_id, queue, budget_s)
+            timing = anchored(schedule.timing, now_ms)
+            first_ms = _first(timing, now_ms)
+            outcome = await self._engine.run(
+                CREATE,
+                [slot.base],
+                tail,
+                claim,
+                definition_digest(schedule),
+                *_awaited(schedule_id, timing, None if paused else first_ms),
+                *encode_definition(schedule, timing),
+                *(("ps", 1) if paused else ()),
+                budget_s=budget_s,
+            )
+            if outcome == b"other":
+                raise ScheduleExists(schedule_id)
+            if outcome != b"void":
+                return await self.get(schedule_id, budget_s), outcome == b"created"
+        raise _contended()
+
+    async def get(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
+        """The schedule as it stands. Raises NotFound."""
+        found = await self._find(schedule_id, budget_s)
+        return found.schedule
+
+    async def list(
+        self,
+        queue: str = "",
+        *,
+        after: str = "",
+        limit: int = 100,
+        budget_s: float = DEFAULT_BUDGET_S,
+    ) -> tuple[list[Schedule], str]:
+        """The schedules after an id, in the order of ids, and the id to go on after ('': the end).
+
+        Args:
+            queue: of their jobs; '' is all.
+            after: where the page before ended.
+            limit: of the ids looked at; fewer schedules may be found.
+            budget_s: for all of it.
+        """
+        link, key = self._engine.link, self._engine.names.schedules()
+        flat = await with_retry(lambda: link.call("HGETALL", key), link=link, budget_s=budget_s)
+        entries = {
+            name.decode(): _queue_of(entry)
+            for name, entry in fields_of(flat).items()
+            if name != b"#"
+        }
+        wanted = sorted(name for name, place in entries.items() if queue in {"", place})
+        start = bisect.bisect_right(wanted, after)
+        page = wanted[start : start + limit]
+        found = await asyncio.gather(*(self._read(name, entries[name], budget_s) for name in page))
+        more = page[-1] if start + limit < len(wanted) else ""
+        return [each.schedule for each in found if each is not None], more
+
+    async def update(
+        self, schedule: NewSchedule, *, version: int = 0, budget_s: float = DEFAULT_BUDGET_S
+    ) -> Schedule:
+        """Replaces the definition; one that is equal is left as it is.
+
+        Raises:
+            NotFound: no such schedule.
+            FailedPrecondition: it is in another queue, or the version is given and is another.
+            InvalidArgument: it would never fire.
+        """
+        for _ in range(TRIES):
+            found = await self._find(schedule.schedule_id, budget_s)
+            old, digest = found.schedule, definition_digest(schedule)
+            if old.queue != schedule.job.queue:
+                text = f"its jobs are in the queue {old.queue}: delete it, and create it anew"
+                raise FailedPrecondition("QUEUE_FIXED", text, {"queue": old.queue})
+            if found.fields[b"h"] == digest:
+                return old
+            if version not in {0, old.version}:
+                text = f"the version is {old.version} by now, not {version}"
+                raise FailedPrecondition("VERSION_CHANGED", text, {"version": str(old.version)})
+            timing = anchored(schedule.timing, old.now_ms)
+            waits_for: tuple[Arg, Arg] = AS_BEFORE
+            if _is_same(schedule.timing, old.timing):
+                timing = old.timing
+            elif not old.paused:
+                waits_for = _awaited(schedule.schedule_id, timing, _first(timing, old.now_ms))
+            fields = ["h", digest, *encode_definition(schedule, timing)]
+            if await self._change(found, waits_for, *fields, spec=True, budget_s=budget_s):
+                return await self.get(schedule.schedule_id, budget_s)
+        raise _contended()
+
+    async def pause(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
+        """Stops firing. Raises NotFound."""
+        return await self._set_paused(schedule_id, paused=True, budget_s=budget_s)
+
+    async def resume(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
+        """Goes on with the next occurrence from now. Raises NotFound."""
+        return await self._set_paused(schedule_id, paused=False, budget_s=budget_s)
+
+    async def delete(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> bool:
+        """Forgets a schedule; its jobs stay. Tells whether there was one."""
+        entry = await self._entry(schedule_id, budget_s)
+        if entry is None:
+            return False
+        slot, tail = await self._place(schedule_id, _queue_of(entry), budget_s)
+        deleted = await self._engine.run(
+            BURY, [slot.base], tail, _claim_of(entry), BURIED_FOR_MS, b"", budget_s=budget_s
+        )
+        await self._strike(schedule_id, entry, budget_s)
+        return bool(deleted == 1)
+
+    async def trigger(
+        self, schedule_id: str, request_id: str, budget_s: float = DEFAULT_BUDGET_S
+    ) -> Submitted:
+        """Makes a job now; repeated under the same request id, it is the same. Raises NotFound."""
+        found = await self._find(schedule_id, budget_s)
+        slot, claim = found.slot, found.fields[b"cl"]
+        tail = job_tail(self._engine, slot, schedule_id, claim, f"by hand {request_id}")
+        await self._activity.mark(slot, budget_s)
+        outcome, *state = await self._engine.run(
+            TRIGGER, [slot.base], found.tail, claim, tail, budget_s=budget_s
+        )
+        if outcome == b"gone":
+            raise NotFound("schedule", schedule_id)
+        self._doorbell.ring_soon(slot)
+        return Submitted(
+            slot.job_id(tail), JobState(state[0].decode()), SubmitOutcome(outcome.decode())
+        )
+
+    async def _set_paused(self, schedule_id: str, *, paused: bool, budget_s: float) -> Schedule:
+        for _ in range(TRIES):
+            found = await self._find(schedule_id, budget_s)
+            old = found.schedule
+            if old.paused is paused:
+                return old
+            next_ms = None if paused else old.timing.after(old.now_ms)
+            waits_for = _awaited(schedule_id, old.timing, next_ms)
+            fields = ("ps", 1 if paused else b"")
+            if await self._change(found, waits_for, *fields, budget_s=budget_s):
+                return await self.get(schedule_id, budget_s)
+        raise _contended()
+
+    async def _change(
+        self,
+        found: _Found,
+        waits_for: tuple[Arg, Arg],
+        *fields: Arg,
+        spec: bool = False,
+        budget_s: float,
+    ) -> bool:
+        """Changes the version that was found; False if there is another by now."""
+        await self._activity.mark(found.slot, budget_s)
+        changed = await self._engine.run(
+            CHANGE,
+            [found.slot.base],
+            found.tail,
+            found.schedule.version,
+            *waits_for,
+            "spec" if spec else b"",
+            *fields,
+            budget_s=budget_s,
+        )
+        return bool(changed)
+
+    async def _claim(self, schedule_id: str, queue: str, budget_s: float) -> tuple[int, int]:
+        """A new claim on an id for a queue, and the server's time (ms)."""
+        taken_over = b""
+        for _ in range(TRIES):
+            outcome, *rest = await self._engine.run(
+                ENROL,
+                [self._engine.names.schedules()],
+                schedule_id,
+                queue,
+                MAX_SCHEDULES,
+                taken_over,
+                budget_s=budget_s,
+            )
+            if outcome == b"full":
+                raise LimitExceeded(f"the namespace has {MAX_SCHEDULES} schedules already")
+            if outcome == b"enrolled":
+                claim, now_ms = rest
+                return claim, now_ms
+            (entry,) = rest
+            slot, tail = await self._place(schedule_id, _queue_of(entry), budget_s)
+            # An entry without a schedule is taken over once nobody can store one under it any more.
+            buried = await self._engine.run(
+                BURY,
+                [slot.base],
+                tail,
+                _claim_of(entry),
+                BURIED_FOR_MS,
+                "empty",
+                budget_s=budget_s,
+            )
+            if buried == -1:
+                raise ScheduleExists(schedule_id)
+            taken_over = entry
+        raise _contended()
+
+    async def _find(self, schedule_id: str, budget_s: float) -> _Found:
+        entry = await self._entry(schedule_id, budget_s)
+        found = None
+        if entry is not None:
+            found = await self._read(schedule_id, _queue_of(entry), budget_s)
+        if found is None:
+            raise NotFound("schedule", schedule_id)
+        return found
+
+    async def _read(self, schedule_id: str, queue: str, budget_s: float) -> _Found | None:
+        try:
+            slot, tail = await self._place(schedule_id, queue, budget_s)
+        except NotFound:
+            return None
+        now_ms, flat = await self._engine.run(READ, [slot.base], tail, budget_s=budget_s)
+        fields = fields_of(flat)
+        if not fields:
+            return None
+        return _Found(slot, tail, fields, decode_schedule(slot, queue, now_ms, fields))
+
+    async def _entry(self, schedule_id: str, budget_s: float) -> bytes | None:
+        link, key = self._engine.link, self._engine.names.schedules()
+        entry: bytes | None = await with_retry(
+            lambda: link.call("HGET", key, schedule_id), link=link, budget_s=budget_s
+        )
+        return entry
+
+    async def _strike(self, schedule_id: str, entry: bytes, budget_s: float) -> None:
+        keys = [self._engine.names.schedules()]
+        await self._engine.run(STRIKE, keys, schedule_id, entry, budget_s=budget_s)
+
+    async def _place(self, schedule_id: str, queue: str, budget_s: float) -> tuple[Slot, str]:
+        """Slot and tail of a schedule in a queue. Raises NotFound if there is no such queue."""
+        info = await self._engine.queue(queue, budget_s)
+        slot = self._engine.slot(info.code, ids.partition_of(schedule_id, info.partitions))
+        return slot, ids.schedule_tail(self._engine.namespace, schedule_id)
+
+
+def anchored(timing: Timing, now_ms: int) -> Timing:
+    """A timing whose interval begins: at its start, else one interval from now."""
+    if timing.cron:
+        return timing
+    start_ms = timing.start_ms
+    return replace(timing, anchor_ms=now_ms + timing.interval_ms if start_ms is None else start_ms)
+
+
+def _is_same(new: Timing, old: Timing) -> bool:
+    return replace(new, anchor_ms=old.anchor_ms) == old
+
+
+def _first(timing: Timing, now_ms: int) -> int:
+    first_ms = timing.after(now_ms)
+    if first_ms is None:
+        raise InvalidArgument([("spec.timing", "it never fires")])
+    return first_ms
+
+
+def _awaited(schedule_id: str, timing: Timing, next_ms: int | None) -> tuple[Arg, Arg]:
+    """An occurrence to wait for, or none, and when to look at it."""
+    if next_ms is None:
+        return b"", b""
+    return next_ms, next_ms + timing.delay_ms(schedule_id, next_ms)
+
+
+def _claim_of(entry: bytes) -> int:
+    return int(entry.partition(b" ")[0])
+
+
+def _queue_of(entry: bytes) -> str:
+    return entry.partition(b" ")[2].decode()
+
+
+def _contended() -> Unavailable:
+    return Unavailable("others change the same schedule all the time")

@@ -1,0 +1,19 @@
+#!lua
+-- Claim a schedule's id for a queue, before the schedule is stored there or is deleted.
+--
+-- Guarantees: an id belongs to one queue; every claim has a higher number than all before; the number
+-- of schedules is bounded. A claim without a schedule means nothing.
+--
+-- KEYS  1 schedules of the namespace
+-- ARGV  1 schedule id  2 queue  3 most schedules  4 entry that may be taken over from another queue
+-- Returns {'enrolled', claim, now (ms)} | {'elsewhere', entry of the other queue} | {'full'}
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+if entry and entry ~= ARGV[4] and string.match(entry, ' (.*)$') ~= ARGV[2] then
+  return {'elsewhere', entry}
+end
+-- The field that counts the claims is one of them.
+if not entry and redis.call('HLEN', KEYS[1]) > tonumber(ARGV[3]) then return {'full'} end
+local claim = redis.call('HINCRBY', KEYS[1], '#', 1)
+redis.call('HSET', KEYS[1], ARGV[1], claim .. ' ' .. ARGV[2])
+local time = redis.call('TIME')
+return {'enrolled', claim, time[1] * 1000 + math.floor(time[2] / 1000)}

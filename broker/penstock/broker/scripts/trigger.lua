@@ -1,0 +1,18 @@
+#!lua
+-- Make a job of a schedule now, beside its occurrences. -> QUEUED
+--
+-- Guarantees: repeating it never makes a second job.
+--
+-- KEYS  1 slot
+-- ARGV  1 schedule  2 claim that the schedule was stored under  3 id of the job
+-- Returns {'created' | 'repeated', state} | {'gone'}: there is no such schedule
+--#include lib/slot.lua
+--#include lib/events.lua
+--#include lib/queue.lua
+--#include lib/store.lua
+--#include lib/make_job.lua
+local key = schedule_key(ARGV[1])
+if redis.call('HGET', key, 'cl') ~= ARGV[2] then return {'gone'} end
+local state, made = make_job(ARGV[1], ARGV[3], now_ms())
+if made then redis.call('HINCRBY', key, 'nt', 1) end
+return {made and 'created' or 'repeated', state}

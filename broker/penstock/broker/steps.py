@@ -1,0 +1,109 @@
+"""What is to be done about an occurrence that has come due: the next step of a schedule.
+
+An occurrence is *missed* if it is later than the tolerance after its time, or after the time at
+which the schedule was last attended to, if that is later. So neither a backlog that is being worked
+off nor one that waited for a job is taken for an outage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from penstock.broker.schedule import CatchUp, Overlap, Policies
+
+if TYPE_CHECKING:
+    from penstock.broker.timing import Timing
+
+#: Occurrences that were left out are counted up to it, so that no outage takes long to count.
+MOST_COUNTED: Final = 1_000
+#: With Overlap.QUEUE, a schedule that lags by more leaves its oldest occurrences out (ms).
+LONGEST_LAG_MS: Final = 86_400_000
+#: How soon and how late a schedule that is held up is looked at again (ms), and as a part of the
+#: time that it has been.
+SOONEST_LOOK_MS: Final = 250
+LATEST_LOOK_MS: Final = 5_000
+LOOK_SHARE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A schedule whose next occurrence may be due.
+
+    Attributes:
+        schedule_id: that jitter is drawn from.
+        timing: when it fires.
+        policies: of collisions and outages.
+        next_ms: the occurrence that it waits for.
+        attended_ms: when it was last attended to; 0 if never.
+    """
+
+    schedule_id: str
+    timing: Timing
+    policies: Policies
+    next_ms: int
+    attended_ms: int
+
+    def due_ms(self, occurrence_ms: int) -> int:
+        """When an occurrence fires."""
+        return occurrence_ms + self.timing.delay_ms(self.schedule_id, occurrence_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do.
+
+    Attributes:
+        fire_ms: the occurrence to fire; None: none.
+        next_ms: the occurrence to wait for after that; None: there is none any more.
+        missed: occurrences that the catch-up policy leaves out.
+        skipped: occurrences that the overlap policy leaves out.
+    """
+
+    fire_ms: int | None
+    next_ms: int | None
+    missed: int = 0
+    skipped: int = 0
+
+
+def next_step(waiting: Waiting, now_ms: int) -> Step:
+    """The step to take at that time; the schedule's next occurrence is due."""
+    timing, policies, first = waiting.timing, waiting.policies, waiting.next_ms
+    late_ms = now_ms - max(waiting.due_ms(first), waiting.attended_ms)
+    if late_ms <= policies.tolerance_ms:
+        return _lagging(waiting, now_ms) or Step(first, timing.after(first))
+    if policies.catch_up is CatchUp.NONE:
+        following = timing.after(now_ms - policies.tolerance_ms)
+        return Step(None, following, missed=_between(timing, first, following))
+    most = 1 if policies.catch_up is CatchUp.LAST else policies.limit
+    # Occurrences that jitter still holds back are none of an outage.
+    newest = [
+        occurrence
+        for occurrence in timing.latest(most, now_ms)
+        if occurrence >= first and waiting.due_ms(occurrence) <= now_ms
+    ]
+    chosen = newest[0] if newest else first
+    return Step(chosen, timing.after(chosen), missed=_between(timing, first, chosen))
+
+
+def look_again_ms(waiting: Waiting, now_ms: int) -> int:
+    """When to look again at a schedule whose last job is still alive."""
+    held_ms = now_ms - waiting.due_ms(waiting.next_ms)
+    return now_ms + round(min(max(held_ms * LOOK_SHARE, SOONEST_LOOK_MS), LATEST_LOOK_MS))
+
+
+def _lagging(waiting: Waiting, now_ms: int) -> Step | None:
+    """The step of a schedule that queues, and lags too much."""
+    timing, first = waiting.timing, waiting.next_ms
+    if waiting.policies.overlap is not Overlap.QUEUE or now_ms - first <= LONGEST_LAG_MS:
+        return None
+    oldest = timing.after(now_ms - LONGEST_LAG_MS)
+    if oldest is None or oldest > now_ms:
+        return None  # What waits is the newest.
+    return Step(None, oldest, skipped=_between(timing, first, oldest))
+
+
+def _between(timing: Timing, first_ms: int, before_ms: int | None) -> int:
+    """How many occurrences there are from the first to just before another; None is the end."""
+    end_ms = before_ms if before_ms is not None else (timing.end_ms or 0) + 1
+    return timing.count(first_ms, end_ms, MOST_COUNTED)
