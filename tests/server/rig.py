@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from penstock.broker import Broker, Content, Grant
 from penstock.server import Gateway, ServerSettings
 from penstock.v1 import (
+    cache_service_pb2_grpc,
     job_pb2,
     job_service_pb2,
     job_service_pb2_grpc,
@@ -172,6 +173,7 @@ class Rig:
         jobs: a client's stub.
         queues: a client's stub.
         topics: a client's stub.
+        cache: a client's stub.
         health: a client's stub.
         broker: of whoever plays the worker.
     """
@@ -181,6 +183,7 @@ class Rig:
     jobs: job_service_pb2_grpc.JobServiceAsyncStub
     queues: queue_service_pb2_grpc.QueueServiceAsyncStub
     topics: topic_service_pb2_grpc.TopicServiceAsyncStub
+    cache: cache_service_pb2_grpc.CacheServiceAsyncStub
     health: Any
     broker: Broker
     reports: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -280,6 +283,7 @@ async def rig_on(redis_url: str, **settings: Any) -> AsyncIterator[Rig]:  # noqa
             job_service_pb2_grpc.JobServiceStub(channel),
             queue_service_pb2_grpc.QueueServiceStub(channel),
             topic_service_pb2_grpc.TopicServiceStub(channel),
+            cache_service_pb2_grpc.CacheServiceStub(channel),
             health_pb2_grpc.HealthStub(channel),
             broker,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,6 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from penstock.v1 import cache_service_pb2 as cb
 from penstock.v1 import job_pb2
 from penstock.v1 import job_service_pb2 as pb
 from penstock.v1 import queue_service_pb2 as qb
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 Options = job_pb2.JobOptions
 Backoff = job_pb2.Backoff
+Cache = job_pb2.CachePolicy
+Target = cb.CacheTarget
+Entry = cb.CacheEntry
 NO_JOB = "00" + "0" * 34
 
 NAMES = [
@@ -67,6 +72,14 @@ SPECS: list[tuple[dict[str, Any], str]] = [
     ({"payload": job_pb2.Content(data=b"x", content_type="a/b\n")}, "job.payload.content_type"),
 ]
 
+TTL = Cache(ttl=seconds(60))
+
+
+def cached(**policy: Any) -> job_pb2.JobOptions:  # noqa: ANN401 - of CachePolicy.
+    """Options with a cache policy that has a ttl."""
+    return Options(cache=Cache(ttl=seconds(60), **policy))
+
+
 OPTIONS: list[tuple[job_pb2.JobOptions, str]] = [
     (Options(priority=4), "priority"),  # type: ignore[arg-type]
     (Options(priority=-1), "priority"),  # type: ignore[arg-type]
@@ -104,6 +117,20 @@ OPTIONS: list[tuple[job_pb2.JobOptions, str]] = [
     (Options(metadata={"a": "x" * 4_096}), "metadata"),
     (Options(metadata={"": "x"}), "metadata"),
     (Options(metadata={"a\n": "x"}), "metadata"),
+    (Options(cache=Cache()), "cache.ttl"),
+    (Options(cache=Cache(ttl=seconds(0.999))), "cache.ttl"),
+    (Options(cache=Cache(ttl=seconds(-1))), "cache.ttl"),
+    (Options(cache=Cache(ttl=seconds(367 * 86_400))), "cache.ttl"),
+    (cached(key="x" * 257), "cache.key"),
+    (cached(key="a\0"), "cache.key"),
+    (cached(tags=[str(i) for i in range(17)]), "cache.tags"),
+    (cached(tags=["a", ""]), "cache.tags[1]"),
+    (cached(tags=["x" * 129]), "cache.tags[0]"),
+    (cached(tags=["a", "b", "c\n"]), "cache.tags[2]"),
+    (cached(skip_cache=True, do_not_cache=True), "cache.do_not_cache"),
+    (Options(cache=TTL, idempotency_key="k"), "idempotency_key"),
+    (Options(cache=TTL, delay=seconds(1)), "delay"),
+    (Options(cache=TTL, run_at=Timestamp(seconds=1)), "run_at"),
 ]
 
 SUBMITS = [
@@ -113,6 +140,26 @@ SUBMITS = [
         for n, (options, path) in enumerate(OPTIONS)
     ],
 ]
+
+INVALIDATE = cb.InvalidateCacheRequest
+TARGETS: list[tuple[cb.CacheTarget, str]] = [
+    (Target(), ""),
+    (Target(type=""), ".type"),
+    (Target(type="*"), ".type"),
+    (Target(tag=""), ".tag"),
+    (Target(tag="x" * 129), ".tag"),
+    (Target(tag="a\0"), ".tag"),
+    (Target(entry=Entry(key="k")), ".entry.type"),
+    (Target(entry=Entry(type="t")), ".entry"),
+    (Target(entry=Entry(type="t", key="")), ".entry.key"),
+    (Target(entry=Entry(type="t", key="x" * 257)), ".entry.key"),
+    (Target(entry=Entry(type="t", payload=job_pb2.Content(data=b"{"))), ".entry.payload.data"),
+]
+
+
+async def invalidate(target: cb.CacheTarget, rig: Rig) -> object:
+    return await rig.cache.InvalidateCache(INVALIDATE(targets=[target]))
+
 
 REQUESTS: list[tuple[str, Callable[[Rig], Awaitable[object]], str]] = [
     ("id", lambda rig: rig.jobs.GetStatus(pb.GetStatusRequest(job_id="{*}")), "job_id"),
@@ -169,6 +216,16 @@ REQUESTS: list[tuple[str, Callable[[Rig], Awaitable[object]], str]] = [
             qb.RedriveDeadLettersRequest(queue="q", type="{}")
         ),
         "type",
+    ),
+    *[
+        (f"target-{path}-{number}", partial(invalidate, target), f"targets[0]{path}")
+        for number, (target, path) in enumerate(TARGETS)
+    ],
+    ("no targets", lambda rig: rig.cache.InvalidateCache(INVALIDATE()), "targets"),
+    (
+        "many targets",
+        lambda rig: rig.cache.InvalidateCache(INVALIDATE(targets=[Target(tag="t")] * 1_001)),
+        "targets",
     ),
     ("workers", lambda rig: rig.queues.ListWorkers(qb.ListWorkersRequest(queue="\0")), "queue"),
 ]

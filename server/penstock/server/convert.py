@@ -13,6 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from penstock.broker import (
     Backoff,
+    CachePolicy,
+    CacheTarget,
     Chunk,
     Content,
     Durability,
@@ -25,10 +27,12 @@ from penstock.broker import (
     Progress,
     StateChange,
     SubmitOutcome,
+    caller_key,
+    payload_key,
 )
 from penstock.server.payloads import is_json
 from penstock.server.validation import duration_ms, timestamp_ms
-from penstock.v1 import job_pb2, job_service_pb2, queue_service_pb2
+from penstock.v1 import cache_service_pb2, job_pb2, job_service_pb2, queue_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +87,10 @@ _END_OUT: Final = cast(
 
 
 def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
-    """The submit that a validated spec asks for."""
+    """The submit that a validated spec asks for.
+
+    A cache policy without a key still needs that of its payload: see `work_of`.
+    """
     queue = spec.queue or DEFAULT_QUEUE
     if not spec.HasField("options"):
         return NewJob(spec.type, queue, request_id, content_of(spec.payload))
@@ -103,6 +110,8 @@ def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
         fields["timeout_ms"] = duration_ms(options.timeout)
     if options.HasField("retention"):
         fields["retention_ms"] = duration_ms(options.retention)
+    if options.HasField("cache"):
+        fields["cache"] = _cache(options)
     return NewJob(
         spec.type,
         queue,
@@ -114,6 +123,28 @@ def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
         metadata=dict(options.metadata),
         **fields,
     )
+
+
+def work_of(payload: Content) -> str:
+    """The key in the cache of work that has no other name than its payload."""
+    return payload_key(payload, is_json=is_json(payload.content_type))
+
+
+def cache_targets(request: cache_service_pb2.InvalidateCacheRequest) -> list[CacheTarget]:
+    """What a validated request invalidates."""
+    return [_cache_target(target) for target in request.targets]
+
+
+def _cache_target(target: cache_service_pb2.CacheTarget) -> CacheTarget:
+    match target.WhichOneof("target"):
+        case "tag":
+            return CacheTarget(tag=target.tag)
+        case "type":
+            return CacheTarget(target.type)
+    entry = target.entry
+    if entry.WhichOneof("work") == "key":
+        return CacheTarget(entry.type, caller_key(entry.key))
+    return CacheTarget(entry.type, work_of(content_of(entry.payload)))
 
 
 def states(numbers: Iterable[job_pb2.JobState]) -> list[JobState]:
@@ -129,6 +160,21 @@ def content_of(content: job_pb2.Content) -> Content:
     if not data and is_json(kind):
         return _NULL  # No payload is JSON's null, so that handlers always get JSON.
     return Content(data, kind)
+
+
+def _cache(options: job_pb2.JobOptions) -> CachePolicy:
+    policy = options.cache
+    default = CachePolicy(0, "").hit_retention_ms
+    return CachePolicy(
+        duration_ms(policy.ttl),
+        caller_key(policy.key) if policy.key else "",
+        tuple(dict.fromkeys(policy.tags)),
+        reads=not policy.skip_cache,
+        writes=not policy.do_not_cache,
+        hit_retention_ms=duration_ms(options.retention)
+        if options.HasField("retention")
+        else default,
+    )
 
 
 def backoff_of(backoff: job_pb2.Backoff) -> Backoff:
@@ -153,6 +199,11 @@ def submitted(receipt: Submitted, durability: Durability) -> job_service_pb2.Sub
         outcome=_OUTCOME_OUT[receipt.outcome],
         durability=_DURABILITY_OUT[durability],
     )
+
+
+def invalidated(durability: Durability) -> cache_service_pb2.InvalidateCacheResponse:
+    """The acknowledgement of an invalidation."""
+    return cache_service_pb2.InvalidateCacheResponse(durability=_DURABILITY_OUT[durability])
 
 
 def submit_error(fault: Fault) -> job_service_pb2.SubmitError:
@@ -193,6 +244,7 @@ def job(found: Job) -> job_pb2.Job:
         retried_from=found.retried_from,
         last_sequence=found.last_sequence,
         message=_envelope(found.message) if found.message else None,
+        cached_from=found.cached_from,
     )
 
 
@@ -348,6 +400,9 @@ def stats(found: QueueStats) -> queue_service_pb2.QueueStats:
         stale_writes=found.counters.get("stale", 0),
         released=found.counters.get("released", 0),
         misrouted=found.counters.get("misrouted", 0),
+        cache_hits=found.counters.get("cache_hits", 0),
+        cache_misses=found.counters.get("cache_misses", 0),
+        cache_joined=found.counters.get("cache_joined", 0),
     )
 
 

@@ -12,9 +12,15 @@ from grpc_reflection.v1alpha import reflection
 
 from penstock.server.hangup import hang_up
 from penstock.server.listening import cannot_listen, unix_path
-from penstock.v1 import job_service_pb2, queue_service_pb2, topic_service_pb2
+from penstock.v1 import (
+    cache_service_pb2,
+    job_service_pb2,
+    queue_service_pb2,
+    topic_service_pb2,
+)
 
 if TYPE_CHECKING:
+    from penstock.server.cache_service import CacheService
     from penstock.server.calls import Calls
     from penstock.server.health import Health
     from penstock.server.queue_service import QueueService
@@ -28,10 +34,11 @@ __all__ = ["SERVICES", "Front"]
 _JOBS: Final = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
 _QUEUES: Final = queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"]
 _TOPICS: Final = topic_service_pb2.DESCRIPTOR.services_by_name["TopicService"]
+_CACHE: Final = cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"]
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 #: Full names of the services of the contract.
-SERVICES: Final = (_JOBS.full_name, _QUEUES.full_name, _TOPICS.full_name)
+SERVICES: Final = (_JOBS.full_name, _QUEUES.full_name, _TOPICS.full_name, _CACHE.full_name)
 
 #: Clients that ping more often than MIN_PING_S are sent away.
 KEEPALIVE_S: Final = 30
@@ -64,6 +71,7 @@ class Front:
         jobs: JobService,
         queues: QueueService,
         topics: TopicService,
+        cache: CacheService,
         health: Health,
         streams: Streams,
         share_port: bool = False,
@@ -74,6 +82,7 @@ class Front:
             calls.handlers(jobs, _JOBS, long=jobs.LONG),
             calls.handlers(queues, _QUEUES),
             calls.handlers(topics, _TOPICS),
+            calls.handlers(cache, _CACHE),
         )
         self._calls = calls
         self._health = health

@@ -10,6 +10,7 @@ import structlog
 from penstock.broker import Broker, Janitor, Unavailable, UnsafeServer, Wakeups
 from penstock.runtime import ConfigurationError, Group
 from penstock.server.admission import Admission
+from penstock.server.cache_service import CacheService
 from penstock.server.calls import Calls
 from penstock.server.front import SERVICES, Front
 from penstock.server.health import Health
@@ -74,6 +75,7 @@ class Gateway:
                 TopicIntake(broker.topics, schemas, self._admission),
                 settings.max_payload_bytes,
             ),
+            cache=CacheService(broker),
             health=self._health,
             streams=self._streams,
             share_port=share_port,

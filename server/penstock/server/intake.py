@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.broker import InvalidArgument, PenstockError
@@ -87,6 +88,9 @@ class Intake:
         if found:
             raise InvalidArgument(found)
         job = convert.new_job(spec, spec.request_id or new_request_id())
+        if job.cache is not None and not job.cache.key:
+            work = await breath.take(len(job.payload.data), convert.work_of, job.payload)
+            job = replace(job, cache=replace(job.cache, key=work))
         path = f"{path}.payload.data"
         verdict = await self._schemas.judge(job.type, path, _json_of(job), breath)
         return _Draft(job, path, spec.options.allow_unregistered, verdict)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.broker import InvalidArgument
 from penstock.broker.ids import split
+from penstock.server.payloads import is_json, judge
 from penstock.server.validation import (
     MAX_QUEUE,
     MAX_TYPE,
     Found,
+    check_cache_key,
     check_duration,
     check_name,
     check_request_id,
+    check_tag,
     check_text,
     duration_ms,
 )
@@ -23,13 +26,14 @@ from penstock.v1 import job_pb2
 
 if TYPE_CHECKING:
     from penstock.broker import PenstockError
-    from penstock.v1 import job_service_pb2
+    from penstock.v1 import cache_service_pb2, job_service_pb2
 
 __all__ = [
     "placed",
     "refuse_bad_batch",
     "refuse_bad_cancel",
     "refuse_bad_id",
+    "refuse_bad_invalidation",
     "refuse_bad_list",
     "refuse_bad_queue",
     "refuse_bad_redrive",
@@ -39,6 +43,7 @@ __all__ = [
 ]
 
 MAX_BATCH: Final = 1_000
+MAX_TARGETS: Final = 1_000
 MAX_PAGE: Final = 1_000
 MAX_REASON_BYTES: Final = 1_024
 MAX_WAIT_MS: Final = 300_000
@@ -132,6 +137,42 @@ def refuse_bad_redrive(queue: str, job_type: str) -> None:
     if job_type:
         check_name(found, "type", job_type, MAX_TYPE)
     _refuse(found)
+
+
+def refuse_bad_invalidation(request: cache_service_pb2.InvalidateCacheRequest) -> None:
+    """InvalidateCache."""
+    count = len(request.targets)
+    if not 1 <= count <= MAX_TARGETS:
+        _refuse([("targets", f"it has {count} targets; 1 to {MAX_TARGETS} are taken")])
+    found: Found = []
+    for index, target in enumerate(request.targets):
+        _check_target(found, f"targets[{index}]", target)
+    _refuse(found)
+
+
+def _check_target(found: Found, path: str, target: cache_service_pb2.CacheTarget) -> None:
+    match target.WhichOneof("target"):
+        case "type":
+            check_name(found, f"{path}.type", target.type, MAX_TYPE)
+        case "tag":
+            check_tag(found, f"{path}.tag", target.tag)
+        case "entry":
+            check_name(found, f"{path}.entry.type", target.entry.type, MAX_TYPE)
+            _check_work(found, f"{path}.entry", target.entry)
+        case _:
+            found.append((path, "it names nothing: give it a type, a tag or an entry"))
+
+
+def _check_work(found: Found, path: str, entry: cache_service_pb2.CacheEntry) -> None:
+    match entry.WhichOneof("work"):
+        case "key":
+            check_cache_key(found, f"{path}.key", entry.key)
+        case "payload":
+            payload = entry.payload
+            if payload.data and is_json(payload.content_type):
+                found += judge(f"{path}.payload.data", payload.data, ())
+        case _:
+            found.append((path, "it names no work: give it a key or a payload"))
 
 
 def _check_id(job_id: str) -> Found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker import PenstockError
-from penstock.server import convert, requests
+from penstock.server import cache_log, convert, requests
 from penstock.server.errors import fault_of
 from penstock.server.intake import new_request_id
 from penstock.server.tokens import open_token, seal_token
@@ -48,7 +48,9 @@ class JobService:
         requests.refuse_bad_batch(request)
         accepted = await self._intake.accept_all(request.jobs, "jobs", call.budget_s)
         jobs = [job for job in accepted if not isinstance(job, PenstockError)]
-        stored = iter(await self._jobs.submit_many(jobs, call.budget_s))
+        receipts = await self._jobs.submit_many(jobs, call.budget_s)
+        cache_log.log_all(zip(jobs, receipts, strict=True))
+        stored = iter(receipts)
         durability = self._broker.durability
         results = []
         for index, job in enumerate(accepted):
@@ -137,4 +139,5 @@ class JobService:
     async def _submit(self, spec: JobSpec, call: Call) -> pb.SubmittedJob:
         job = await self._intake.accept(spec, "job", call.budget_s)
         receipt = await self._jobs.submit(job, call.budget_s)
+        cache_log.log_one(job, receipt)
         return convert.submitted(receipt, self._broker.durability)

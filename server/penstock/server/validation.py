@@ -22,6 +22,7 @@ __all__ = [
     "DAY_MS",
     "check_attempts",
     "check_backoff",
+    "check_cache_key",
     "check_content",
     "check_duration",
     "check_job",
@@ -30,6 +31,7 @@ __all__ = [
     "check_name",
     "check_priority",
     "check_request_id",
+    "check_tag",
     "check_text",
     "check_timestamp",
     "duration_ms",
@@ -45,6 +47,9 @@ MAX_QUEUE: Final = 64
 MAX_TYPE: Final = 128
 MAX_CONTENT_TYPE: Final = 64
 MAX_IDEMPOTENCY_KEY: Final = 256
+MAX_CACHE_KEY: Final = 256
+MAX_TAGS: Final = 16
+MAX_TAG: Final = 128
 MAX_ATTEMPTS: Final = 100
 #: Beyond it, the power of a few dozen retries leaves the range of a double.
 MAX_MULTIPLIER: Final = 1_000.0
@@ -109,6 +114,16 @@ def check_text(found: Found, path: str, text: str, limit: int) -> None:
         found.append((path, f"it is longer than {limit} bytes"))
 
 
+def check_cache_key(found: Found, path: str, key: str) -> None:
+    """What a caller named a piece of work, for the cache."""
+    _check_given(found, path, key, MAX_CACHE_KEY)
+
+
+def check_tag(found: Found, path: str, tag: str) -> None:
+    """What results are invalidated by."""
+    _check_given(found, path, tag, MAX_TAG)
+
+
 def check_duration(
     found: Found, path: str, duration: Duration, least_ms: int, most_ms: int
 ) -> None:
@@ -166,6 +181,9 @@ def _check_options(found: Found, path: str, options: job_pb2.JobOptions, now_ms:
         check_backoff(found, f"{path}.backoff", options.backoff)
     if options.idempotency_key:
         check_key(found, f"{path}.idempotency_key", options.idempotency_key, MAX_IDEMPOTENCY_KEY)
+    if options.HasField("cache"):
+        _check_cache(found, f"{path}.cache", options.cache)
+        _check_company(found, path, options)
     if options.metadata:
         check_metadata(found, f"{path}.metadata", options.metadata)
 
@@ -229,6 +247,44 @@ def check_key(found: Found, path: str, key: str, limit: int) -> None:
         found.append((path, f"it is longer than {limit} characters"))
     elif _CONTROL.search(key):
         found.append((path, "it must not hold control characters"))
+
+
+def _check_given(found: Found, path: str, key: str, limit: int) -> None:
+    if key:
+        check_key(found, path, key, limit)
+    else:
+        found.append((path, "it must not be empty"))
+
+
+def _check_cache(found: Found, path: str, policy: job_pb2.CachePolicy) -> None:
+    if policy.HasField("ttl"):
+        check_duration(found, f"{path}.ttl", policy.ttl, 1_000, YEAR_MS)
+    else:
+        found.append((f"{path}.ttl", "it must be given"))
+    if policy.key:
+        check_cache_key(found, f"{path}.key", policy.key)
+    if len(policy.tags) > MAX_TAGS:
+        text = f"it has {len(policy.tags)} tags, and at most {MAX_TAGS} are taken"
+        found.append((f"{path}.tags", text))
+    for index, tag in enumerate(policy.tags[:MAX_TAGS]):
+        check_tag(found, f"{path}.tags[{index}]", tag)
+    if policy.skip_cache and policy.do_not_cache:
+        text = "skip_cache is set, too, and together they leave nothing to do: leave the policy out"
+        found.append((f"{path}.do_not_cache", text))
+
+
+def _check_company(found: Found, path: str, options: job_pb2.JobOptions) -> None:
+    """What a cache policy excludes."""
+    if options.idempotency_key:
+        text = (
+            "a cache policy is given, too, and each would place the job by another name; the key "
+            "of the policy lets equal submits share one job as well: leave one of the two out"
+        )
+        found.append((f"{path}.idempotency_key", text))
+    start = options.WhichOneof("start")
+    if start is not None:
+        text = "a cache policy is given, too, and what is cached is answered at once: leave one out"
+        found.append((f"{path}.{start}", text))
 
 
 def check_metadata(found: Found, path: str, metadata: Mapping[str, str]) -> None:
