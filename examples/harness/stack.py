@@ -108,6 +108,23 @@ class Stack:
             settings=settings,
         )
 
+    def start_web(
+        self, name: str, app: str, *, port: int = 0, settings: Mapping[str, str] | None = None
+    ) -> tuple[Process, str]:
+        """Starts a web application (``module:app``); returns it, and its URL once it serves.
+
+        Raises:
+            StackError: It does not come up.
+        """
+        web = self.start(
+            name,
+            "examples.harness.web",
+            *(app, "--port", str(port)),
+            settings=settings,
+            read_output=True,
+        )
+        return web, web.first_line(_START_S).strip()
+
     def start(
         self,
         name: str,
