@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = {"type": "object", "properties": {"a": {"type": "integer"}}}
 NEWER: Final = {"type": "object", "properties": {"a": {"type": "number"}}}
+MONTH_S: Final = 30 * 86_400
 WORKER: Final = WorkerInfo(
     worker_id="w-1",
     host="here",
@@ -30,7 +31,7 @@ WORKER: Final = WorkerInfo(
 )
 
 
-async def schemas(broker: Broker, name: str) -> list[dict[str, Any]]:
+async def schemas(broker: Broker, name: str) -> list[dict[str, Any] | None]:
     """The live schemas of a type."""
     return [
         await broker.registry.schema(digest) for digest in (await broker.registry.types())[name]
@@ -49,7 +50,8 @@ async def test_nobody_registered_anything(broker: Broker) -> None:
     await broker.registry.register_types({})
     assert await broker.registry.types() == {}
     assert await broker.registry.workers() == []
-    assert await broker.registry.schema("0" * 32) == {}
+    assert await broker.registry.schema("0" * 32) is None
+    assert await broker.registry.prune_schemas(MONTH_S) == 0
 
 
 async def test_a_type_is_known_to_other_processes_with_its_schema(
@@ -90,6 +92,45 @@ async def test_the_newest_version_lives_on_when_the_fleet_is_scaled_to_zero(
 async def test_a_name_with_a_space_does_no_harm(broker: Broker) -> None:
     await broker.registry.register_types({"two words": SCHEMA, "work": SCHEMA})
     assert set(await broker.registry.types()) == {"two words", "work"}
+
+
+async def stored(broker: Broker) -> tuple[int, int]:
+    """How many versions of types are stored, and how many schemas."""
+    names = broker.engine.names
+    return (
+        await broker.link.call("HLEN", names.types()),
+        await broker.link.call("HLEN", names.schemas()),
+    )
+
+
+async def test_versions_that_nobody_publishes_any_more_are_forgotten(broker: Broker) -> None:
+    await broker.registry.register_types({"work": SCHEMA, "two words": SCHEMA})
+    await make_old(broker, "work", MONTH_S + 60)
+    await broker.registry.register_types({"work": NEWER})
+    # The other type has the same schema.
+    assert await broker.registry.prune_schemas(MONTH_S) == 1
+    assert await stored(broker) == (2, 2)
+    await make_old(broker, "two words", MONTH_S + 60)
+    await broker.registry.register_types({"two words": {}})
+    assert await broker.registry.prune_schemas(MONTH_S) == 1
+    assert await stored(broker) == (2, 2)
+    assert await schemas(broker, "work") == [NEWER]
+    assert await schemas(broker, "two words") == [{}]
+    assert await broker.registry.prune_schemas(MONTH_S) == 0
+
+
+async def test_the_newest_version_is_never_forgotten(broker: Broker) -> None:
+    await broker.registry.register_types({"work": SCHEMA})
+    await make_old(broker, "work", 3 * MONTH_S)
+    await broker.registry.register_types({"work": NEWER})
+    assert await broker.registry.prune_schemas(3 * MONTH_S + 60) == 0
+    flat = await broker.link.call("HGETALL", broker.engine.names.types())
+    newest = max(zip(flat[1::2], flat[::2], strict=True))[1]
+    two_months_ago_ms = int((time.time() - 2 * MONTH_S) * 1000)
+    await broker.link.call("HSET", broker.engine.names.types(), newest, two_months_ago_ms)
+    assert await broker.registry.prune_schemas(MONTH_S) == 1
+    assert await schemas(broker, "work") == [NEWER]
+    assert await stored(broker) == (1, 1)
 
 
 # Workers.

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from penstock.broker import Broker
 from penstock.v1 import job_pb2
 from penstock.v1 import job_service_pb2 as pb
-from tests.server.rig import refusal_of, spec
+from tests.server.rig import refusal_of, rig_on, spec
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.server.rig import Refusal, Rig
@@ -105,3 +107,27 @@ async def test_types_survive_their_workers(rig: Rig) -> None:
         await rig.broker.link.call("HSET", names.types(), field, 1)
     assert (await rig.submit()).job_id
     assert "job.payload.data" in (await refused(rig, payload=b"{}")).violations
+
+
+async def test_a_schema_that_is_lost_is_no_licence_and_is_read_again(rig: Rig) -> None:
+    await rig.register({"type": "string"}, "brand.new")
+    await rig.broker.link.call("DEL", rig.broker.engine.names.schemas())
+    assert (await refused(rig, type="brand.new")).reason == "SCHEMA_UNUSABLE"
+    await rig.register({"type": "string"}, "brand.new")
+    assert (await rig.submit(type="brand.new", payload=b'"x"')).job_id
+
+
+async def test_a_gateway_forgets_old_versions(redis_url: str) -> None:
+    async with Broker(redis_url) as broker:
+        types = broker.engine.names.types()
+        await broker.registry.register_types({"old": {"type": "string"}})
+        [field] = await broker.link.call("HKEYS", types)
+        await broker.link.call("HSET", types, field, 0)
+        await broker.registry.register_types({"old": {}})
+        async with rig_on(redis_url) as rig:
+
+            async def is_forgotten() -> bool:
+                return not await broker.link.call("HEXISTS", types, field)
+
+            await eventually(is_forgotten, "the old version is forgotten")
+            assert (await rig.submit(type="old", payload=b"1")).job_id

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.retry import with_retry
+from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from penstock.broker.pipeline import Arg
+
+REGISTER = load_script("register")
+PRUNE_SCHEMAS = load_script("prune_schemas")
 
 #: A version of a schema is live while a worker registered it this lately (s); where none is, the
 #: newest one stays live, so that a fleet scaled to zero still has its types.
@@ -61,18 +65,13 @@ class Registry:
     ) -> None:
         """Publishes job types with the JSON schemas of their payloads; {} accepts anything."""
         now = int(time.time() * 1000)
-        types: list[Arg] = []
-        texts: list[Arg] = []
+        args: list[Arg] = []
         for name, schema in schemas.items():
             text = schema_text(schema)
             digest = blake2b(text.encode(), digest_size=16).hexdigest()
-            types += (f"{name} {digest}", now)
-            texts += (digest, text)
-        if types:
-            names = self._engine.names
-            # The schemas first: a type never points at a schema that is not there.
-            await self._call("HSET", names.schemas(), *texts, budget_s=budget_s)
-            await self._call("HSET", names.types(), *types, budget_s=budget_s)
+            args += (name, digest, text)
+        if args:
+            await self._engine.run(REGISTER, self._keys(), now, *args, budget_s=budget_s)
 
     async def types(self, budget_s: float = DEFAULT_BUDGET_S) -> dict[str, tuple[str, ...]]:
         """Digests of the live schemas of every known job type."""
@@ -91,11 +90,28 @@ class Registry:
             for name, versions in seen.items()
         }
 
-    async def schema(self, digest: str, budget_s: float = DEFAULT_BUDGET_S) -> dict[str, Any]:
-        """The schema of a digest that `types` gave; {} (anything goes) if it is gone."""
+    async def schema(
+        self, digest: str, budget_s: float = DEFAULT_BUDGET_S
+    ) -> dict[str, Any] | None:
+        """The schema of a digest that `types` gave; None if it was forgotten since."""
         text = await self._call("HGET", self._engine.names.schemas(), digest, budget_s=budget_s)
-        schema: dict[str, Any] = json.loads(text) if text else {}
+        schema: dict[str, Any] | None = json.loads(text) if text else None
         return schema
+
+    async def prune_schemas(self, after_s: float, budget_s: float = DEFAULT_BUDGET_S) -> int:
+        """Forgets versions that were not registered for so many seconds; returns how many.
+
+        The newest version of each type stays. No version that it forgets is live, provided that
+        after_s is longer than `LIVE_FOR_S`.
+        """
+        before_ms = int((time.time() - after_s) * 1000)
+        forgotten: int = await self._engine.run(
+            PRUNE_SCHEMAS, self._keys(), before_ms, budget_s=budget_s
+        )
+        return forgotten
+
+    def _keys(self) -> list[bytes]:
+        return [self._engine.names.types(), self._engine.names.schemas()]
 
     async def heartbeat(self, worker: WorkerInfo, budget_s: float = DEFAULT_BUDGET_S) -> None:
         """Says that a worker process is alive, and what it does."""

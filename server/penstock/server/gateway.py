@@ -21,7 +21,7 @@ from penstock.server.service import JobService
 from penstock.server.streaming import Streams
 from penstock.server.topic_intake import TopicIntake
 from penstock.server.topic_service import TopicService
-from penstock.server.upkeep import Gauge, Prober, Repairer
+from penstock.server.upkeep import Gauge, Librarian, Prober, Repairer
 from penstock.server.watching import Hub
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Gateway:
             schemas,
             Janitor(broker.housekeeper),
             Repairer(broker),
+            Librarian(broker, settings.schema_retention_days * 86_400),
             self._streams,
             Prober(broker, self._health),
             Gauge(broker, self._admission, settings.memory_high_water),

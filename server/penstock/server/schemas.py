@@ -86,7 +86,8 @@ class Schemas(Periodic):
 
     def holds(self, job_type: str, verdict: Verdict) -> bool:
         """Whether the verdict would be the same by what is known now."""
-        return self._types.get(job_type) == verdict.versions
+        # A schema that could not be used may have been read since, under the same digest.
+        return verdict.violations is not None and self._types.get(job_type) == verdict.versions
 
     def is_fresh(self) -> bool:
         """Whether what is known was read within the last few seconds."""
@@ -135,7 +136,8 @@ class Schemas(Periodic):
         live = {digest for digests in types.values() for digest in digests}
         for digest in live - self._validators.keys():
             schema = await self._registry.schema(digest, budget_s)
-            self._validators[digest] = _compile(digest, schema)
+            if schema is not None:  # Else another version is there by now: the next reading tells.
+                self._validators[digest] = _compile(digest, schema)
         for digest in self._validators.keys() - live:
             del self._validators[digest]
         self._types = types

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from penstock.server.admission import Admission
     from penstock.server.health import Health
 
-__all__ = ["Gauge", "Prober", "Repairer"]
+__all__ = ["Gauge", "Librarian", "Prober", "Repairer"]
 
 PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
+PRUNE_SCHEMAS_EVERY_S: Final = 3600.0
 RETRY_WALK_S: Final = 1.0
 #: All of it may be cut short at any point: the next process goes on.
 STOP_GRACE_S: Final = 0.5
@@ -52,6 +53,25 @@ class Repairer(Periodic):
     async def _on_connect(self, _: Caller) -> None:
         self._reconnected = True
         self.wake()
+
+
+class Librarian(Periodic):
+    """Forgets the schemas that workers have long ceased to publish."""
+
+    def __init__(self, broker: Broker, retention_s: float) -> None:
+        super().__init__(interval_s=PRUNE_SCHEMAS_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        self._registry = broker.registry
+        self._retention_s = retention_s
+
+    async def tick(self) -> None:
+        """Does it once; every gateway does, and the first to come finds something."""
+        try:
+            forgotten = await self._registry.prune_schemas(self._retention_s)
+        except PenstockError as error:
+            _log.debug("schemas not pruned", reason=str(error))
+            return
+        if forgotten:
+            _log.info("schemas forgotten", versions=forgotten)
 
 
 class Gauge(Periodic):
