@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.broker import TERMINAL, TRANSITIONS, Gap, JobState, StateChange, ids
-from penstock.broker.record import DEFAULTS, fields_of
+from penstock.broker import DEFAULTS, TERMINAL, TRANSITIONS, Gap, JobState, StateChange, ids
+from penstock.broker.record import fields_of
 from tests.broker.rig import pairs, states_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N\}:active": ("zset", NEVER),
     r"ps\{N\}:keepers": ("hash", ALWAYS),
     r"ps\{N\}:schedules": ("hash", NEVER),
+    r"ps\{N\}:policies": ("hash", NEVER),
     r"ps\{N\}:walk": ("string", ALWAYS),
     r"ps\{N\}:probe": ("string", ALWAYS),
     r"ps\{N:C:P\}": ("hash", NEVER),
@@ -208,6 +209,8 @@ class _SlotAudit:
             place = (b"lease", None)
         else:
             retention_ms = int(record.get(b"rt", DEFAULTS.retention_ms))
+            if state is JobState.SUCCEEDED:
+                retention_ms = int(record.get(b"rs", retention_ms))
             place = (b"z:" + record[b"s"], b"%d" % (int(record[b"e"]) + retention_ms))
         found = self.places[tail]
         name, position = place[0].decode(), None if place[1] is None else place[1].decode()

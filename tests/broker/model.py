@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker import TERMINAL, TRANSITIONS, JobState, Priority, SubmitOutcome
+from penstock.broker import DEFAULTS, TERMINAL, TRANSITIONS, JobState, Priority, SubmitOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,6 +55,11 @@ class JobModel:
     last_report: tuple[int, int] | None = None
     events: int = 1
     states: list[JobState] = field(default_factory=list)
+
+    @property
+    def priority(self) -> Priority:
+        """Within the queue."""
+        return self.spec.priority or DEFAULTS.priority
 
     @property
     def has_deadline(self) -> bool:
@@ -123,7 +128,7 @@ class Model:
             self.jobs[job_id].entry = spec.cache.key
             self.entries[spec.cache.key] = job_id, self._generations(spec.cache)
         if state is Q:
-            self.queues[spec.priority].append(job_id)
+            self.queues[self.jobs[job_id].priority].append(job_id)
         if spec.idempotency_key:
             self.keys[spec.idempotency_key] = (job_id, digest)
         self.counters["submitted"] += 1
@@ -229,7 +234,7 @@ class Model:
         if kind in {"error", "timeout", "final"}:
             if kind == "final":
                 return self._end(job, F, "failed:NON_RETRYABLE")
-            if job.attempts - job.crashes >= job.spec.max_attempts:
+            if job.attempts - job.crashes >= (job.spec.max_attempts or DEFAULTS.max_attempts):
                 reason = "TIMED_OUT" if kind == "timeout" else "EXHAUSTED"
                 return self._end(job, F, f"failed:{reason}")
         if kind == "expired" or job.past_deadline or (far and job.has_deadline):
@@ -314,7 +319,7 @@ class Model:
 
     def _queue(self, job: JobModel) -> JobState:
         job.enter(Q)
-        self.queues[job.spec.priority].append(job.job_id)
+        self.queues[job.priority].append(job.job_id)
         return Q
 
     def _schedule(self, job: JobModel, *, far: bool) -> JobState:
@@ -324,7 +329,7 @@ class Model:
 
     def _leave_queue(self, job: JobModel) -> None:
         if job.state is Q:
-            self.queues[job.spec.priority].remove(job.job_id)
+            self.queues[job.priority].remove(job.job_id)
 
     def _end(self, job: JobModel, state: JobState, counter: str = "") -> JobState:
         job.enter(state)

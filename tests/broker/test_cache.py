@@ -96,7 +96,7 @@ async def test_a_hit_is_a_job_of_its_own_with_a_copy_of_the_result(
     )
     hit = await rig.job(receipt.job_id)
     assert (hit.state, hit.cached_from, hit.result) == (JobState.SUCCEEDED, source, result)
-    assert (hit.payload, hit.metadata, hit.retention_ms) == (LARGE, {"who": "me"}, 60_000)
+    assert (hit.payload, hit.metadata, hit.kept_ms) == (LARGE, {"who": "me"}, 60_000)
     assert (hit.attempt, hit.fencing_token, hit.last_sequence) == (0, 0, 1)
     assert (hit.queued_ms, hit.started_ms, hit.finished_ms) == (None, None, hit.created_ms)
     (event,) = await rig.events(receipt.job_id)
@@ -202,7 +202,7 @@ async def test_nobody_takes_a_result_that_is_too_old_for_it(rig: Rig) -> None:
 async def test_a_job_is_kept_for_as_long_as_its_result_may_be_given_out(rig: Rig) -> None:
     receipt = await rig.receipt(retention_ms=1_000, cache=CachePolicy(HOUR_MS, KEY))
     await run(rig)
-    assert (await rig.job(receipt.job_id)).retention_ms == HOUR_MS
+    assert (await rig.job(receipt.job_id)).retention_succeeded_ms == HOUR_MS
     assert 1_000 < await rig.call("PTTL", rig.slot.record(tail_of(receipt.job_id))) <= HOUR_MS
 
 

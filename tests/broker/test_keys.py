@@ -84,7 +84,7 @@ def test_every_name_is_in_the_stated_list_of_keys() -> None:
         NAMES.queues(), NAMES.types(), NAMES.schemas(), NAMES.workers(), NAMES.active(),
         NAMES.walk(), NAMES.probe(), NAMES.worker("w"), NAMES.bell("w"), NAMES.idle("c"),
         NAMES.subscriptions(), NAMES.topics(), NAMES.keepers(),
-        NAMES.generations(), NAMES.schedules(),
+        NAMES.generations(), NAMES.schedules(), NAMES.policies(),
     ]  # fmt: skip
     assert len(of_namespace) == len(public_names(NamespaceKeys) - {"base", "code"})
     found = {

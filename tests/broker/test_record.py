@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.broker import Backoff, Content, JobState, NewJob, Priority
-from penstock.broker.record import DEFAULTS, INLINE_BYTES, decode_job, digest_of, encode_new
+from penstock.broker.record import INLINE_BYTES, decode_job, digest_of, encode_new
 
 text = st.text(max_size=20)
 spans = st.integers(0, 366 * 86_400_000)
@@ -31,6 +31,7 @@ jobs = st.builds(
     backoff=backoffs,
     timeout_ms=st.none() | spans,
     retention_ms=st.integers(1_000, 366 * 86_400_000),
+    retention_succeeded_ms=st.none() | st.integers(1_000, 366 * 86_400_000),
     metadata=st.dictionaries(text, text, max_size=3),
     retried_from=text,
 )
@@ -56,11 +57,15 @@ def test_a_record_is_read_back_as_it_was_written(spec: NewJob) -> None:
         "retried_from",
     ):  # fmt: skip
         assert getattr(job, name) == getattr(spec, name), name
+    kept_ms = (
+        spec.retention_ms if spec.retention_succeeded_ms is None else spec.retention_succeeded_ms
+    )
+    assert (job.retention_succeeded_ms or job.retention_ms) == kept_ms
     assert (job.state, job.priority, job.queued_ms) == (JobState.QUEUED, Priority.DEFAULT, 5)
 
 
 def test_what_is_default_costs_nothing() -> None:
-    assert set(fields_of_new(DEFAULTS)) == {b"t", b"p", b"s", b"c", b"n"}
+    assert set(fields_of_new(NewJob("", "q", ""))) == {b"t", b"p", b"s", b"c", b"n"}
 
 
 @given(jobs, jobs)

@@ -22,6 +22,7 @@ from penstock.broker.errors import (
 )
 from penstock.broker.janitor import Janitor
 from penstock.broker.job import (
+    DEFAULTS,
     TERMINAL,
     TRANSITIONS,
     Backoff,
@@ -46,6 +47,8 @@ from penstock.broker.job import (
     SubmitOutcome,
     Submitted,
 )
+from penstock.broker.policies import Policies, PolicyReader
+from penstock.broker.policy import Keep, Policy, PolicyEntry, PolicyKey, PolicySource
 from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
 from penstock.broker.server_check import Durability
@@ -55,6 +58,7 @@ from penstock.broker.topics import Published
 from penstock.broker.wakeups import Wakeups
 
 __all__ = [
+    "DEFAULTS",
     "TERMINAL",
     "TRANSITIONS",
     "AlreadyExists",
@@ -81,6 +85,7 @@ __all__ = [
     "Janitor",
     "Job",
     "JobState",
+    "Keep",
     "LimitExceeded",
     "LogLine",
     "Message",
@@ -90,6 +95,12 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PenstockError",
+    "Policies",
+    "Policy",
+    "PolicyEntry",
+    "PolicyKey",
+    "PolicyReader",
+    "PolicySource",
     "Priority",
     "Progress",
     "Published",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine
 from penstock.broker.errors import PenstockError, StaleToken
 from penstock.broker.job import (
+    DEFAULTS,
     Chunk,
     Content,
     Grant,
@@ -17,7 +18,7 @@ from penstock.broker.job import (
     Progress,
     Renewal,
 )
-from penstock.broker.record import DEFAULTS, INLINE_BYTES, decode_grant, fields_of
+from penstock.broker.record import INLINE_BYTES, decode_grant, fields_of
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from penstock.broker.jobs import DEFAULT_IDEMPOTENCY_TTL_MS, Jobs
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
 from penstock.broker.pipeline import LinkOptions
+from penstock.broker.policies import Policies
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
@@ -82,6 +83,7 @@ class Broker:
         queues: for operators.
         cache: what cached results go by.
         schedules: submits that recur.
+        policies: what holds where a submit says nothing.
         registry: types, schemas, workers.
         topics: subscriptions, rules, and publishing.
         doorbell: who is idle, and whom to wake.
@@ -105,11 +107,13 @@ class Broker:
         self.activity = Activity(self.engine)
         self.doorbell = Doorbell(self.engine)
         self.cache = Cache(self.engine)
+        self.policies = Policies(self.engine)
         self.jobs = Jobs(
             self.engine,
             self.doorbell,
             self.activity,
             self.cache,
+            self.policies,
             self.options.idempotency_ttl_ms,
         )
         self.attempts = Attempts(self.engine, self.activity)
@@ -212,6 +216,7 @@ class Broker:
             if self._refusal is not None and not self._refusal.done():
                 self._refusal.set_exception(error)
             raise
+        await self.policies.read(caller)
         self.engine.forget()
         self.activity.forget()
         self.housekeeper.forget()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,28 +143,45 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A validated submit. Exactly one of delay_ms and run_at_ms may be set; both None: at once."""
+    """A validated submit. Exactly one of delay_ms and run_at_ms may be set; both None: at once.
+
+    What is None is left to the policy of the queue and type (see `policy`), then to `DEFAULTS`.
+    """
 
     type: str
     queue: str
     request_id: str
     payload: Content = Content()
-    priority: Priority = Priority.DEFAULT
+    priority: Priority | None = None
     delay_ms: int | None = None
     run_at_ms: int | None = None
     expires_in_ms: int | None = None
     deadline_ms: int | None = None
-    max_attempts: int = 3
-    backoff: Backoff = Backoff()
+    max_attempts: int | None = None
+    backoff: Backoff | None = None
     timeout_ms: int | None = None
     idempotency_key: str = ""
-    retention_ms: int = 86_400_000
+    retention_ms: int | None = None
+    retention_succeeded_ms: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     retried_from: str = ""
     message: Message | None = None
     cache: CachePolicy | None = None
     schedule_id: str = ""
     occurrence_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where neither a submit nor a policy says anything."""
+
+    priority: Priority = Priority.DEFAULT
+    max_attempts: int = 3
+    backoff: Backoff = Backoff()
+    retention_ms: int = 86_400_000
+
+
+DEFAULTS: Final = Defaults()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +213,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One unit of work as its record stands. payload and result are None unless asked for."""
+    """One unit of work as its record stands. payload and result are None unless asked for.
+
+    retention_succeeded_ms is that of a success, where it is another than retention_ms.
+    """
 
     job_id: str
     type: str
@@ -210,6 +230,7 @@ class Job:
     last_sequence: int
     created_ms: int
     retention_ms: int
+    retention_succeeded_ms: int | None = None
     backoff: Backoff = Backoff()
     queued_ms: int | None = None
     started_ms: int | None = None
@@ -230,6 +251,13 @@ class Job:
     payload: Content | None = None
     result: Content | None = None
     message: Message | None = None
+
+    @property
+    def kept_ms(self) -> int:
+        """For how long after its end it is kept, should it end as it stands."""
+        if self.state is JobState.SUCCEEDED and self.retention_succeeded_ms is not None:
+            return self.retention_succeeded_ms
+        return self.retention_ms
 
 
 @dataclass(frozen=True, slots=True)

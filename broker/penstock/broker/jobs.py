@@ -20,7 +20,16 @@ from penstock.broker.errors import (
     Unavailable,
 )
 from penstock.broker.event_log import decode_page
-from penstock.broker.job import Content, EventPage, Job, JobState, NewJob, SubmitOutcome, Submitted
+from penstock.broker.job import (
+    DEFAULTS,
+    Content,
+    EventPage,
+    Job,
+    JobState,
+    NewJob,
+    SubmitOutcome,
+    Submitted,
+)
 from penstock.broker.record import INLINE_BYTES, decode_job, digest_of, encode_new, fields_of
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
+    from penstock.broker.policies import Policies
 
 SUBMIT = load_script("submit")
 READ = load_script("read")
@@ -74,18 +84,20 @@ class Jobs:
     deadline) and raises Unavailable, Overloaded or StorageFull when Redis cannot serve.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - each has its place, and its own type.
         self,
         engine: Engine,
         doorbell: Doorbell,
         activity: Activity,
         cache: Cache,
+        policies: Policies,
         idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS,
     ) -> None:
         self._engine = engine
         self._doorbell = doorbell
         self._activity = activity
         self._cache = cache
+        self._policies = policies
         self._idempotency_ttl_ms = idempotency_ttl_ms
 
     async def submit(self, job: NewJob, budget_s: float = DEFAULT_BUDGET_S) -> Submitted:
@@ -312,6 +324,7 @@ class Jobs:
             generations: that it goes by in the cache, read since its submit came in; None to read
                 them here.
         """
+        job = self._policies.fill(job)
         queue = await self._engine.ensure_queue(job.queue, budget_s)
         slot = self._engine.slot(queue.code, ids.partition_of(_routing_key(job), queue.partitions))
         await self._activity.mark(slot, budget_s)
@@ -328,7 +341,7 @@ class Jobs:
             digest_of(job),
             ids.key_digest(job.idempotency_key) if job.idempotency_key else b"",
             self._idempotency_ttl_ms,
-            job.priority.value,
+            (job.priority or DEFAULTS.priority).value,
             _optional(job.delay_ms),
             _optional(job.run_at_ms),
             _optional(job.expires_in_ms),
@@ -370,6 +383,7 @@ def renewed(job: Job, request_id: str) -> NewJob:
         backoff=job.backoff,
         timeout_ms=job.timeout_ms,
         retention_ms=job.retention_ms,
+        retention_succeeded_ms=job.retention_succeeded_ms,
         metadata=job.metadata,
         retried_from=job.job_id,
         message=job.message,

@@ -94,6 +94,10 @@ class NamespaceKeys:
         """Hash: schedule id -> 'claim queue', and '#' -> the number of claims. Written first."""
         return self.base + b":schedules"
 
+    def policies(self) -> bytes:
+        """Hash: 'queue' or 'queue type' -> policy as JSON; '#file', '#version' (see policies)."""
+        return self.base + b":policies"
+
     def walk(self) -> bytes:
         """String with TTL: present while a reconciler's walk is young."""
         return self.base + b":walk"

@@ -17,7 +17,8 @@ c q   created; last queued, if later than created (ms)
 d0    present if it was SCHEDULED at first
 st e  last attempt started; ended (ms)
 du dl due; deadline (ms)
-to rt timeout; retention (ms)
+to    timeout (ms)
+rt rs retention (ms); that of a success, if it is another
 bo    backoff: initial ms, max ms, multiplier, jitter
 x     id of its stream entry
 w l   worker; lease (ms)
@@ -48,6 +49,7 @@ from typing import TYPE_CHECKING
 
 from penstock.broker import ids
 from penstock.broker.job import (
+    DEFAULTS,
     Backoff,
     Content,
     Failure,
@@ -67,8 +69,6 @@ if TYPE_CHECKING:
 #: Longest value that stays in a hash's compact encoding (hash-max-listpack-value).
 INLINE_BYTES = 64
 
-DEFAULTS = NewJob(type="", queue="", request_id="")
-
 Fields = dict[bytes, bytes]
 
 
@@ -86,24 +86,30 @@ def digest_of(job: NewJob) -> bytes:
 
 
 def encode_new(job: NewJob) -> list[bytes | str | int]:
-    """The fields of a new record that its submitter decides: name, value, name, value, ..."""
+    """The fields of a new record that its submitter decides: name, value, name, value, ...
+
+    Priority and times are not among them: `submit.lua` writes those.
+    """
     fields: list[bytes | str | int] = ["t", job.type]
     payload = job.payload
     fields += ("p", payload.data) if len(payload.data) <= INLINE_BYTES else ("pl", 1)
     if payload.content_type:
         fields += ("ct", payload.content_type)
-    if job.max_attempts != DEFAULTS.max_attempts:
+    if job.max_attempts is not None and job.max_attempts != DEFAULTS.max_attempts:
         fields += ("m", job.max_attempts)
-    if job.backoff != DEFAULTS.backoff:
-        backoff = job.backoff
+    backoff = job.backoff
+    if backoff is not None and backoff != DEFAULTS.backoff:
         fields += (
             "bo",
             f"{backoff.initial_ms} {backoff.max_ms} {backoff.multiplier!r} {backoff.jitter!r}",
         )
     if job.timeout_ms is not None:
         fields += ("to", job.timeout_ms)
-    if (retention_ms := _retention_ms(job)) != DEFAULTS.retention_ms:
-        fields += ("rt", retention_ms)
+    kept_ms = job.retention_ms or DEFAULTS.retention_ms
+    if kept_ms != DEFAULTS.retention_ms:
+        fields += ("rt", kept_ms)
+    if (succeeded_ms := _retention_succeeded_ms(job, kept_ms)) != kept_ms:
+        fields += ("rs", succeeded_ms)
     if job.metadata:
         fields += ("md", json.dumps(dict(job.metadata), separators=(",", ":")))
     return fields + _origin(job)
@@ -125,11 +131,12 @@ def _origin(job: NewJob) -> list[bytes | str | int]:
     return fields
 
 
-def _retention_ms(job: NewJob) -> int:
+def _retention_succeeded_ms(job: NewJob, kept_ms: int) -> int:
     """What was asked for; a result is kept for as long as it may be given to others."""
+    asked_ms = kept_ms if job.retention_succeeded_ms is None else job.retention_succeeded_ms
     if job.cache is None or not job.cache.writes:
-        return job.retention_ms
-    return max(job.retention_ms, job.cache.ttl_ms)
+        return asked_ms
+    return max(asked_ms, job.cache.ttl_ms)
 
 
 def fields_of(flat: Sequence[bytes]) -> Fields:
@@ -225,6 +232,7 @@ def decode_job(
         last_sequence=int(fields[b"n"]),
         created_ms=created,
         retention_ms=_int(fields, b"rt") or DEFAULTS.retention_ms,
+        retention_succeeded_ms=_int(fields, b"rs"),
         backoff=_backoff(fields),
         queued_ms=queued if queued is not None or scheduled_only else created,
         started_ms=_int(fields, b"st"),

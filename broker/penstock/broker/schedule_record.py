@@ -28,6 +28,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from penstock.broker.job import DEFAULTS
 from penstock.broker.record import INLINE_BYTES, digest_of, encode_new
 from penstock.broker.schedule import CatchUp, Overlap, Policies, Schedule
 from penstock.broker.timing import read_timing, write_timing
@@ -57,7 +58,7 @@ def encode_definition(schedule: NewSchedule, timing: Timing) -> list[Arg]:
     fields += ("po", _write_policies(schedule.policies), "df", schedule.definition)
     for name, value in zip(template[::2], template[1::2], strict=True):
         fields += (f"j.{name!s}", value)
-    fields += ("jh", digest_of(job), "jp", job.priority.value)
+    fields += ("jh", digest_of(job), "jp", (job.priority or DEFAULTS.priority).value)
     if job.expires_in_ms is not None:
         fields += ("je", job.expires_in_ms)
     if len(job.payload.data) > INLINE_BYTES:

@@ -24,7 +24,6 @@ from penstock.cli.submit_options import (
     MaxAttempts,
     Metadata,
     PayloadText,
-    PriorityName,
     PriorityOption,
     QueueName,
     RequestId,
@@ -55,7 +54,7 @@ def submit(
     ] = False,
     timeout: Timeout = None,
     queue: QueueName = "default",
-    priority: PriorityOption = PriorityName.DEFAULT,
+    priority: PriorityOption = None,
     content_type: ContentType = JSON_TYPE,
     delay: Delay = None,
     run_at: RunAt = None,
@@ -87,18 +86,20 @@ def submit(
     from penstock.cli.submitting import After, Order, submit_file, submit_one
     from penstock.client import Backoff
 
+    pauses = Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter)
     order = Order(
         job_type,
         {
             "content_type": content_type,
             "queue": queue,
-            "priority": priority.value,
+            "priority": priority.value if priority else None,
             "delay": delay,
             "run_at": run_at,
             "expires_in": expires_in,
             "deadline": deadline,
             "max_attempts": max_attempts,
-            "backoff": Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter),
+            # None at all leaves it to the policy of the queue.
+            "backoff": None if pauses == Backoff() else pauses,
             "timeout": attempt_timeout,
             "idempotency_key": idempotency_key,
             "retention": retention,

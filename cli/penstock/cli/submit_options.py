@@ -69,7 +69,10 @@ FromFile = Annotated[
 QueueName = Annotated[
     str, typer.Option("--queue", "-q", metavar="NAME", help="Where the job waits.")
 ]
-PriorityOption = Annotated[PriorityName, typer.Option("--priority", help="Within its queue.")]
+PriorityOption = Annotated[
+    PriorityName | None,
+    typer.Option("--priority", help="Within its queue; none: the policy's, else default."),
+]
 
 Delay = Annotated[
     timedelta | None,

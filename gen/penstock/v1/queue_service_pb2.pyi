@@ -4,12 +4,22 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from penstock.v1 import job_pb2 as _job_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class PolicySource(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    POLICY_SOURCE_UNSPECIFIED: _ClassVar[PolicySource]
+    POLICY_SOURCE_SET: _ClassVar[PolicySource]
+    POLICY_SOURCE_FILE: _ClassVar[PolicySource]
+POLICY_SOURCE_UNSPECIFIED: PolicySource
+POLICY_SOURCE_SET: PolicySource
+POLICY_SOURCE_FILE: PolicySource
 
 class Queue(_message.Message):
     __slots__ = ("name", "partitions", "paused", "create_time")
@@ -198,3 +208,95 @@ class WorkerInfo(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     heartbeat_time: _timestamp_pb2.Timestamp
     def __init__(self, worker_id: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("max_attempts", "backoff", "timeout", "priority", "succeeded", "failed")
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    max_attempts: int
+    backoff: _job_pb2.Backoff
+    timeout: _duration_pb2.Duration
+    priority: _job_pb2.Priority
+    succeeded: RetentionPolicy
+    failed: RetentionPolicy
+    def __init__(self, max_attempts: _Optional[int] = ..., backoff: _Optional[_Union[_job_pb2.Backoff, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., succeeded: _Optional[_Union[RetentionPolicy, _Mapping]] = ..., failed: _Optional[_Union[RetentionPolicy, _Mapping]] = ...) -> None: ...
+
+class RetentionPolicy(_message.Message):
+    __slots__ = ("age",)
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    age: _duration_pb2.Duration
+    def __init__(self, age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class QueuePolicy(_message.Message):
+    __slots__ = ("queue", "type", "policy", "source")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    type: str
+    policy: Policy
+    source: PolicySource
+    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., source: _Optional[_Union[PolicySource, str]] = ...) -> None: ...
+
+class SetQueuePolicyRequest(_message.Message):
+    __slots__ = ("queue", "type", "policy")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    type: str
+    policy: Policy
+    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
+
+class SetQueuePolicyResponse(_message.Message):
+    __slots__ = ("policy",)
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: QueuePolicy
+    def __init__(self, policy: _Optional[_Union[QueuePolicy, _Mapping]] = ...) -> None: ...
+
+class GetQueuePolicyRequest(_message.Message):
+    __slots__ = ("queue", "type")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    type: str
+    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class GetQueuePolicyResponse(_message.Message):
+    __slots__ = ("effective", "policies")
+    EFFECTIVE_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    effective: Policy
+    policies: _containers.RepeatedCompositeFieldContainer[QueuePolicy]
+    def __init__(self, effective: _Optional[_Union[Policy, _Mapping]] = ..., policies: _Optional[_Iterable[_Union[QueuePolicy, _Mapping]]] = ...) -> None: ...
+
+class ListQueuePoliciesRequest(_message.Message):
+    __slots__ = ("queue",)
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    def __init__(self, queue: _Optional[str] = ...) -> None: ...
+
+class ListQueuePoliciesResponse(_message.Message):
+    __slots__ = ("policies",)
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    policies: _containers.RepeatedCompositeFieldContainer[QueuePolicy]
+    def __init__(self, policies: _Optional[_Iterable[_Union[QueuePolicy, _Mapping]]] = ...) -> None: ...
+
+class DeleteQueuePolicyRequest(_message.Message):
+    __slots__ = ("queue", "type")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    type: str
+    def __init__(self, queue: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class DeleteQueuePolicyResponse(_message.Message):
+    __slots__ = ("deleted",)
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    deleted: bool
+    def __init__(self, deleted: _Optional[bool] = ...) -> None: ...

@@ -71,6 +71,26 @@ class QueueServiceStub:
                 request_serializer=penstock_dot_v1_dot_queue__service__pb2.ListWorkersRequest.SerializeToString,
                 response_deserializer=penstock_dot_v1_dot_queue__service__pb2.ListWorkersResponse.FromString,
                 _registered_method=True)
+        self.SetQueuePolicy = channel.unary_unary(
+                '/penstock.v1.QueueService/SetQueuePolicy',
+                request_serializer=penstock_dot_v1_dot_queue__service__pb2.SetQueuePolicyRequest.SerializeToString,
+                response_deserializer=penstock_dot_v1_dot_queue__service__pb2.SetQueuePolicyResponse.FromString,
+                _registered_method=True)
+        self.GetQueuePolicy = channel.unary_unary(
+                '/penstock.v1.QueueService/GetQueuePolicy',
+                request_serializer=penstock_dot_v1_dot_queue__service__pb2.GetQueuePolicyRequest.SerializeToString,
+                response_deserializer=penstock_dot_v1_dot_queue__service__pb2.GetQueuePolicyResponse.FromString,
+                _registered_method=True)
+        self.ListQueuePolicies = channel.unary_unary(
+                '/penstock.v1.QueueService/ListQueuePolicies',
+                request_serializer=penstock_dot_v1_dot_queue__service__pb2.ListQueuePoliciesRequest.SerializeToString,
+                response_deserializer=penstock_dot_v1_dot_queue__service__pb2.ListQueuePoliciesResponse.FromString,
+                _registered_method=True)
+        self.DeleteQueuePolicy = channel.unary_unary(
+                '/penstock.v1.QueueService/DeleteQueuePolicy',
+                request_serializer=penstock_dot_v1_dot_queue__service__pb2.DeleteQueuePolicyRequest.SerializeToString,
+                response_deserializer=penstock_dot_v1_dot_queue__service__pb2.DeleteQueuePolicyResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer:
@@ -131,6 +151,39 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetQueuePolicy(self, request, context):
+        """SetQueuePolicy puts a policy down, in place of the one that was set for that queue and type
+        before; a queue that is new comes to be. Once it is acknowledged, this gateway applies it to every
+        submit, and the others do within 1 s. Repeating it is safe.
+        RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): there are 1,000 policies, or 100 for types of the queue.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQueuePolicy(self, request, context):
+        """GetQueuePolicy answers with what holds for the jobs of a queue, or of one type in it. A queue or
+        type without any policy has an empty one; none is NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueuePolicies(self, request, context):
+        """ListQueuePolicies answers with all policies that were put down, by queue and type.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteQueuePolicy(self, request, context):
+        """DeleteQueuePolicy takes back what SetQueuePolicy put down for a queue and type. What the policy
+        file of the gateways says of them holds again, if it says anything. Repeating it is safe.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -168,6 +221,26 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ListWorkers,
                     request_deserializer=penstock_dot_v1_dot_queue__service__pb2.ListWorkersRequest.FromString,
                     response_serializer=penstock_dot_v1_dot_queue__service__pb2.ListWorkersResponse.SerializeToString,
+            ),
+            'SetQueuePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQueuePolicy,
+                    request_deserializer=penstock_dot_v1_dot_queue__service__pb2.SetQueuePolicyRequest.FromString,
+                    response_serializer=penstock_dot_v1_dot_queue__service__pb2.SetQueuePolicyResponse.SerializeToString,
+            ),
+            'GetQueuePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQueuePolicy,
+                    request_deserializer=penstock_dot_v1_dot_queue__service__pb2.GetQueuePolicyRequest.FromString,
+                    response_serializer=penstock_dot_v1_dot_queue__service__pb2.GetQueuePolicyResponse.SerializeToString,
+            ),
+            'ListQueuePolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueuePolicies,
+                    request_deserializer=penstock_dot_v1_dot_queue__service__pb2.ListQueuePoliciesRequest.FromString,
+                    response_serializer=penstock_dot_v1_dot_queue__service__pb2.ListQueuePoliciesResponse.SerializeToString,
+            ),
+            'DeleteQueuePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteQueuePolicy,
+                    request_deserializer=penstock_dot_v1_dot_queue__service__pb2.DeleteQueuePolicyRequest.FromString,
+                    response_serializer=penstock_dot_v1_dot_queue__service__pb2.DeleteQueuePolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -361,6 +434,114 @@ class QueueService:
             '/penstock.v1.QueueService/ListWorkers',
             penstock_dot_v1_dot_queue__service__pb2.ListWorkersRequest.SerializeToString,
             penstock_dot_v1_dot_queue__service__pb2.ListWorkersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQueuePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.v1.QueueService/SetQueuePolicy',
+            penstock_dot_v1_dot_queue__service__pb2.SetQueuePolicyRequest.SerializeToString,
+            penstock_dot_v1_dot_queue__service__pb2.SetQueuePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQueuePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.v1.QueueService/GetQueuePolicy',
+            penstock_dot_v1_dot_queue__service__pb2.GetQueuePolicyRequest.SerializeToString,
+            penstock_dot_v1_dot_queue__service__pb2.GetQueuePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueuePolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.v1.QueueService/ListQueuePolicies',
+            penstock_dot_v1_dot_queue__service__pb2.ListQueuePoliciesRequest.SerializeToString,
+            penstock_dot_v1_dot_queue__service__pb2.ListQueuePoliciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteQueuePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.v1.QueueService/DeleteQueuePolicy',
+            penstock_dot_v1_dot_queue__service__pb2.DeleteQueuePolicyRequest.SerializeToString,
+            penstock_dot_v1_dot_queue__service__pb2.DeleteQueuePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

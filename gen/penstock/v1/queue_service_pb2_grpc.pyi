@@ -55,6 +55,22 @@ class QueueServiceStub:
     """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]
     """ListWorkers answers with the worker processes seen lately."""
+    SetQueuePolicy: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.SetQueuePolicyRequest, _queue_service_pb2.SetQueuePolicyResponse]
+    """SetQueuePolicy puts a policy down, in place of the one that was set for that queue and type
+    before; a queue that is new comes to be. Once it is acknowledged, this gateway applies it to every
+    submit, and the others do within 1 s. Repeating it is safe.
+    RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): there are 1,000 policies, or 100 for types of the queue.
+    """
+    GetQueuePolicy: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueuePolicyRequest, _queue_service_pb2.GetQueuePolicyResponse]
+    """GetQueuePolicy answers with what holds for the jobs of a queue, or of one type in it. A queue or
+    type without any policy has an empty one; none is NOT_FOUND.
+    """
+    ListQueuePolicies: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuePoliciesRequest, _queue_service_pb2.ListQueuePoliciesResponse]
+    """ListQueuePolicies answers with all policies that were put down, by queue and type."""
+    DeleteQueuePolicy: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.DeleteQueuePolicyRequest, _queue_service_pb2.DeleteQueuePolicyResponse]
+    """DeleteQueuePolicy takes back what SetQueuePolicy put down for a queue and type. What the policy
+    file of the gateways says of them holds again, if it says anything. Repeating it is safe.
+    """
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -83,6 +99,22 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListWorkersRequest, _queue_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """ListWorkers answers with the worker processes seen lately."""
+    SetQueuePolicy: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.SetQueuePolicyRequest, _queue_service_pb2.SetQueuePolicyResponse]  # type: ignore[assignment]
+    """SetQueuePolicy puts a policy down, in place of the one that was set for that queue and type
+    before; a queue that is new comes to be. Once it is acknowledged, this gateway applies it to every
+    submit, and the others do within 1 s. Repeating it is safe.
+    RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): there are 1,000 policies, or 100 for types of the queue.
+    """
+    GetQueuePolicy: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueuePolicyRequest, _queue_service_pb2.GetQueuePolicyResponse]  # type: ignore[assignment]
+    """GetQueuePolicy answers with what holds for the jobs of a queue, or of one type in it. A queue or
+    type without any policy has an empty one; none is NOT_FOUND.
+    """
+    ListQueuePolicies: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuePoliciesRequest, _queue_service_pb2.ListQueuePoliciesResponse]  # type: ignore[assignment]
+    """ListQueuePolicies answers with all policies that were put down, by queue and type."""
+    DeleteQueuePolicy: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.DeleteQueuePolicyRequest, _queue_service_pb2.DeleteQueuePolicyResponse]  # type: ignore[assignment]
+    """DeleteQueuePolicy takes back what SetQueuePolicy put down for a queue and type. What the policy
+    file of the gateways says of them holds again, if it says anything. Repeating it is safe.
+    """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """QueueService is for those who run queues. Errors are as in JobService; a queue that was never
@@ -150,5 +182,45 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListWorkersResponse, _abc.Awaitable[_queue_service_pb2.ListWorkersResponse]]:
         """ListWorkers answers with the worker processes seen lately."""
+
+    @_abc_1.abstractmethod
+    def SetQueuePolicy(
+        self,
+        request: _queue_service_pb2.SetQueuePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.SetQueuePolicyResponse, _abc.Awaitable[_queue_service_pb2.SetQueuePolicyResponse]]:
+        """SetQueuePolicy puts a policy down, in place of the one that was set for that queue and type
+        before; a queue that is new comes to be. Once it is acknowledged, this gateway applies it to every
+        submit, and the others do within 1 s. Repeating it is safe.
+        RESOURCE_EXHAUSTED (LIMIT_EXCEEDED): there are 1,000 policies, or 100 for types of the queue.
+        """
+
+    @_abc_1.abstractmethod
+    def GetQueuePolicy(
+        self,
+        request: _queue_service_pb2.GetQueuePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.GetQueuePolicyResponse, _abc.Awaitable[_queue_service_pb2.GetQueuePolicyResponse]]:
+        """GetQueuePolicy answers with what holds for the jobs of a queue, or of one type in it. A queue or
+        type without any policy has an empty one; none is NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListQueuePolicies(
+        self,
+        request: _queue_service_pb2.ListQueuePoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.ListQueuePoliciesResponse, _abc.Awaitable[_queue_service_pb2.ListQueuePoliciesResponse]]:
+        """ListQueuePolicies answers with all policies that were put down, by queue and type."""
+
+    @_abc_1.abstractmethod
+    def DeleteQueuePolicy(
+        self,
+        request: _queue_service_pb2.DeleteQueuePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.DeleteQueuePolicyResponse, _abc.Awaitable[_queue_service_pb2.DeleteQueuePolicyResponse]]:
+        """DeleteQueuePolicy takes back what SetQueuePolicy put down for a queue and type. What the policy
+        file of the gateways says of them holds again, if it says anything. Repeating it is safe.
+        """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from penstock.broker import (
+    DEFAULTS,
     Backoff,
     CachePolicy,
     CacheTarget,
@@ -44,11 +45,9 @@ if TYPE_CHECKING:
 EndReason = Literal["MAX_AGE", "SHUTDOWN", "SLOW_READER"]
 
 DEFAULT_QUEUE: Final = "default"
-_DEFAULTS: Final = NewJob(type="", queue="", request_id="")
 _NULL: Final = Content(b"null")
 
 _PRIORITY: Final = {
-    job_pb2.PRIORITY_UNSPECIFIED: Priority.DEFAULT,
     job_pb2.PRIORITY_HIGH: Priority.HIGH,
     job_pb2.PRIORITY_DEFAULT: Priority.DEFAULT,
     job_pb2.PRIORITY_LOW: Priority.LOW,
@@ -117,8 +116,8 @@ def new_job(spec: job_pb2.JobSpec, request_id: str) -> NewJob:
         queue,
         request_id,
         content_of(spec.payload),
-        _PRIORITY[options.priority],
-        max_attempts=options.max_attempts or _DEFAULTS.max_attempts,
+        priority_of(options.priority),
+        max_attempts=options.max_attempts or None,
         idempotency_key=options.idempotency_key,
         metadata=dict(options.metadata),
         **fields,
@@ -145,6 +144,22 @@ def _cache_target(target: cache_service_pb2.CacheTarget) -> CacheTarget:
     if entry.WhichOneof("work") == "key":
         return CacheTarget(entry.type, caller_key(entry.key))
     return CacheTarget(entry.type, work_of(content_of(entry.payload)))
+
+
+def priority_of(number: job_pb2.Priority) -> Priority | None:
+    """A priority; None where it is not chosen."""
+    return _PRIORITY.get(number)
+
+
+def backoff_of(message: job_pb2.Backoff) -> Backoff:
+    """A backoff, with the defaults of what it does not choose."""
+    default = DEFAULTS.backoff
+    return Backoff(
+        duration_ms(message.initial) if message.HasField("initial") else default.initial_ms,
+        duration_ms(message.max) if message.HasField("max") else default.max_ms,
+        message.multiplier or default.multiplier,
+        message.jitter if message.HasField("jitter") else default.jitter,
+    )
 
 
 def states(numbers: Iterable[job_pb2.JobState]) -> list[JobState]:
@@ -174,17 +189,6 @@ def _cache(options: job_pb2.JobOptions) -> CachePolicy:
         hit_retention_ms=duration_ms(options.retention)
         if options.HasField("retention")
         else default,
-    )
-
-
-def backoff_of(backoff: job_pb2.Backoff) -> Backoff:
-    """The pauses between attempts."""
-    default = _DEFAULTS.backoff
-    return Backoff(
-        duration_ms(backoff.initial) if backoff.HasField("initial") else default.initial_ms,
-        duration_ms(backoff.max) if backoff.HasField("max") else default.max_ms,
-        backoff.multiplier or default.multiplier,
-        backoff.jitter if backoff.HasField("jitter") else default.jitter,
     )
 
 
@@ -239,7 +243,7 @@ def job(found: Job) -> job_pb2.Job:
         run_at=time_of(found.run_at_ms),
         deadline=time_of(found.deadline_ms),
         timeout=span_of(found.timeout_ms),
-        retention=span_of(found.retention_ms),
+        retention=span_of(found.kept_ms),
         worker_id=found.worker_id,
         retried_from=found.retried_from,
         last_sequence=found.last_sequence,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from penstock.broker import Broker, Janitor, Unavailable, UnsafeServer, Wakeups
+from penstock.broker import Broker, Janitor, PolicyReader, Unavailable, UnsafeServer, Wakeups
 from penstock.runtime import ConfigurationError, Group
 from penstock.server.admission import Admission
 from penstock.server.cache_service import CacheService
@@ -84,6 +84,7 @@ class Gateway:
         self._parts = Group(
             self._storage,
             schemas,
+            PolicyReader(broker.policies),
             Janitor(broker.housekeeper),
             Repairer(broker),
             Librarian(broker, settings.schema_retention_days * 86_400),

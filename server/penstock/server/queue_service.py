@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from penstock.server import convert, requests
+from penstock.server import convert, policy_convert, requests
 from penstock.server.tokens import open_token, seal_token
 from penstock.v1 import queue_service_pb2 as pb
 
@@ -22,6 +22,7 @@ class QueueService:
     def __init__(self, broker: Broker) -> None:
         self._queues = broker.queues
         self._registry = broker.registry
+        self._policies = broker.policies
 
     # ruff: noqa: N802 - the methods have the names of the contract.
 
@@ -90,6 +91,45 @@ class QueueService:
         requests.refuse_bad_queue(request.queue)
         found = await self._registry.workers(request.queue, call.budget_s)
         return pb.ListWorkersResponse(workers=[convert.worker(worker) for worker in found])
+
+    async def SetQueuePolicy(
+        self, request: pb.SetQueuePolicyRequest, call: Call
+    ) -> pb.SetQueuePolicyResponse:
+        """Puts a policy down."""
+        requests.refuse_bad_policy(request)
+        policy = policy_convert.policy(request.policy)
+        entry = await self._policies.put(policy_convert.key(request), policy, call.budget_s)
+        return pb.SetQueuePolicyResponse(policy=policy_convert.entry(entry))
+
+    async def GetQueuePolicy(
+        self, request: pb.GetQueuePolicyRequest, call: Call
+    ) -> pb.GetQueuePolicyResponse:
+        """What holds."""
+        requests.refuse_bad_kind(request.queue, request.type)
+        queue = request.queue or convert.DEFAULT_QUEUE
+        await self._policies.refresh(call.budget_s)
+        return pb.GetQueuePolicyResponse(
+            effective=policy_convert.policy_out(self._policies.effective(queue, request.type)),
+            policies=map(policy_convert.entry, self._policies.sources(queue, request.type)),
+        )
+
+    async def ListQueuePolicies(
+        self, request: pb.ListQueuePoliciesRequest, call: Call
+    ) -> pb.ListQueuePoliciesResponse:
+        """All policies."""
+        requests.refuse_bad_queue(request.queue)
+        await self._policies.refresh(call.budget_s)
+        return pb.ListQueuePoliciesResponse(
+            policies=map(policy_convert.entry, self._policies.entries(request.queue))
+        )
+
+    async def DeleteQueuePolicy(
+        self, request: pb.DeleteQueuePolicyRequest, call: Call
+    ) -> pb.DeleteQueuePolicyResponse:
+        """Takes a policy back."""
+        requests.refuse_bad_kind(request.queue, request.type, required=True)
+        deleted = await self._policies.delete(policy_convert.key(request), call.budget_s)
+        return pb.DeleteQueuePolicyResponse(deleted=deleted)
 
     async def _queue(self, name: str, call: Call) -> pb.Queue:
         info = await self._queues.get(name, call.budget_s)

@@ -17,6 +17,7 @@ from penstock.server.validation import (
     check_cache_key,
     check_duration,
     check_name,
+    check_policy,
     check_request_id,
     check_tag,
     check_text,
@@ -26,7 +27,7 @@ from penstock.v1 import job_pb2
 
 if TYPE_CHECKING:
     from penstock.broker import PenstockError
-    from penstock.v1 import cache_service_pb2, job_service_pb2
+    from penstock.v1 import cache_service_pb2, job_service_pb2, queue_service_pb2
 
 __all__ = [
     "placed",
@@ -34,7 +35,9 @@ __all__ = [
     "refuse_bad_cancel",
     "refuse_bad_id",
     "refuse_bad_invalidation",
+    "refuse_bad_kind",
     "refuse_bad_list",
+    "refuse_bad_policy",
     "refuse_bad_queue",
     "refuse_bad_redrive",
     "refuse_bad_retry",
@@ -132,10 +135,18 @@ def refuse_bad_queue(queue: str, *, required: bool = False) -> None:
 
 def refuse_bad_redrive(queue: str, job_type: str) -> None:
     """RedriveDeadLetters, but for its token."""
-    found: Found = []
-    _check_queue(found, queue, required=True)
-    if job_type:
-        check_name(found, "type", job_type, MAX_TYPE)
+    refuse_bad_kind(queue, job_type, required=True)
+
+
+def refuse_bad_kind(queue: str, job_type: str, *, required: bool = False) -> None:
+    """A queue, and a type where one is given."""
+    _refuse(_check_kind(queue, job_type, required=required))
+
+
+def refuse_bad_policy(request: queue_service_pb2.SetQueuePolicyRequest) -> None:
+    """SetQueuePolicy."""
+    found = _check_kind(request.queue, request.type, required=True)
+    check_policy(found, "policy", request.policy)
     _refuse(found)
 
 
@@ -177,6 +188,14 @@ def _check_work(found: Found, path: str, entry: cache_service_pb2.CacheEntry) ->
 
 def _check_id(job_id: str) -> Found:
     return [] if split(job_id) else [("job_id", "it is not a job id")]
+
+
+def _check_kind(queue: str, job_type: str, *, required: bool) -> Found:
+    found: Found = []
+    _check_queue(found, queue, required=required)
+    if job_type:
+        check_name(found, "type", job_type, MAX_TYPE)
+    return found
 
 
 def _check_queue(found: Found, queue: str, *, required: bool = False) -> None:

@@ -6,34 +6,26 @@ Requests come in here validated; nothing in this module refuses anything.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from penstock.broker import Message, NewMessage, Priority, Subscription, TopicRule
+from penstock.broker import Message, NewMessage, Subscription, TopicRule
 from penstock.server.convert import (
     backoff_of,
     backoff_out,
     content_of,
+    priority_of,
     priority_out,
     span_of,
     submitted,
     time_of,
 )
 from penstock.server.validation import duration_ms, timestamp_ms
-from penstock.v1 import job_pb2
 from penstock.v1 import topic_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from penstock.broker import Durability, Published
-
-_PRIORITY: Final = {
-    job_pb2.PRIORITY_UNSPECIFIED: None,
-    job_pb2.PRIORITY_HIGH: Priority.HIGH,
-    job_pb2.PRIORITY_DEFAULT: Priority.DEFAULT,
-    job_pb2.PRIORITY_LOW: Priority.LOW,
-}
-
 
 # From the contract.
 
@@ -45,7 +37,7 @@ def new_message(request: pb.PublishRequest, message_id: str) -> NewMessage:
     return NewMessage(
         Message(message_id, request.topic, time_ms, request.source),
         content_of(request.payload),
-        _PRIORITY[request.priority],
+        priority_of(request.priority),
         duration_ms(request.delay) if request.HasField("delay") else None,
         request.max_attempts or None,
         dict(request.metadata),
@@ -58,7 +50,7 @@ def new_subscription(subscription: pb.Subscription) -> Subscription:
         subscription.name,
         subscription.pattern,
         subscription.queue,
-        _PRIORITY[subscription.priority],
+        priority_of(subscription.priority),
         subscription.max_attempts or None,
     )
 
@@ -68,7 +60,7 @@ def new_rule(rule: pb.TopicRule) -> TopicRule:
     return TopicRule(
         rule.pattern,
         rule.queue,
-        _PRIORITY[rule.priority],
+        priority_of(rule.priority),
         rule.max_attempts or None,
         backoff_of(rule.backoff) if rule.HasField("backoff") else None,
         duration_ms(rule.retention) if rule.HasField("retention") else None,

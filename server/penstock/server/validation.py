@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from penstock.v1 import queue_service_pb2
+
 __all__ = [
     "DAY_MS",
     "check_attempts",
@@ -29,6 +31,7 @@ __all__ = [
     "check_key",
     "check_metadata",
     "check_name",
+    "check_policy",
     "check_priority",
     "check_request_id",
     "check_tag",
@@ -100,6 +103,15 @@ def check_name(found: Found, path: str, name: str, limit: int) -> None:
         found.append((path, f"it is longer than {limit} characters"))
     elif not _NAME.fullmatch(name):
         found.append((path, "it may hold letters and digits, and . _ - between them"))
+
+
+def check_policy(found: Found, path: str, policy: queue_service_pb2.Policy) -> None:
+    """Every rule of a policy that does not depend on its queue."""
+    _check_common(found, path, policy)
+    for name in ("succeeded", "failed"):
+        keep: queue_service_pb2.RetentionPolicy = getattr(policy, name)
+        if keep.HasField("age"):
+            check_duration(found, f"{path}.{name}.age", keep.age, 0, YEAR_MS)
 
 
 def check_request_id(found: Found, path: str, request_id: str) -> None:
@@ -174,11 +186,8 @@ def check_content(found: Found, path: str, payload: job_pb2.Content, limit: int)
 
 
 def _check_options(found: Found, path: str, options: job_pb2.JobOptions, now_ms: int) -> None:
-    check_priority(found, f"{path}.priority", options.priority)
+    _check_common(found, path, options)
     _check_times(found, path, options, now_ms)
-    check_attempts(found, f"{path}.max_attempts", options.max_attempts)
-    if options.HasField("backoff"):
-        check_backoff(found, f"{path}.backoff", options.backoff)
     if options.idempotency_key:
         check_key(found, f"{path}.idempotency_key", options.idempotency_key, MAX_IDEMPOTENCY_KEY)
     if options.HasField("cache"):
@@ -186,6 +195,18 @@ def _check_options(found: Found, path: str, options: job_pb2.JobOptions, now_ms:
         _check_company(found, path, options)
     if options.metadata:
         check_metadata(found, f"{path}.metadata", options.metadata)
+
+
+def _check_common(
+    found: Found, path: str, choices: job_pb2.JobOptions | queue_service_pb2.Policy
+) -> None:
+    """What a submit and a policy have in common."""
+    check_priority(found, f"{path}.priority", choices.priority)
+    check_attempts(found, f"{path}.max_attempts", choices.max_attempts)
+    if choices.HasField("backoff"):
+        check_backoff(found, f"{path}.backoff", choices.backoff)
+    if choices.HasField("timeout"):
+        check_duration(found, f"{path}.timeout", choices.timeout, 1, DAY_MS)
 
 
 def _check_times(found: Found, path: str, options: job_pb2.JobOptions, now_ms: int) -> None:
@@ -197,8 +218,6 @@ def _check_times(found: Found, path: str, options: job_pb2.JobOptions, now_ms: i
         check_duration(found, f"{path}.expires_in", options.expires_in, 1, YEAR_MS)
     elif options.HasField("deadline"):
         check_timestamp(found, f"{path}.deadline", options.deadline, now_ms)
-    if options.HasField("timeout"):
-        check_duration(found, f"{path}.timeout", options.timeout, 1, DAY_MS)
     if options.HasField("retention"):
         check_duration(found, f"{path}.retention", options.retention, 1_000, YEAR_MS)
 

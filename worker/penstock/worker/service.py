@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from penstock.broker import Broker, Janitor
+from penstock.broker import Broker, Janitor, PolicyReader
 from penstock.broker.bell_reader import BellReader
 from penstock.runtime import ConfigurationError, Group, stop_signals
 from penstock.worker.app import Worker, load_app
@@ -79,6 +79,7 @@ class WorkerService:
             Heartbeat(settings, roster),
             threads,
             processes,
+            PolicyReader(broker.policies),
             Janitor(broker.housekeeper),
             presence,
             self._bell(url, settings, claimer),

@@ -12,7 +12,7 @@
 --#include lib/fence.lua
 --#include lib/finish.lua
 local id, result = ARGV[1], ARGV[4]
-local record = fields_of(id, 's', 'f', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
+local record = fields_of(id, 's', 'f', 'a', 'lt', 'rt', 'rs', 'pl', 'ck', 'ca')
 local refused = refusal(record, ARGV[2])
 if refused then return refused end
 
@@ -22,7 +22,7 @@ local more = {'rc', ARGV[3]}
 if #result <= tonumber(ARGV[5]) then
   more[3], more[4] = 'r', result
 else
-  redis.call('SET', result_key(id), result, 'PX', record.rt or default_retention_ms)
+  redis.call('SET', result_key(id), result, 'PX', retention_of(record, 'D'))
   more[3], more[4] = 'rl', 1
 end
 finish(id, record, now, 'D', '', 'succeeded', more)

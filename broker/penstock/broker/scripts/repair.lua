@@ -54,13 +54,13 @@ local function put_back(id, record)
   if record.s == 'Q' then return put_back_queued(id, record) end
   if record.s == 'R' then return put_back_running(id) end
   if record.s == 'S' then return redis.call('ZADD', due_key, 'NX', record.du, id) == 1 end
-  local forgotten = record.e + (record.rt or default_retention_ms)
+  local forgotten = record.e + retention_of(record, record.s)
   return redis.call('ZADD', ended_key(record.s), 'NX', forgotten, id) == 1
 end
 
 local repaired = 0
 for _, id in ipairs(ARGV) do
-  local record = fields_of(id, 's', 'x', 'pr', 'du', 'dl', 'e', 'rt')
+  local record = fields_of(id, 's', 'x', 'pr', 'du', 'dl', 'e', 'rt', 'rs')
   if record.s and put_back(id, record) then repaired = repaired + 1 end
   if record.dl and (record.s == 'Q' or record.s == 'S') then
     redis.call('ZADD', deadlines_key, 'NX', record.dl, id)

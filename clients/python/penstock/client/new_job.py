@@ -39,7 +39,7 @@ class SubmitOptions(TypedDict, total=False):
     """The options of a submit, as keyword arguments; `NewJob` tells what each means."""
 
     queue: str
-    priority: Priority | str
+    priority: Priority | str | None
     delay: Span | None
     run_at: datetime | None
     expires_in: Span | None
@@ -64,18 +64,21 @@ class NewJob:
         payload: anything that pydantic writes as JSON (plain values, models, dataclasses), or
             bytes.
         queue: where it waits.
-        priority: HIGH, DEFAULT or LOW.
+        priority: HIGH, DEFAULT or LOW; None is the policy's, else DEFAULT.
         delay: how long it waits before it may run; up to 366 days. Not together with run_at.
         run_at: when it may run, by the gateway's clock; a past time is at once.
         expires_in: how long it may take to its outcome, all told; up to 366 days. Past it, the job
             is EXPIRED. Not together with deadline.
         deadline: as expires_in, as a time.
-        max_attempts: failed attempts after which it is a dead letter, 1 to 100; None is 3.
-        backoff: pauses between attempts.
-        timeout: of one attempt, up to 24 h; None is the job type's own, else none.
+        max_attempts: failed attempts after which it is a dead letter, 1 to 100; None is the
+            policy's, else 3.
+        backoff: pauses between attempts; None is the policy's, else the default.
+        timeout: of one attempt, up to 24 h; None is the policy's, else the job type's own, else
+            none.
         idempotency_key: names the work: while the key lives, an equal submit is answered with the
             first job. Up to 256 characters; '' is none.
-        retention: how long it is kept after its end, 1 s to 366 days; None is 24 h.
+        retention: how long it is kept after its end, 1 s to 366 days; None is the
+            policy's, else 24 h.
         metadata: travels with it, to its handler, too. Up to 32 pairs and 4 KiB.
         allow_unregistered: accept a type that no worker has registered yet.
         content_type: of a payload of bytes; None is application/octet-stream.
@@ -87,7 +90,7 @@ class NewJob:
     payload: object = None
     _: KW_ONLY
     queue: str = "default"
-    priority: Priority | str = Priority.DEFAULT
+    priority: Priority | str | None = None
     delay: Span | None = None
     run_at: datetime | None = None
     expires_in: Span | None = None
@@ -182,7 +185,8 @@ def _contradictions(job: NewJob) -> list[Violation]:
             Violation("job.options.deadline", "expires_in is given, too; one of them will do")
         )
     try:
-        Priority(job.priority)
+        if job.priority is not None:
+            Priority(job.priority)
     except ValueError:
         names = ", ".join(Priority)
         broken.append(Violation("job.options.priority", f"{job.priority!r} is none of {names}"))

@@ -58,7 +58,7 @@ def timestamp_of(time: datetime) -> Timestamp:
 
 def _options_of(job: NewJob) -> job_pb2.JobOptions:
     return job_pb2.JobOptions(
-        priority=wire_name(Priority(job.priority)),
+        priority=None if job.priority is None else wire_name(Priority(job.priority)),
         delay=_optional(job.delay),
         run_at=timestamp_of(job.run_at) if job.run_at else None,
         expires_in=_optional(job.expires_in),

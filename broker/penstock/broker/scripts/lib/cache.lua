@@ -45,12 +45,12 @@ end
 
 -- End a job that has just been stored with another's result. Nothing -> SUCCEEDED
 local function answer_from(source, id, policy, now, payload_apart)
-  local more = {'cf', source.id, 'rt', policy.retention, 'rc', source.rc}
+  local more = {'cf', source.id, 'rs', policy.retention, 'rc', source.rc}
   if source.rl then
     redis.call('SET', result_key(id), source.result, 'PX', policy.retention)
     more[7], more[8] = 'rl', 1
   else
     more[7], more[8] = 'r', source.result
   end
-  finish(id, {rt = policy.retention, pl = payload_apart}, now, 'D', '', 'cache_hits', more)
+  finish(id, {rs = policy.retention, pl = payload_apart}, now, 'D', '', 'cache_hits', more)
 end
