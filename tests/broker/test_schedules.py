@@ -24,7 +24,7 @@ from penstock.broker import (
     schedules,
 )
 from penstock.broker.errors import ScheduleExists
-from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Policies, Schedule
+from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Schedule, SchedulePolicy
 from penstock.broker.schedules import CREATE, ENROL
 from penstock.broker.timing import Timing, write_timing
 from tests.broker.rig import QUEUE, Rig
@@ -42,14 +42,14 @@ def definition(
     schedule_id: str = ID,
     timing: Timing | None = None,
     job: NewJob | None = None,
-    **policies: Any,  # noqa: ANN401 - the fields of Policies.
+    **policies: Any,  # noqa: ANN401 - the fields of SchedulePolicy.
 ) -> NewSchedule:
     """A schedule of an hour's interval."""
     return NewSchedule(
         schedule_id,
         timing or Timing(interval_ms=HOUR),
         job or template(payload=Content(b'{"n":1}')),
-        Policies(**policies),
+        SchedulePolicy(**policies),
         repr((timing, job, policies)).encode(),
     )
 

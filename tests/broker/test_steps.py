@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.broker.schedule import CatchUp, Overlap, Policies
+from penstock.broker.schedule import CatchUp, Overlap, SchedulePolicy
 from penstock.broker.steps import (
     LATEST_LOOK_MS,
     LONGEST_LAG_MS,
@@ -30,13 +30,13 @@ DAY = 86_400_000
 def waiting(
     catch_up: CatchUp = CatchUp.LAST,
     attended_ms: int = NOON - MINUTE,
-    **policies: Any,  # noqa: ANN401 - the fields of Policies.
+    **policies: Any,  # noqa: ANN401 - the fields of SchedulePolicy.
 ) -> Waiting:
     """A schedule of a minute's interval that waits for noon."""
     return Waiting(
         "s",
         Timing(interval_ms=MINUTE, anchor_ms=NOON - DAY),
-        replace(Policies(catch_up=catch_up), **policies),
+        replace(SchedulePolicy(catch_up=catch_up), **policies),
         NOON,
         attended_ms,
     )
@@ -96,7 +96,7 @@ def test_the_end_of_a_schedule_is_no_next_occurrence() -> None:
     assert next_step(replace(ending, next_ms=NOON + MINUTE), NOON + MINUTE) == Step(
         NOON + MINUTE, None
     )
-    none = replace(ending, policies=Policies(catch_up=CatchUp.NONE))
+    none = replace(ending, policies=SchedulePolicy(catch_up=CatchUp.NONE))
     assert next_step(none, NOON + DAY) == Step(None, None, missed=2)
 
 
@@ -133,7 +133,7 @@ def test_each_occurrence_is_fired_left_out_or_still_to_come(  # noqa: PLR0917 - 
 ) -> None:
     """Whatever outages there are: nothing comes twice, all is in order, and the counts add up."""
     timing = Timing(interval_ms=interval_ms, anchor_ms=NOON, jitter_ms=min(jitter_ms, interval_ms))
-    policies = Policies(overlap, catch_up, limit)
+    policies = SchedulePolicy(overlap, catch_up, limit)
     state, now_ms = Waiting("s", timing, policies, NOON, 0), NOON
     fired: list[int] = []
     left_out = 0

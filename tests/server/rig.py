@@ -21,6 +21,7 @@ from penstock.v1 import (
     job_service_pb2,
     job_service_pb2_grpc,
     queue_service_pb2_grpc,
+    schedule_service_pb2_grpc,
     topic_service_pb2_grpc,
 )
 
@@ -172,6 +173,7 @@ class Rig:
         channel: a client's.
         jobs: a client's stub.
         queues: a client's stub.
+        schedules: a client's stub.
         topics: a client's stub.
         cache: a client's stub.
         health: a client's stub.
@@ -182,6 +184,7 @@ class Rig:
     channel: grpc.aio.Channel
     jobs: job_service_pb2_grpc.JobServiceAsyncStub
     queues: queue_service_pb2_grpc.QueueServiceAsyncStub
+    schedules: schedule_service_pb2_grpc.ScheduleServiceAsyncStub
     topics: topic_service_pb2_grpc.TopicServiceAsyncStub
     cache: cache_service_pb2_grpc.CacheServiceAsyncStub
     health: Any
@@ -282,6 +285,7 @@ async def rig_on(redis_url: str, **settings: Any) -> AsyncIterator[Rig]:  # noqa
             channel,
             job_service_pb2_grpc.JobServiceStub(channel),
             queue_service_pb2_grpc.QueueServiceStub(channel),
+            schedule_service_pb2_grpc.ScheduleServiceStub(channel),
             topic_service_pb2_grpc.TopicServiceStub(channel),
             cache_service_pb2_grpc.CacheServiceStub(channel),
             health_pb2_grpc.HealthStub(channel),

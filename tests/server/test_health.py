@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-READINESS = ["", *(f"penstock.v1.{name}Service" for name in ("Job", "Queue", "Topic", "Cache"))]
+READINESS = [
+    "",
+    *(f"penstock.v1.{name}Service" for name in ("Job", "Queue", "Schedule", "Topic", "Cache")),
+]
 
 
 async def check(rig: Rig, service: str = "") -> int:

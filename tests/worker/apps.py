@@ -138,6 +138,7 @@ def facts(ctx: SyncContext) -> dict[str, str]:
         "type": ctx.job_type,
         "queue": ctx.queue,
         "deadline": ctx.deadline.isoformat(),
+        "schedule": f"{ctx.schedule_id} {ctx.occurrence_time}",
         **ctx.metadata,
     }
 

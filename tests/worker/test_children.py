@@ -35,12 +35,15 @@ async def test_child_processes(rig: Rig) -> None:
             "child.facts",
             deadline_ms=int(deadline.timestamp() * 1000),
             metadata={"trace": "me"},
+            schedule_id="nightly",
+            occurrence_ms=1_000,
         )
         assert await rig.result(facts) == {
             "job_id": facts,
             "type": "child.facts",
             "queue": "default",
             "deadline": deadline.isoformat(),
+            "schedule": "nightly 1970-01-01 00:00:01+00:00",
             "trace": "me",
         }
         assert await rig.result(await rig.submit("child.resumes", backoff=QUICK)) == "\x00 so far"

@@ -15,6 +15,7 @@ from penstock.broker.errors import (
     Overloaded,
     PenstockError,
     ReplyError,
+    ScheduleExists,
     StaleToken,
     StorageFull,
     Unavailable,
@@ -51,8 +52,11 @@ from penstock.broker.policies import Policies, PolicyReader
 from penstock.broker.policy import Keep, Policy, PolicyEntry, PolicyKey, PolicySource
 from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
+from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Schedule, SchedulePolicy
+from penstock.broker.schedules import anchored
 from penstock.broker.server_check import Durability
 from penstock.broker.settings import BrokerSettings
+from penstock.broker.timing import Timing, TimingError
 from penstock.broker.topic import NewMessage, Route, Subscription, TopicRule
 from penstock.broker.topics import Published
 from penstock.broker.wakeups import Wakeups
@@ -68,6 +72,7 @@ __all__ = [
     "BrokerSettings",
     "CachePolicy",
     "CacheTarget",
+    "CatchUp",
     "Chunk",
     "ConnectionLost",
     "Content",
@@ -92,7 +97,9 @@ __all__ = [
     "MessageReused",
     "NewJob",
     "NewMessage",
+    "NewSchedule",
     "NotFound",
+    "Overlap",
     "Overloaded",
     "PenstockError",
     "Policies",
@@ -108,17 +115,23 @@ __all__ = [
     "Renewal",
     "ReplyError",
     "Route",
+    "Schedule",
+    "ScheduleExists",
+    "SchedulePolicy",
     "StaleToken",
     "StateChange",
     "StorageFull",
     "SubmitOutcome",
     "Submitted",
     "Subscription",
+    "Timing",
+    "TimingError",
     "TopicRule",
     "Unavailable",
     "UnsafeServer",
     "Wakeups",
     "WorkerInfo",
+    "anchored",
     "caller_key",
     "payload_key",
 ]

@@ -32,7 +32,7 @@ class CatchUp(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Policies:
+class SchedulePolicy:
     """How a schedule deals with collisions and outages.
 
     Attributes:
@@ -63,7 +63,7 @@ class NewSchedule:
     schedule_id: str
     timing: Timing
     job: NewJob
-    policies: Policies = Policies()
+    policies: SchedulePolicy = SchedulePolicy()
     definition: bytes = b""
 
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from penstock.broker.job import DEFAULTS
 from penstock.broker.record import INLINE_BYTES, digest_of, encode_new
-from penstock.broker.schedule import CatchUp, Overlap, Policies, Schedule
+from penstock.broker.schedule import CatchUp, Overlap, Schedule, SchedulePolicy
 from penstock.broker.timing import read_timing, write_timing
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def decode_schedule(slot: Slot, queue: str, now_ms: int, fields: Fields) -> Sche
     )
 
 
-def read_policies(text: str) -> Policies:
-    """Policies as they were stored."""
+def read_policies(text: str) -> SchedulePolicy:
+    """SchedulePolicy as they were stored."""
     overlap, catch_up, limit, tolerance = text.split()
-    return Policies(Overlap(overlap), CatchUp(catch_up), int(limit), int(tolerance))
+    return SchedulePolicy(Overlap(overlap), CatchUp(catch_up), int(limit), int(tolerance))
 
 
-def _write_policies(policies: Policies) -> str:
+def _write_policies(policies: SchedulePolicy) -> str:
     return (
         f"{policies.overlap.value} {policies.catch_up.value} {policies.limit} "
         f"{policies.tolerance_ms}"

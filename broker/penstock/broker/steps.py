@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker.schedule import CatchUp, Overlap, Policies
+from penstock.broker.schedule import CatchUp, Overlap, SchedulePolicy
 
 if TYPE_CHECKING:
     from penstock.broker.timing import Timing
@@ -40,7 +40,7 @@ class Waiting:
 
     schedule_id: str
     timing: Timing
-    policies: Policies
+    policies: SchedulePolicy
     next_ms: int
     attended_ms: int
 

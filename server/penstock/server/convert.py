@@ -247,6 +247,8 @@ def job(found: Job) -> job_pb2.Job:
         worker_id=found.worker_id,
         retried_from=found.retried_from,
         last_sequence=found.last_sequence,
+        schedule_id=found.schedule_id,
+        occurrence_time=time_of(found.occurrence_ms),
         message=_envelope(found.message) if found.message else None,
         cached_from=found.cached_from,
     )

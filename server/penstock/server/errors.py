@@ -28,6 +28,7 @@ from penstock.broker import (
     LimitExceeded,
     NotFound,
     Overloaded,
+    ScheduleExists,
     StaleToken,
     StorageFull,
     Unavailable,
@@ -179,6 +180,15 @@ def _already_exists(error: AlreadyExists) -> Fault:
     return Fault(grpc.StatusCode.ALREADY_EXISTS, str(error), (resource, info))
 
 
+def _schedule_exists(error: ScheduleExists) -> Fault:
+    resource = error_details_pb2.ResourceInfo(
+        resource_type=f"{DOMAIN}.v1.Schedule",
+        resource_name=_cut(error.schedule_id),
+        description=_cut(str(error)),
+    )
+    return Fault(grpc.StatusCode.ALREADY_EXISTS, str(error), (resource, _info(error.reason)))
+
+
 def _resource_exhausted(reason: str, message: str, retry_after_s: float) -> Fault:
     return Fault(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -268,6 +278,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     DeadlineSpent: _deadline_spent,
     NotFound: _not_found,
     AlreadyExists: _already_exists,
+    ScheduleExists: _schedule_exists,
     Shed: _shed,
     Overloaded: _overloaded,
     StorageFull: _storage_full,

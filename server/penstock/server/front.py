@@ -16,6 +16,7 @@ from penstock.v1 import (
     cache_service_pb2,
     job_service_pb2,
     queue_service_pb2,
+    schedule_service_pb2,
     topic_service_pb2,
 )
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from penstock.server.calls import Calls
     from penstock.server.health import Health
     from penstock.server.queue_service import QueueService
+    from penstock.server.schedule_service import ScheduleService
     from penstock.server.service import JobService
     from penstock.server.settings import ServerSettings
     from penstock.server.streaming import Streams
@@ -33,12 +35,15 @@ __all__ = ["SERVICES", "Front"]
 
 _JOBS: Final = job_service_pb2.DESCRIPTOR.services_by_name["JobService"]
 _QUEUES: Final = queue_service_pb2.DESCRIPTOR.services_by_name["QueueService"]
+_SCHEDULES: Final = schedule_service_pb2.DESCRIPTOR.services_by_name["ScheduleService"]
 _TOPICS: Final = topic_service_pb2.DESCRIPTOR.services_by_name["TopicService"]
 _CACHE: Final = cache_service_pb2.DESCRIPTOR.services_by_name["CacheService"]
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 #: Full names of the services of the contract.
-SERVICES: Final = (_JOBS.full_name, _QUEUES.full_name, _TOPICS.full_name, _CACHE.full_name)
+SERVICES: Final = tuple(
+    service.full_name for service in (_JOBS, _QUEUES, _SCHEDULES, _TOPICS, _CACHE)
+)
 
 #: Clients that ping more often than MIN_PING_S are sent away.
 KEEPALIVE_S: Final = 30
@@ -70,6 +75,7 @@ class Front:
         calls: Calls,
         jobs: JobService,
         queues: QueueService,
+        schedules: ScheduleService,
         topics: TopicService,
         cache: CacheService,
         health: Health,
@@ -81,6 +87,7 @@ class Front:
         self._handlers = (
             calls.handlers(jobs, _JOBS, long=jobs.LONG),
             calls.handlers(queues, _QUEUES),
+            calls.handlers(schedules, _SCHEDULES),
             calls.handlers(topics, _TOPICS),
             calls.handlers(cache, _CACHE),
         )

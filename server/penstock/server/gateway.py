@@ -16,6 +16,7 @@ from penstock.server.front import SERVICES, Front
 from penstock.server.health import Health
 from penstock.server.intake import Intake
 from penstock.server.queue_service import QueueService
+from penstock.server.schedule_service import ScheduleService
 from penstock.server.schemas import Schemas
 from penstock.server.service import JobService
 from penstock.server.streaming import Streams
@@ -63,13 +64,13 @@ class Gateway:
         self._health = Health(SERVICES, settings.max_health_watches)
         self._hub = Hub(broker, self._storage.wakeups, settings.stream_backlog)
         self._streams = Streams(self._hub, settings)
+        intake = Intake(schemas, self._admission, settings.max_payload_bytes)
         self._front = Front(
             settings,
             calls=Calls(self._admission, settings.call_budget_s),
-            jobs=JobService(
-                broker, Intake(schemas, self._admission, settings.max_payload_bytes), self._streams
-            ),
+            jobs=JobService(broker, intake, self._streams),
             queues=QueueService(broker),
+            schedules=ScheduleService(broker, intake, settings.max_payload_bytes),
             topics=TopicService(
                 broker,
                 TopicIntake(broker.topics, schemas, self._admission),

@@ -36,6 +36,7 @@ __all__ = [
     "check_request_id",
     "check_tag",
     "check_text",
+    "check_time",
     "check_timestamp",
     "duration_ms",
     "timestamp_ms",
@@ -236,11 +237,17 @@ def check_attempts(found: Found, path: str, max_attempts: int) -> None:
 
 def check_timestamp(found: Found, path: str, time: Timestamp, now_ms: int) -> None:
     """A time, at most a year ahead."""
-    in_range = _FIRST_SECOND <= time.seconds <= _LAST_SECOND
-    if not in_range or not 0 <= time.nanos < _NANOS_PER_S:
-        found.append((path, "seconds and nanos do not make a time"))
-    elif timestamp_ms(time) > now_ms + YEAR_MS:
+    if check_time(found, path, time) and timestamp_ms(time) > now_ms + YEAR_MS:
         found.append((path, "it is more than 366 days ahead"))
+
+
+def check_time(found: Found, path: str, time: Timestamp) -> bool:
+    """A time; tells whether it is sound."""
+    in_range = _FIRST_SECOND <= time.seconds <= _LAST_SECOND
+    sound = in_range and 0 <= time.nanos < _NANOS_PER_S
+    if not sound:
+        found.append((path, "seconds and nanos do not make a time"))
+    return sound
 
 
 def check_backoff(found: Found, path: str, backoff: job_pb2.Backoff) -> None:

@@ -68,4 +68,6 @@ class Attempt(Orders):
             deadline_ms=grant.deadline_ms,
             metadata=grant.metadata,
             checkpoint=grant.checkpoint,
+            schedule_id=grant.schedule_id,
+            occurrence_ms=grant.occurrence_ms,
         )

@@ -89,9 +89,20 @@ class _BaseContext(ABC):
     @property
     def deadline(self) -> datetime | None:
         """When the job expires, by the server's clock (UTC); None if it does not."""
-        if self._facts.deadline_ms is None:
-            return None
-        return datetime.fromtimestamp(self._facts.deadline_ms / 1000, UTC)
+        return _moment(self._facts.deadline_ms)
+
+    @property
+    def schedule_id(self) -> str:
+        """Schedule that made the job; '' for one that was submitted."""
+        return self._facts.schedule_id
+
+    @property
+    def occurrence_time(self) -> datetime | None:
+        """Time of the schedule that the job stands for (UTC): it may run later, or anew.
+
+        None for a job that was submitted, or that the schedule was made to run by hand.
+        """
+        return _moment(self._facts.occurrence_ms)
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -262,6 +273,10 @@ class SyncContext(_BaseContext):
             self.check()
             raise
         future.result()
+
+
+def _moment(time_ms: int | None) -> datetime | None:
+    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC)
 
 
 def _chunk(chunk: str | bytes) -> bytes:

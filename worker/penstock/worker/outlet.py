@@ -24,6 +24,8 @@ class Facts:
     deadline_ms: int | None
     metadata: Mapping[str, str]
     checkpoint: bytes | None
+    schedule_id: str = ""
+    occurrence_ms: int | None = None
 
 
 class Outlet(Protocol):
