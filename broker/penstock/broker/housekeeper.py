@@ -58,6 +58,9 @@ class Housekeeper:
         chores: kinds of due work, by their names in `look.lua`.
         max_crashes: a job whose workers vanished so often is quarantined.
         max_retained: ended jobs that a partition keeps per terminal state.
+
+    Attributes:
+        chores: the same.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Housekeeper:
         self._engine = engine
         self._activity = activity
         self._agenda = activity.agenda
-        self._chores = dict(chores)
+        self.chores = dict(chores)
         self._max_retained = max_retained
         self._clock = WatchedClock()
         self._rota = Rota(engine, self._clock)
@@ -128,7 +131,7 @@ class Housekeeper:
             self._retention_at_s[slot] = now_s + RETENTION_EVERY_S
         waits_s = [await self._reclaimer.take_in(slot, newest_tick, moved)]
         for name, wait_ms in zip(flat[::2], flat[1::2], strict=True):
-            waits_s.append(wait_ms / 1000 or await self._chores[name.decode()].do(slot))
+            waits_s.append(wait_ms / 1000 or await self.chores[name.decode()].do(slot))
         known_s = [wait_s for wait_s in waits_s if wait_s is not None]
         if 0.0 in known_s:
             # More than one visit can do, maybe of what is looked at now and then only.
