@@ -20,3 +20,9 @@ async def tally(number: int) -> int:
     finally:
         os.close(journal)
     return number
+
+
+@app.job("hang")
+async def hang() -> None:
+    """Runs for as long as it may."""
+    await asyncio.Event().wait()
