@@ -33,3 +33,5 @@ async def gateway_process(**environment: str) -> AsyncIterator[asyncio.subproces
         if process.returncode is None:
             process.kill()
         await process.wait()
+        if process.stderr is not None:
+            await process.stderr.read()  # To its end: that of the last process that it started.
