@@ -223,3 +223,15 @@ def child_draining(ctx: SyncContext) -> str:
 def floods(count: int, ctx: SyncContext) -> None:
     for number in range(count + 1):
         ctx.progress(number, count)
+
+
+bus = Worker(("default", "side"), slots=4)
+
+
+@bus.on("order.*", name="bus.child", queue="side", mode="process")
+def bus_child(payload: dict[str, int], ctx: SyncContext) -> list[str]:
+    """Tells of the message in a child process."""
+    message = ctx.message
+    assert message is not None
+    assert payload
+    return [message.message_id, message.topic, message.time.isoformat(), message.source]

@@ -2,7 +2,7 @@
 
 from penstock.worker.app import Worker, load_app
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
-from penstock.worker.context import Context, SyncContext
+from penstock.worker.context import Context, MessageInfo, SyncContext
 from penstock.worker.errors import AppNotFoundError, HandlerDefinitionError, WorkerFault
 from penstock.worker.service import WorkerService, serve
 from penstock.worker.settings import WorkerSettings
@@ -13,6 +13,7 @@ __all__ = [
     "Cancel",
     "Context",
     "HandlerDefinitionError",
+    "MessageInfo",
     "PayloadInvalid",
     "ResultInvalid",
     "Retry",

@@ -22,9 +22,10 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from penstock.broker import Priority, Subscription
 from penstock.worker.errors import AppNotFoundError, HandlerDefinitionError
 from penstock.worker.handler import Handler
-from penstock.worker.names import check_queue
+from penstock.worker.names import check_pattern, check_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Worker", "load_app"]
 
 DEFAULT_SLOTS: Final = 16
+MAX_ATTEMPTS: Final = 100
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -65,11 +67,17 @@ class Worker:
         if not self.queues or slots < 1:
             raise ValueError("a worker has at least one queue and one slot")
         self._handlers: dict[str, Handler] = {}
+        self._subscriptions: list[Subscription] = []
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers, by job type; a view."""
         return MappingProxyType(self._handlers)
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The subscriptions that a process of this worker makes when it starts."""
+        return tuple(self._subscriptions)
 
     def job(
         self,
@@ -102,6 +110,56 @@ class Worker:
 
         return register
 
+    def on(
+        self,
+        pattern: str,
+        *,
+        name: str = "",
+        queue: str = "",
+        priority: Literal["high", "default", "low"] | None = None,
+        max_attempts: int | None = None,
+        timeout: timedelta | float | None = None,
+        mode: Mode | Literal["auto"] = "auto",
+    ) -> Callable[[_F], _F]:
+        """Registers a handler, and a subscription that gives it the messages of some topics.
+
+        The subscription is made when a process starts, and it stays when that stops: it collects
+        jobs until one starts again, or until it is deleted.
+
+        Args:
+            pattern: Of the topics: ``order.created``; ``order.*`` for any one segment in its place;
+                ``order.**`` for one or more.
+            name: Of the subscription, which is the type of its jobs; '' is the function's name.
+            queue: For its jobs, one that this worker serves; '' leaves it to the topic's rule, and
+                without one it is ``default``.
+            priority: Of its jobs; None leaves it to the rule. A message's own comes first.
+            max_attempts: Of each job, 1 to 100, likewise.
+            timeout: As of `job`.
+            mode: As of `job`.
+
+        Raises:
+            HandlerDefinitionError: When the function is decorated: it cannot be a handler, or there
+                cannot be such a subscription.
+        """
+
+        def register(function: _F) -> _F:
+            own_name = name or str(getattr(function, "__name__", ""))
+            try:
+                check_pattern(pattern)
+                if queue:
+                    check_queue(queue)
+                if max_attempts is not None and not 1 <= max_attempts <= MAX_ATTEMPTS:
+                    raise ValueError(f"max_attempts is 1 to {MAX_ATTEMPTS}")  # noqa: TRY301 - as the others.
+                chosen = None if priority is None else _priority(priority)
+            except ValueError as error:
+                raise HandlerDefinitionError(f"{own_name}: {error}") from None
+            self.job(own_name, timeout=timeout, mode=mode)(function)
+            wanted = Subscription(own_name, pattern, queue, chosen, max_attempts)
+            self._subscriptions.append(wanted)
+            return function
+
+        return register
+
     def run(self, **flags: Any) -> None:  # noqa: ANN401 - each setting has its own type.
         """Runs one worker process until SIGTERM or SIGINT, for scripts.
 
@@ -125,6 +183,13 @@ class Worker:
         except (PenstockError, RuntimeFault) as error:
             print(f"error: {error}", file=sys.stderr)  # noqa: T201 - of a script, to its user.
             sys.exit(2)
+
+
+def _priority(name: str) -> Priority:
+    try:
+        return Priority[name.upper()]
+    except KeyError:
+        raise ValueError(f"{name!r} is no priority: high, default or low") from None
 
 
 def load_app(path: str) -> Worker:

@@ -70,4 +70,5 @@ class Attempt(Orders):
             checkpoint=grant.checkpoint,
             schedule_id=grant.schedule_id,
             occurrence_ms=grant.occurrence_ms,
+            message=grant.message,
         )

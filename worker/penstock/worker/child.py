@@ -17,7 +17,7 @@ import traceback
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from penstock.broker import Content
+from penstock.broker import Content, Message
 from penstock.runtime import configure_logging
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
 from penstock.worker.context import SyncContext
@@ -176,7 +176,10 @@ def _run(
     fields = frame.fields
     payload = Content(frame.body[: fields["payload_bytes"]], fields["content_type"])
     checkpoint = frame.body[fields["payload_bytes"] :] if fields["has_checkpoint"] else None
-    context = SyncContext(Facts(**fields["facts"], checkpoint=checkpoint), orders, line, line.loop)
+    known = fields["facts"]
+    message = known.pop("message")
+    facts = Facts(**known, checkpoint=checkpoint, message=message and Message(**message))
+    context = SyncContext(facts, orders, line, line.loop)
     try:
         target = tuple(fields["target"])
         if target not in handlers:

@@ -10,6 +10,7 @@ and blocks in the other; all else returns at once in both.
 ``ctx.emit(chunk)``   a part of the output; none is dropped, the order is kept
 ``ctx.log(message)``  a line for those who watch the job
 ``ctx.checkpoint(d)`` data for the next attempt, found there as ``ctx.last_checkpoint``
+``ctx.message``       id, topic, time and source of the message, for a subscription's job
 ``ctx.cancelled``     set once the handler is to stop; ``ctx.check()`` raises then
 ===================== ================================================================
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from penstock.worker.outlet import Facts, Outlet
     from penstock.worker.signals import StopReason
 
-__all__ = ["Context", "LogLevel", "SyncContext"]
+__all__ = ["Context", "LogLevel", "MessageInfo", "SyncContext"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -42,6 +44,23 @@ MAX_CHUNK_BYTES: Final = 256 * 1024
 MAX_LOG_BYTES: Final = 4096
 MAX_PROGRESS_MESSAGE_BYTES: Final = 1024
 _LEVELS: Final = frozenset(get_args(LogLevel))
+
+
+@dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """What a handler knows of a message besides its payload.
+
+    Attributes:
+        message_id: As published; the same for every subscription.
+        topic: That it was published to.
+        time: Of what it tells (UTC).
+        source: Who published it; '' if they did not say.
+    """
+
+    message_id: str
+    topic: str
+    time: datetime
+    source: str
 
 
 class _BaseContext(ABC):
@@ -108,6 +127,15 @@ class _BaseContext(ABC):
     def metadata(self) -> Mapping[str, str]:
         """What its submitter sent along, such as trace context."""
         return self._facts.metadata
+
+    @property
+    def message(self) -> MessageInfo | None:
+        """The envelope of the message that it was made of; None for a job of another origin."""
+        message = self._facts.message
+        if message is None:
+            return None
+        time = datetime.fromtimestamp(message.time_ms / 1000, UTC)
+        return MessageInfo(message.message_id, message.topic, time, message.source)
 
     @property
     def last_checkpoint(self) -> Any:  # noqa: ANN401 - whatever was saved.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from penstock.broker import Message
+
 __all__ = ["Facts", "Outlet"]
 
 
@@ -26,6 +28,7 @@ class Facts:
     checkpoint: bytes | None
     schedule_id: str = ""
     occurrence_ms: int | None = None
+    message: Message | None = None
 
 
 class Outlet(Protocol):

@@ -1,4 +1,4 @@
-"""Says which job types this worker handles, and that it is alive."""
+"""Says which job types this worker handles, what it subscribes to, and that it is alive."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from penstock.broker.registry import REGISTER_EVERY_S
 from penstock.runtime import Periodic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from penstock.broker import Broker
-    from penstock.worker.handler import Handler
+    from penstock.worker.app import Worker
     from penstock.worker.roster import Roster
 
 __all__ = ["Presence"]
@@ -28,13 +28,13 @@ _log: Final = structlog.get_logger(__name__)
 
 
 class Presence(Periodic):
-    """Registers types with their schemas, and lists this process among the workers.
+    """Registers types and subscriptions, and lists this process among the workers.
 
     Args:
         broker: where to.
         worker_id: of this process.
         queues: that it serves.
-        handlers: by job type.
+        app: its handlers, and the subscriptions that it makes, and never removes.
         roster: its slots.
     """
 
@@ -43,14 +43,16 @@ class Presence(Periodic):
         broker: Broker,
         worker_id: str,
         queues: Sequence[str],
-        handlers: Mapping[str, Handler],
+        app: Worker,
         roster: Roster,
     ) -> None:
         super().__init__(interval_s=HEARTBEAT_EVERY_S, name="presence")
         self._broker = broker
         self._worker_id = worker_id
         self._queues = tuple(queues)
-        self._handlers = handlers
+        self._handlers = app.handlers
+        self._subscriptions = app.subscriptions
+        self._subscribed_at = 0
         self._roster = roster
         self._host = socket.gethostname()
         self._started_ms = _now_ms()
@@ -59,6 +61,7 @@ class Presence(Periodic):
     async def setup(self) -> None:
         """Registers before the first job is claimed."""
         await self._register()
+        await self._subscribe()
         await self._broker.registry.heartbeat(self._info())
 
     async def tick(self) -> None:
@@ -66,6 +69,7 @@ class Presence(Periodic):
         try:
             if time.monotonic() >= self._register_at_s:
                 await self._register()
+            await self._restore_subscriptions()
             await self._broker.registry.heartbeat(self._info())
         except PenstockError as error:
             _log.info("presence not told", error=str(error))
@@ -81,6 +85,25 @@ class Presence(Periodic):
         schemas = {name: handler.payload.schema for name, handler in self._handlers.items()}
         await self._broker.registry.register_types(schemas)
         self._register_at_s = time.monotonic() + REGISTER_EVERY_S
+
+    async def _subscribe(self) -> None:
+        # After the types: a gateway that learns of a subscription looks for its schema then.
+        for subscription in self._subscriptions:
+            _, version = await self._broker.topics.subscribe(subscription)
+            self._subscribed_at = max(self._subscribed_at, version)
+            if subscription.queue and subscription.queue not in self._queues:
+                _log.warning(
+                    "not served here: the queue of a subscription",
+                    subscription=subscription.name,
+                    queue=subscription.queue,
+                )
+
+    async def _restore_subscriptions(self) -> None:
+        """Makes them again if the server lost them. Versions rise, unless it lost some."""
+        if self._subscriptions:
+            directory = await self._broker.topics.directory()
+            if int(directory.version) < self._subscribed_at:
+                await self._subscribe()
 
     def _info(self) -> WorkerInfo:
         return WorkerInfo(

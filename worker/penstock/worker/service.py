@@ -70,7 +70,7 @@ class WorkerService:
         }
         runner = Runner(broker.attempts, roster, app.handlers, executors)
         claimer = Claimer(claims, self.worker_id, queues, settings, roster, runner)
-        presence = Presence(broker, self.worker_id, queues, app.handlers, roster)
+        presence = Presence(broker, self.worker_id, queues, app, roster)
         # What each needs stands before it. They stop in reverse: first nobody claims any more, then
         # the drain goes on while cancels still come in and leases are still renewed.
         self._parts = Group(

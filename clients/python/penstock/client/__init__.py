@@ -46,6 +46,7 @@ from penstock.client.job import (
     FailureReason,
     Job,
     JobState,
+    MessageInfo,
     Priority,
     Progress,
     SubmitOutcome,
@@ -53,6 +54,7 @@ from penstock.client.job import (
 )
 from penstock.client.new_job import Backoff, NewJob, SubmitOptions
 from penstock.client.queue import Page, Queue, QueueStats, WorkerInfo
+from penstock.client.topic import Published, PublishedJob, Subscription, TopicRule
 from penstock.client.watch import AsyncWatch
 from penstock.client.watch_many import AsyncMergedWatch
 
@@ -85,6 +87,7 @@ __all__ = [
     "JobUnsuccessful",
     "LogEvent",
     "MergedWatch",
+    "MessageInfo",
     "NewJob",
     "NotFound",
     "Page",
@@ -93,6 +96,8 @@ __all__ = [
     "Priority",
     "Progress",
     "ProgressEvent",
+    "Published",
+    "PublishedJob",
     "Queue",
     "QueueStats",
     "ResourceExhausted",
@@ -104,6 +109,8 @@ __all__ = [
     "SubmitOptions",
     "SubmitOutcome",
     "Submitted",
+    "Subscription",
+    "TopicRule",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",

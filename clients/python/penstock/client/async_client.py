@@ -11,6 +11,7 @@ from penstock.client.channel import Endpoint
 from penstock.client.job_calls import AsyncJobCalls
 from penstock.client.queue_calls import AsyncQueueCalls
 from penstock.client.rpc import Rpc
+from penstock.client.topic_calls import AsyncTopicCalls
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from penstock.client.channel import Secure
 
 
-class AsyncCalls(AsyncJobCalls, AsyncQueueCalls):
+class AsyncCalls(AsyncJobCalls, AsyncQueueCalls, AsyncTopicCalls):
     """All that a gateway can be asked, over any transport."""
 
     def __init__(self, rpc: Rpc) -> None:

@@ -195,6 +195,13 @@ class Client(Facade[AsyncCalls]):
     purge_queue = blocking(AsyncCalls.purge_queue)
     redrive = blocking(AsyncCalls.redrive)
     workers = blocking(AsyncCalls.workers)
+    publish = blocking(AsyncCalls.publish)
+    subscribe = blocking(AsyncCalls.subscribe)
+    unsubscribe = blocking(AsyncCalls.unsubscribe)
+    subscriptions = blocking(AsyncCalls.subscriptions)
+    put_topic_rule = blocking(AsyncCalls.put_topic_rule)
+    delete_topic_rule = blocking(AsyncCalls.delete_topic_rule)
+    topic_rules = blocking(AsyncCalls.topic_rules)
     health = blocking(AsyncCalls.health)
 
     close = blocking(AsyncCalls.aclose)

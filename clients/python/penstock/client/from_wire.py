@@ -24,6 +24,7 @@ from penstock.client.job import (
     FailureReason,
     Job,
     JobState,
+    MessageInfo,
     Priority,
     Progress,
     SubmitOutcome,
@@ -73,16 +74,17 @@ def job_of(message: job_pb2.Job) -> Job:
         result_content=_content_of(message.result) if has("result") else None,
         payload_content=_content_of(message.payload) if has("payload") else None,
         metadata=dict(message.metadata),
-        create_time=_time_of(message.create_time) if has("create_time") else None,
-        queue_time=_time_of(message.queue_time) if has("queue_time") else None,
-        start_time=_time_of(message.start_time) if has("start_time") else None,
-        finish_time=_time_of(message.finish_time) if has("finish_time") else None,
-        run_at=_time_of(message.run_at) if has("run_at") else None,
-        deadline=_time_of(message.deadline) if has("deadline") else None,
+        create_time=time_of(message.create_time) if has("create_time") else None,
+        queue_time=time_of(message.queue_time) if has("queue_time") else None,
+        start_time=time_of(message.start_time) if has("start_time") else None,
+        finish_time=time_of(message.finish_time) if has("finish_time") else None,
+        run_at=time_of(message.run_at) if has("run_at") else None,
+        deadline=time_of(message.deadline) if has("deadline") else None,
         timeout=message.timeout.ToTimedelta() if has("timeout") else None,
         retention=message.retention.ToTimedelta() if has("retention") else None,
         worker_id=message.worker_id,
         retried_from=message.retried_from,
+        message=_message_of(message.message) if has("message") else None,
     )
 
 
@@ -99,14 +101,14 @@ def snapshot_of(message: job_service_pb2.StreamProgressResponse, cursor: int) ->
 
 def event_of(job_id: str, first: int, message: job_service_pb2.StreamProgressResponse) -> Event:
     """What a message tells that is neither snapshot nor end, as of the first sequence given."""
-    time = _time_of(message.time) if message.HasField("time") else None
+    time = time_of(message.time) if message.HasField("time") else None
     last = message.last_sequence
     match message.WhichOneof("event"):
         case "state_change":
             change = message.state_change
             job = job_of(change.job) if change.HasField("job") else None
             state = given_name_of(JobState, change.state)
-            due = _time_of(change.run_at) if change.HasField("run_at") else None
+            due = time_of(change.run_at) if change.HasField("run_at") else None
             return StateEvent(
                 job_id, first, last, time, state, change.attempt, change.reason, job, due
             )
@@ -130,7 +132,7 @@ def queue_of(message: queue_service_pb2.Queue) -> Queue:
         name=message.name,
         partitions=message.partitions,
         paused=message.paused,
-        create_time=_time_of(message.create_time) if message.HasField("create_time") else None,
+        create_time=time_of(message.create_time) if message.HasField("create_time") else None,
     )
 
 
@@ -175,9 +177,13 @@ def worker_of(message: queue_service_pb2.WorkerInfo) -> WorkerInfo:
         slots=message.slots,
         running=message.running,
         draining=message.draining,
-        start_time=_time_of(message.start_time) if has("start_time") else None,
-        heartbeat_time=_time_of(message.heartbeat_time) if has("heartbeat_time") else None,
+        start_time=time_of(message.start_time) if has("start_time") else None,
+        heartbeat_time=time_of(message.heartbeat_time) if has("heartbeat_time") else None,
     )
+
+
+def _message_of(message: job_pb2.MessageEnvelope) -> MessageInfo:
+    return MessageInfo(message.message_id, message.topic, time_of(message.time), message.source)
 
 
 def _content_of(message: job_pb2.Content) -> Content:
@@ -196,5 +202,6 @@ def _counts_of(counts: Iterable[queue_service_pb2.FailedCount]) -> dict[FailureR
     return {given_name_of(FailureReason, each.reason): each.count for each in counts}
 
 
-def _time_of(message: Timestamp) -> datetime:
+def time_of(message: Timestamp) -> datetime:
+    """A time, aware."""
     return message.ToDatetime(tzinfo=UTC)

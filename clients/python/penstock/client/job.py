@@ -118,6 +118,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageInfo:
+    """The message of a topic that a job was made of; its payload is the job's.
+
+    Attributes:
+        message_id: as published; the same for every subscription's job.
+        topic: that it was published to.
+        time: of what it tells.
+        source: who published it; '' if they did not say.
+    """
+
+    message_id: str
+    topic: str
+    time: datetime
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What the last failed attempt left behind.
 
@@ -168,6 +185,7 @@ class Job:
     retention: timedelta | None = None
     worker_id: str = ""
     retried_from: str = ""
+    message: MessageInfo | None = None
 
     @property
     def done(self) -> bool:

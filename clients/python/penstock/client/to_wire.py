@@ -64,7 +64,7 @@ def _options_of(job: NewJob) -> job_pb2.JobOptions:
         expires_in=_optional(job.expires_in),
         deadline=timestamp_of(job.deadline) if job.deadline else None,
         max_attempts=job.max_attempts or 0,
-        backoff=_backoff_of(job.backoff) if job.backoff else None,
+        backoff=backoff_of(job.backoff) if job.backoff else None,
         timeout=_optional(job.timeout),
         idempotency_key=job.idempotency_key,
         retention=_optional(job.retention),
@@ -73,7 +73,8 @@ def _options_of(job: NewJob) -> job_pb2.JobOptions:
     )
 
 
-def _backoff_of(backoff: Backoff) -> job_pb2.Backoff:
+def backoff_of(backoff: Backoff) -> job_pb2.Backoff:
+    """The pauses between attempts; what is None is left to the gateway."""
     return job_pb2.Backoff(
         initial=_optional(backoff.initial),
         max=_optional(backoff.max),

@@ -22,6 +22,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from penstock.v1.job_service_pb2_grpc import JobServiceStub
 from penstock.v1.queue_service_pb2_grpc import QueueServiceStub
+from penstock.v1.topic_service_pb2_grpc import TopicServiceStub
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from penstock.v1.job_service_pb2_grpc import JobServiceAsyncStub
     from penstock.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
+    from penstock.v1.topic_service_pb2_grpc import TopicServiceAsyncStub
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -85,13 +87,19 @@ class Stubs:
 
     jobs: JobServiceAsyncStub
     queues: QueueServiceAsyncStub
+    topics: TopicServiceAsyncStub
     health: HealthStub
 
     @classmethod
     def over(cls, channel: grpc.Channel | grpc.aio.Channel) -> Self:
         """The generated stubs over a channel, async or blocking."""
         channel = cast("grpc.aio.Channel", channel)
-        return cls(JobServiceStub(channel), QueueServiceStub(channel), HealthStub(channel))
+        return cls(
+            JobServiceStub(channel),
+            QueueServiceStub(channel),
+            TopicServiceStub(channel),
+            HealthStub(channel),
+        )
 
 
 class Transport(Protocol):
