@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -19,6 +20,7 @@ from tests.broker.rig import pairs
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from penstock.broker.chores import Chore
     from penstock.broker.keys import Slot
     from tests.broker.rig import Rig
 
@@ -222,6 +224,39 @@ def test_every_chore_that_a_look_may_name_is_known(redis_url: str) -> None:
     named = re.findall(r"^(?:if .* then )?note\('(\w+)'", LOOK.source, re.MULTILINE)
     assert len(named) >= 3
     assert set(named) == set(Broker(redis_url).housekeeper.chores)
+
+
+class Stumbling:
+    """Promotes everywhere but in one slot, where it fails as no chore should."""
+
+    def __init__(self, chore: Chore, where: Slot) -> None:
+        self._chore = chore
+        self._where = where
+
+    async def do(self, slot: Slot) -> float | None:
+        if slot == self._where:
+            raise RuntimeError("a bug")
+        return await self._chore.do(slot)
+
+
+async def test_a_chore_that_crashes_does_not_keep_other_slots_waiting(rig: Rig) -> None:
+    await rig.come_due(await rig.submit(delay_ms=60_000))
+    await rig.broker.jobs.submit(replace(rig.new_job(delay_ms=1), queue="other"))
+    keeper = rig.broker.housekeeper
+    keeper.chores["promote"] = Stumbling(keeper.chores["promote"], rig.slot)
+    crashes = 0
+
+    async def queued() -> bool:
+        nonlocal crashes
+        try:
+            await keeper.sweep()
+        except RuntimeError:
+            crashes += 1
+        stats = await rig.broker.queues.stats("other")
+        return stats.scheduled == 0 and crashes > 1
+
+    await eventually(queued, "the job in the other slot is queued")
+    assert await rig.promote() == 1  # By nobody else, until now.
 
 
 async def rounds(broker: Broker, keepers: int, count: int) -> None:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.agenda import VISIT_EVERY_S
-from penstock.broker.errors import ReplyError, Unavailable
+from penstock.broker.errors import Overloaded, PenstockError, Unavailable
 from penstock.broker.observer import WatchedClock
 from penstock.broker.reclaimer import LEASES_PER_LOOK, Reclaimer
 from penstock.broker.rota import BEAT_EVERY_S, CARETAKERS, Rota
@@ -157,15 +157,16 @@ class Housekeeper:
             self._agenda.hasten(slot, self._longest_s(slot) if slot in self._agenda else 0.0)
 
     async def _take_turn(self, slot: Slot) -> None:
-        wait_s = VISIT_EVERY_S
+        # First of all: whatever comes of the visit, it must not keep the other slots waiting.
+        self._agenda.plan(slot, self._pause_s(slot, VISIT_EVERY_S))
         try:
             wait_s = await self.visit(slot)
-        except Unavailable:
+        except (Unavailable, Overloaded):
             raise
-        except ReplyError:
-            # A slot that a foreign hand broke must not keep the others waiting.
+        except PenstockError:
             _log.exception("no housekeeping in %s", slot.base.decode())
-        self._agenda.plan(slot, self._pause_s(slot, wait_s))
+        else:
+            self._agenda.plan(slot, self._pause_s(slot, wait_s))
 
     def _pause_s(self, slot: Slot, wait_s: float) -> float:
         """How long this process leaves a slot alone, after a visit that asked for a wait."""
