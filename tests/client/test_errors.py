@@ -91,7 +91,8 @@ def test_the_details_are_read() -> None:
     [
         ("penstock.v1.Job", "retention"),
         ("penstock.v1.Queue", "first job or worker"),
-        ("penstock.v1.Schedule", "the name and the gateway's address"),
+        ("penstock.v1.Schedule", "lists them"),
+        ("penstock.v1.Worker", "the name and the gateway's address"),
         ("", "the name and the gateway's address"),
     ],
 )

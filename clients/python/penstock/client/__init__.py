@@ -54,6 +54,7 @@ from penstock.client.job import (
 )
 from penstock.client.new_job import Backoff, NewJob, SubmitOptions
 from penstock.client.queue import Page, Queue, QueueStats, WorkerInfo
+from penstock.client.schedule import CatchUp, Overlap, Schedule, ScheduleInfo
 from penstock.client.topic import Published, PublishedJob, Subscription, TopicRule
 from penstock.client.watch import AsyncWatch
 from penstock.client.watch_many import AsyncMergedWatch
@@ -65,6 +66,7 @@ __all__ = [
     "AsyncMergedWatch",
     "AsyncWatch",
     "Backoff",
+    "CatchUp",
     "ChunkEvent",
     "Client",
     "Content",
@@ -90,6 +92,7 @@ __all__ = [
     "MessageInfo",
     "NewJob",
     "NotFound",
+    "Overlap",
     "Page",
     "PenstockError",
     "PermissionDenied",
@@ -102,6 +105,8 @@ __all__ = [
     "QueueStats",
     "ResourceExhausted",
     "ResultMismatch",
+    "Schedule",
+    "ScheduleInfo",
     "SnapshotEvent",
     "StateEvent",
     "Status",

@@ -8,9 +8,9 @@ from grpc_health.v1 import health_pb2
 
 from penstock.client.aio_transport import AioTransport
 from penstock.client.channel import Endpoint
-from penstock.client.job_calls import AsyncJobCalls
 from penstock.client.queue_calls import AsyncQueueCalls
 from penstock.client.rpc import Rpc
+from penstock.client.schedule_calls import AsyncScheduleCalls
 from penstock.client.topic_calls import AsyncTopicCalls
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from penstock.client.channel import Secure
 
 
-class AsyncCalls(AsyncJobCalls, AsyncQueueCalls, AsyncTopicCalls):
+class AsyncCalls(AsyncScheduleCalls, AsyncQueueCalls, AsyncTopicCalls):
     """All that a gateway can be asked, over any transport."""
 
     def __init__(self, rpc: Rpc) -> None:

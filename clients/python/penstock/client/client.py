@@ -202,6 +202,17 @@ class Client(Facade[AsyncCalls]):
     put_topic_rule = blocking(AsyncCalls.put_topic_rule)
     delete_topic_rule = blocking(AsyncCalls.delete_topic_rule)
     topic_rules = blocking(AsyncCalls.topic_rules)
+
+    create_schedule = blocking(AsyncCalls.create_schedule)
+    get_schedule = blocking(AsyncCalls.get_schedule)
+    schedules = plain(iterate, AsyncCalls.schedules)
+    update_schedule = blocking(AsyncCalls.update_schedule)
+    pause_schedule = blocking(AsyncCalls.pause_schedule)
+    resume_schedule = blocking(AsyncCalls.resume_schedule)
+    delete_schedule = blocking(AsyncCalls.delete_schedule)
+    trigger_schedule = handing_out(JobHandle, AsyncCalls.trigger_schedule)
+    preview_schedule = blocking(AsyncCalls.preview_schedule)
+
     health = blocking(AsyncCalls.health)
 
     close = blocking(AsyncCalls.aclose)

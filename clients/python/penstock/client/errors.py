@@ -153,6 +153,7 @@ class NotFound(StatusError):
     _HINT = "It is not known here: see whether the name and the gateway's address are right."
     _HINTS: ClassVar[Mapping[str, str]] = {
         "job": "It never was, is not yours, or is past its retention.",
+        "schedule": "See whether the id is right: client.schedules() lists them.",
         "queue": "A queue begins with its first job or worker: see whether the name is right.",
     }
 
@@ -164,9 +165,17 @@ class NotFound(StatusError):
 
 
 class AlreadyExists(StatusError):
-    """A request id or an idempotency key was used before, for another type or payload."""
+    """A key was used before for other work, or a schedule's id for another definition."""
 
     _HINT = "Submit other work under a key of its own."
+    _HINTS: ClassVar[Mapping[str, str]] = {
+        "SCHEDULE_EXISTS": "Change it with update_schedule(), or choose another id.",
+    }
+
+    @property
+    def hint(self) -> str:
+        """What to do, by the reason."""
+        return self._HINTS.get(self.reason, self._HINT)
 
 
 class FailedPrecondition(StatusError):

@@ -85,6 +85,8 @@ def job_of(message: job_pb2.Job) -> Job:
         worker_id=message.worker_id,
         retried_from=message.retried_from,
         message=_message_of(message.message) if has("message") else None,
+        schedule_id=message.schedule_id,
+        occurrence_time=time_of(message.occurrence_time) if has("occurrence_time") else None,
     )
 
 

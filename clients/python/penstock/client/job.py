@@ -186,6 +186,8 @@ class Job:
     worker_id: str = ""
     retried_from: str = ""
     message: MessageInfo | None = None
+    schedule_id: str = ""
+    occurrence_time: datetime | None = None
 
     @property
     def done(self) -> bool:

@@ -22,6 +22,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from penstock.v1.job_service_pb2_grpc import JobServiceStub
 from penstock.v1.queue_service_pb2_grpc import QueueServiceStub
+from penstock.v1.schedule_service_pb2_grpc import ScheduleServiceStub
 from penstock.v1.topic_service_pb2_grpc import TopicServiceStub
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from penstock.v1.job_service_pb2_grpc import JobServiceAsyncStub
     from penstock.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
+    from penstock.v1.schedule_service_pb2_grpc import ScheduleServiceAsyncStub
     from penstock.v1.topic_service_pb2_grpc import TopicServiceAsyncStub
 
 Request = TypeVar("Request")
@@ -87,6 +89,7 @@ class Stubs:
 
     jobs: JobServiceAsyncStub
     queues: QueueServiceAsyncStub
+    schedules: ScheduleServiceAsyncStub
     topics: TopicServiceAsyncStub
     health: HealthStub
 
@@ -97,6 +100,7 @@ class Stubs:
         return cls(
             JobServiceStub(channel),
             QueueServiceStub(channel),
+            ScheduleServiceStub(channel),
             TopicServiceStub(channel),
             HealthStub(channel),
         )
