@@ -82,6 +82,9 @@ lint: $(EXAMPLES) ## Check style, types, imports, the contract, and that generat
 	$(Q)mypy --no-error-summary $(sort $(foreach root,$(TYPED),$(wildcard $(root))))
 	$(call say,import-linter)
 	$(Q)report=$$(lint-imports --no-cache 2>&1) || { echo "$$report" >&2; exit 1; }
+	$(call say,typescript)
+	$(Q)tools/with_node.sh 'the TypeScript client was not linted.' \
+	  npm run --silent --prefix clients/typescript lint
 	$(call say,buf)
 	$(Q)buf lint
 	$(Q)buf format --diff --exit-code
@@ -92,10 +95,12 @@ TYPED := broker/penstock cli/penstock clients/python/penstock runtime/penstock s
   worker/penstock bench examples tests tools
 
 .PHONY: format
-format: $(STAMP) ## Rewrite Python and proto files in the house style.
+format: $(STAMP) ## Rewrite Python, TypeScript and proto files in the house style.
 	$(Q)ruff check --quiet --fix-only .
 	$(Q)ruff format --quiet .
 	$(Q)buf format --write
+	$(Q)tools/with_node.sh 'the TypeScript client was not formatted.' \
+	  npm run --silent --prefix clients/typescript format
 
 .PHONY: test
 test: $(EXAMPLES) ## Run all tests but the slow ones, on Valkey and asyncio.
@@ -107,6 +112,12 @@ else
 endif
 	@command -v openssl >/dev/null \
 	  || echo 'openssl not found: the tests of TLS were skipped; apt install openssl adds them.'
+	$(Q)$(MAKE) --no-print-directory test-typescript
+
+.PHONY: test-typescript
+test-typescript: $(STAMP) ## Run the tests of the TypeScript client, where there is Node 20 or newer.
+	$(Q)tools/with_node.sh 'the tests of the TypeScript client were skipped.' \
+	  npm test --silent --prefix clients/typescript
 
 .PHONY: test-slow
 test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: the demo, stopped half-way by SIGTERM.
@@ -133,14 +144,19 @@ bench: $(STAMP) ## Measure Penstock against its limits, in about a minute.
 ##@ Build
 
 .PHONY: proto
-proto: $(STAMP) ## Generate gen/ from protos/.
+proto: $(STAMP) ## Generate gen/ and clients/typescript/gen/ from protos/.
 	$(Q)tools/generate.sh gen
+	$(Q)tools/with_node.sh 'clients/typescript/gen was not generated.' tools/generate_typescript.sh
 
 .PHONY: proto-check
-proto-check: $(STAMP) ## Fail if gen/ is not what protos/ generates.
-	$(Q)out=$$(mktemp -d) && trap 'rm -rf $$out' EXIT && tools/generate.sh $$out \
-	  && diff --recursive --brief --exclude=__pycache__ $$out gen \
-	  || { echo 'gen/ differs from what protos/ generates: make proto' >&2; exit 1; }
+proto-check: $(STAMP) ## Fail if generated code is not what protos/ generates.
+	$(Q)out=$$(mktemp -d) && trap 'rm -rf $$out' EXIT \
+	  && tools/generate.sh $$out/python && cp -R clients/typescript/gen $$out/typescript \
+	  && tools/with_node.sh 'clients/typescript/gen was not checked.' \
+	    tools/generate_typescript.sh $$out/typescript \
+	  && diff --recursive --brief --exclude=__pycache__ $$out/python gen \
+	  && diff --recursive --brief $$out/typescript clients/typescript/gen \
+	  || { echo 'generated code differs from what protos/ generates: make proto' >&2; exit 1; }
 
 .PHONY: docs
 docs: $(STAMP) ## Write docs/configuration.md from the settings.
@@ -151,11 +167,17 @@ wheel: $(STAMP) ## Build the wheel into dist/.
 	$(Q)$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls -1t dist/*.whl | head -1
 
+.PHONY: npm-package
+npm-package: ## Build the package of the TypeScript client into dist/.
+	$(Q)mkdir -p dist
+	$(Q)NODE=required tools/with_node.sh 'the package cannot be built.' \
+	  npm run --silent --prefix clients/typescript package
+
 .PHONY: requirements
 requirements: ## Pin the dependencies anew (ARGS=--upgrade takes newer releases).
 	$(Q)PYTHON='$(PYTHON)' tools/pin.sh $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built and cached (and keep .venv).
-	$(Q)rm -rf build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	$(Q)rm -rf build dist clients/typescript/dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	$(Q)find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

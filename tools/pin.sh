@@ -2,6 +2,7 @@
 # Pins the dependencies, with the hashes of all files of each release:
 #   requirements/dev.txt      a checkout: everything but what the examples need
 #   requirements/examples.txt what the applications under examples/ need beside it
+#   requirements/node.txt     Node, where there is none, for the TypeScript client
 #   requirements/runtime.txt  the container image: what the gateway, workers and command line need
 #   requirements/build.txt    building the wheel
 # Run it with the oldest Python supported (PYTHON=python3.11, best a 3.11.0 to 3.11.2): a backport
@@ -30,6 +31,7 @@ pin() {
 roles=(--extra cli --extra client --extra server --extra worker)
 pin dev.txt "$@" "${roles[@]}" --extra embedded pyproject.toml requirements/dev.in
 pin examples.txt "$@" --constraint requirements/dev.txt requirements/examples.in
+pin node.txt "$@" requirements/node.in
 pin runtime.txt "${roles[@]}" --constraint requirements/dev.txt pyproject.toml
 pin build.txt --only-build-deps --build-deps-for wheel --constraint requirements/dev.txt \
   pyproject.toml

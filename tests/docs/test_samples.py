@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCUMENTS: Final = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/*/README.md"),
+        *ROOT.glob("clients/*/README.md"),
+    ]
 )
 NOT_RUN: Final = "not run here: "
 APP: Final = "examples.quickstart.app:app"
@@ -58,7 +63,7 @@ def environment(redis_url: str, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_id)
 def test_blocks_are_of_a_kind_that_is_checked(document: Path) -> None:
-    kinds = {"python", "console", "mermaid"}
+    kinds = {"python", "typescript", "console", "mermaid"}
     assert {block.language for block in blocks_of(document)} <= kinds
 
 
@@ -68,8 +73,8 @@ def test_links_lead_to_files(document: Path) -> None:
     assert not gone
 
 
-@pytest.mark.parametrize("block", _blocks("python"))
-def test_python_stands_in_a_file_that_is_tested(block: Block) -> None:
+@pytest.mark.parametrize("block", [*_blocks("python"), *_blocks("typescript")])
+def test_code_stands_in_a_file_that_is_tested(block: Block) -> None:
     assert block.note.startswith("from "), "say above the block which file it is from"
     source = ROOT / block.note.removeprefix("from ")
     assert block.text in source.read_text()
