@@ -89,6 +89,8 @@ def job_json(job: Job) -> dict[str, Any]:
         "retention_s": _seconds(job.retention),
         "worker_id": job.worker_id or None,
         "retried_from": job.retried_from or None,
+        "schedule_id": job.schedule_id or None,
+        "occurrence_time": isoformat(job.occurrence_time),
         "last_sequence": job.last_sequence,
     }
 

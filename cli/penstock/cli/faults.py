@@ -27,6 +27,8 @@ _NO_QUEUE: Final = "A queue begins with its first job or worker; `penstock queue
 
 _HINTS: Final = {
     "STORAGE_UNAVAILABLE": "Its Redis is down or out of reach. It recovers by itself: try again.",
+    "SCHEDULE_EXISTS": "Change it with penstock schedule update, or choose another ID.",
+    "SCHEDULE_NOT_FOUND": "`penstock schedule list` shows those that there are.",
     "UNKNOWN_JOB_TYPE": "Start a worker that handles it, or add --allow-unregistered.",
 }
 """What to do, by the reason of a refusal, where the client's own hint is not for a terminal."""

@@ -14,6 +14,7 @@ from penstock.cli.listing import list_jobs
 from penstock.cli.output import emit_text, report
 from penstock.cli.queues import queues
 from penstock.cli.retry import retry
+from penstock.cli.schedules import schedules
 from penstock.cli.server import server
 from penstock.cli.status import status
 from penstock.cli.submit import submit
@@ -63,6 +64,7 @@ _PANELS: Final[dict[str, dict[str, Callable[..., None]]]] = {
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(_command)
+app.add_typer(schedules, name="schedule", rich_help_panel="Jobs")
 app.add_typer(queues, name="queues", rich_help_panel="Operate")
 
 

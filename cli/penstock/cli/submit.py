@@ -29,6 +29,7 @@ from penstock.cli.submit_options import (
     RequestId,
     Retention,
     RunAt,
+    pairs,
 )
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def submit(
             "timeout": attempt_timeout,
             "idempotency_key": idempotency_key,
             "retention": retention,
-            "metadata": _pairs(metadata or []),
+            "metadata": pairs(metadata or []),
             "allow_unregistered": allow_unregistered,
             "request_id": request_id,
         },
@@ -131,13 +132,3 @@ def _check_combination(
             "--request-id and --idempotency-key name one job, and --from-file submits many",
             "leave them out, or submit the jobs one by one",
         )
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    pairs = {}
-    for pair in given:
-        key, equals, value = pair.partition("=")
-        if not (key and equals):
-            raise CommandError(f"--metadata {pair} is no pair", "write it as KEY=VALUE")
-        pairs[key] = value
-    return pairs

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.faults import CommandError
 from penstock.cli.options import duration, moment
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RequestId",
     "Retention",
     "RunAt",
+    "pairs",
 ]
 
 _WHEN = "When it runs"
@@ -223,3 +225,18 @@ AllowUnregistered = Annotated[
         rich_help_panel=_WHICH,
     ),
 ]
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """Read what ``--metadata`` was given.
+
+    Raises:
+        CommandError: One is no pair.
+    """
+    pairs = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise CommandError(f"--metadata {pair} is no pair", "write it as KEY=VALUE")
+        pairs[key] = value
+    return pairs

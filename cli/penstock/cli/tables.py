@@ -100,6 +100,10 @@ def job_details(job: Job) -> Table:
         ("deadline", _when(job.deadline)),
         ("worker", job.worker_id),
         ("retried from", job.retried_from),
+        (
+            "schedule",
+            f"{job.schedule_id} {_moment(job.occurrence_time)}" if job.schedule_id else "",
+        ),
         ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(job.metadata.items()))),
         ("payload", content_text(job.payload_content)),
         ("result", content_text(job.result_content)),

@@ -1,0 +1,362 @@
+"""``penstock schedule``: jobs that recur."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from penstock.cli.connection import with_client
+from penstock.cli.faults import CommandError
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
+from penstock.cli.output import emit, emit_text, json_wanted, show_table
+from penstock.cli.payloads import JSON_TYPE, read_payload
+from penstock.cli.schedule_options import (
+    CatchUpLimit,
+    CatchUpOption,
+    Cron,
+    End,
+    Every,
+    Jitter,
+    Note,
+    OverlapOption,
+    RunTimes,
+    ScheduleId,
+    Start,
+    TimeZone,
+    Tolerance,
+)
+from penstock.cli.submit_options import (
+    AllowUnregistered,
+    AttemptTimeout,
+    ContentType,
+    ExpiresIn,
+    MaxAttempts,
+    Metadata,
+    PayloadText,
+    PriorityOption,
+    QueueName,
+    RequestId,
+    Retention,
+    pairs,
+)
+
+if TYPE_CHECKING:
+    from penstock.client import AsyncClient, Schedule, ScheduleInfo
+
+__all__ = ["schedules"]
+
+schedules = typer.Typer(
+    no_args_is_help=True,
+    help="Keep schedules: jobs that recur, each occurrence once.\n\n"
+    "Example: penstock schedule create nightly report.make --cron '0 3 * * *' "
+    "--time-zone Europe/Berlin",
+)
+
+_RUN_TIMES: Final = 5
+
+
+# Longer than other functions, as `submit`: each option is a parameter.
+@schedules.command("create")
+def create(
+    schedule_id: ScheduleId,
+    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type.")],
+    *,
+    cron: Cron = None,
+    time_zone: TimeZone = None,
+    every: Every = None,
+    start: Start = None,
+    end: End = None,
+    jitter: Jitter = None,
+    overlap: OverlapOption = None,
+    catch_up: CatchUpOption = None,
+    catch_up_limit: CatchUpLimit = None,
+    tolerance: Tolerance = None,
+    note: Note = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Do not fire yet.")] = False,
+    payload: PayloadText = None,
+    content_type: ContentType = JSON_TYPE,
+    queue: QueueName = "default",
+    priority: PriorityOption = None,
+    expires_in: ExpiresIn = None,
+    attempt_timeout: AttemptTimeout = None,
+    max_attempts: MaxAttempts = None,
+    metadata: Metadata = None,
+    retention: Retention = None,
+    allow_unregistered: AllowUnregistered = False,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Create a schedule; one that is there and defined alike is left as it is.
+
+    Example: penstock schedule create poll inbox.poll --every 30s --overlap skip
+    """
+    from penstock.client import NewJob, Schedule
+
+    data = read_payload(payload, content_type)
+    job = NewJob(
+        job_type,
+        data if data is not None else b"{}" if content_type == JSON_TYPE else b"",
+        content_type=content_type,
+        queue=queue,
+        priority=priority.value if priority else None,
+        expires_in=expires_in,
+        timeout=attempt_timeout,
+        max_attempts=max_attempts,
+        metadata=pairs(metadata or []),
+        retention=retention,
+        allow_unregistered=allow_unregistered,
+    )
+    _check_recurrence(cron, every)
+    given = _without_none(
+        cron=cron,
+        time_zone=time_zone,
+        every=every,
+        start_time=start,
+        end_time=end,
+        jitter=jitter,
+        overlap=overlap,
+        catch_up=catch_up,
+        catch_up_limit=catch_up_limit,
+        tolerance=tolerance,
+        note=note,
+    )
+    definition = Schedule(job, **given)
+    _tell(
+        with_client(
+            address,
+            lambda client: client.create_schedule(schedule_id, definition, paused=paused),
+        )
+    )
+
+
+@schedules.command("update")
+def update(
+    schedule_id: ScheduleId,
+    *,
+    cron: Cron = None,
+    time_zone: TimeZone = None,
+    every: Every = None,
+    start: Start = None,
+    end: End = None,
+    jitter: Jitter = None,
+    overlap: OverlapOption = None,
+    catch_up: CatchUpOption = None,
+    catch_up_limit: CatchUpLimit = None,
+    tolerance: Tolerance = None,
+    note: Note = None,
+    payload: PayloadText = None,
+    priority: PriorityOption = None,
+    attempt_timeout: AttemptTimeout = None,
+    max_attempts: MaxAttempts = None,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Change what is given; all else stays as it is.
+
+    Fails if somebody else changes the schedule meanwhile.
+
+    Example: penstock schedule update nightly --cron '30 4 * * *'
+    """
+    if cron is not None and every is not None:
+        raise CommandError("--cron and --every exclude each other", "give one of them")
+    changes = _without_none(
+        time_zone=time_zone,
+        start_time=start,
+        end_time=end,
+        jitter=jitter,
+        overlap=overlap,
+        catch_up=catch_up,
+        catch_up_limit=catch_up_limit,
+        tolerance=tolerance,
+        note=note,
+    )
+    if cron is not None or every is not None:
+        changes |= {"cron": cron or "", "every": every}
+    data = read_payload(payload, JSON_TYPE)
+    of_job = _without_none(
+        payload=data,
+        content_type=None if data is None else JSON_TYPE,
+        priority=priority.value if priority else None,
+        timeout=attempt_timeout,
+        max_attempts=max_attempts,
+    )
+
+    async def work(client: "AsyncClient") -> "ScheduleInfo":
+        found = await client.get_schedule(schedule_id)
+        definition = _changed(found.schedule, changes, of_job)
+        return await client.update_schedule(schedule_id, definition, version=found.version)
+
+    _tell(with_client(address, work))
+
+
+@schedules.command("get")
+def get(
+    schedule_id: ScheduleId,
+    *,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Show a schedule: its definition, its next times, and what became of the past ones."""
+    _tell(with_client(address, lambda client: client.get_schedule(schedule_id)))
+
+
+@schedules.command("list")
+def list_schedules(
+    *,
+    queue: Annotated[
+        str, typer.Option("--queue", "-q", metavar="NAME", help="Only those of this queue.")
+    ] = "",
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """List all schedules by id.
+
+    Example: penstock schedule list --json | jq -r 'select(.missed > 0) | .schedule_id'
+    """
+
+    async def work(client: "AsyncClient") -> "list[ScheduleInfo]":
+        return [each async for each in client.schedules(queue)]
+
+    found = with_client(address, work)
+    if json_wanted():
+        from penstock.cli.schedule_output import schedule_json
+
+        for each in found:
+            emit(schedule_json(each))
+        return
+    from penstock.cli.schedule_output import schedules_table
+
+    if found:
+        show_table(lambda width: schedules_table(found, width))
+    else:
+        emit_text("no schedule yet: penstock schedule create --help")
+
+
+@schedules.command("pause")
+def pause(
+    schedule_id: ScheduleId, *, address: Address = DEFAULT_ADDRESS, json: Json = False
+) -> None:
+    """Stop firing; jobs that were made already go on."""
+    _tell_pause(with_client(address, lambda client: client.pause_schedule(schedule_id)))
+
+
+@schedules.command("resume")
+def resume(
+    schedule_id: ScheduleId, *, address: Address = DEFAULT_ADDRESS, json: Json = False
+) -> None:
+    """Go on firing from now; what came due during the pause is not made up for."""
+    _tell_pause(with_client(address, lambda client: client.resume_schedule(schedule_id)))
+
+
+@schedules.command("delete")
+def delete(
+    schedule_id: ScheduleId, *, address: Address = DEFAULT_ADDRESS, json: Json = False
+) -> None:
+    """Forget a schedule; its jobs stay. Repeating it is safe."""
+    deleted = with_client(address, lambda client: client.delete_schedule(schedule_id))
+    if json_wanted():
+        emit({"deleted": deleted, "schedule_id": schedule_id})
+    else:
+        emit_text(f"{schedule_id} {'is deleted' if deleted else 'is not there (any more)'}")
+
+
+@schedules.command("trigger")
+def trigger(
+    schedule_id: ScheduleId,
+    *,
+    request_id: RequestId = "",
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Make a job of a schedule now, beside its occurrences; prints the job's id.
+
+    Example: penstock watch $(penstock schedule trigger nightly)
+    """
+    handle = with_client(
+        address, lambda client: client.trigger_schedule(schedule_id, request_id=request_id)
+    )
+    if json_wanted() and handle.submitted is not None:
+        from penstock.cli.asjson import submitted_json
+
+        emit(submitted_json(handle.submitted))
+    else:
+        emit_text(handle.job_id)
+
+
+@schedules.command("next")
+def next_times(
+    schedule_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A schedule that there is.")
+    ] = None,
+    *,
+    cron: Cron = None,
+    time_zone: TimeZone = None,
+    every: Every = None,
+    start: Start = None,
+    end: End = None,
+    run_times: RunTimes = _RUN_TIMES,
+    address: Address = DEFAULT_ADDRESS,
+    json: Json = False,
+) -> None:
+    """Show when a schedule fires next, or when one would that is not stored.
+
+    Example: penstock schedule next --cron '0 9 * * MON-FRI' --time-zone Europe/Berlin -n 10
+    """
+    if schedule_id is not None and (cron is not None or every is not None):
+        raise CommandError("it is either a schedule's ID, or --cron or --every", "give one of them")
+    if schedule_id is None:
+        _check_recurrence(cron, every)
+
+    async def work(client: "AsyncClient") -> Any:  # noqa: ANN401 - a tuple of times.
+        if schedule_id is not None:
+            return (await client.get_schedule(schedule_id, run_times=run_times)).next_run_times
+        return await client.preview_schedule(
+            cron=cron or "",
+            time_zone=time_zone or "UTC",
+            every=every,
+            start_time=start,
+            end_time=end,
+            run_times=run_times,
+        )
+
+    times = with_client(address, work)
+    from penstock.cli.times import ago, isoformat
+
+    for time in times:
+        if json_wanted():
+            emit({"run_time": isoformat(time)})
+        else:
+            emit_text(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}  {ago(time)}")
+
+
+def _check_recurrence(cron: str | None, every: timedelta | None) -> None:
+    if (cron is None) == (every is None):
+        raise CommandError("give either --cron or --every", "such as --cron '0 3 * * *'")
+
+
+def _without_none(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - of several types.
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _changed(definition: "Schedule", changes: dict[str, Any], of_job: dict[str, Any]) -> "Schedule":
+    from dataclasses import replace
+
+    return replace(definition, **changes, job=replace(definition.job, **of_job))
+
+
+def _tell(schedule: "ScheduleInfo") -> None:
+    if json_wanted():
+        from penstock.cli.schedule_output import schedule_json
+
+        emit(schedule_json(schedule))
+        return
+    from penstock.cli.schedule_output import schedule_details
+
+    show_table(lambda _width: schedule_details(schedule))
+
+
+def _tell_pause(schedule: "ScheduleInfo") -> None:
+    if json_wanted():
+        _tell(schedule)
+    else:
+        emit_text(f"{schedule.schedule_id} {'is paused' if schedule.paused else 'fires'}")
