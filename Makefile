@@ -137,6 +137,10 @@ test-redis7: $(STAMP) ## Run the broker, gateway, worker and fault tests on a Re
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --redis-server='$(REDIS7)' \
 	  tests/broker tests/faults tests/runtime tests/server tests/worker $(ARGS)
 
+.PHONY: soak-schedules
+soak-schedules: $(STAMP) ## Kill gateways and workers under 200 schedules for a minute: each occurrence is fired once.
+	$(Q)$(PYTEST) -s -k whole tests/faults/test_schedules.py $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## Measure Penstock against its limits, in about a minute.
 	$(Q)$(BIN)/python -m bench $(ARGS)
