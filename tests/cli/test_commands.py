@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 JOB_KEYS = {
     "attempt",
+    "cached_from",
     "cancel_reason",
     "cancel_requested",
     "crashes",

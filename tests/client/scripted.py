@@ -16,7 +16,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from penstock.v1 import job_pb2, job_service_pb2, queue_service_pb2, topic_service_pb2
+from penstock.v1 import (
+    cache_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    queue_service_pb2,
+    topic_service_pb2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,7 +68,7 @@ class ScriptedGateway(grpc.GenericRpcHandler):
 
     def service(self, details: Any) -> Any:  # noqa: ANN401 - gRPC's own interface.
         _, service, method = details.method.split("/")
-        files = (job_service_pb2, queue_service_pb2, topic_service_pb2)
+        files = (job_service_pb2, queue_service_pb2, topic_service_pb2, cache_service_pb2)
         services = {s.full_name: s for f in files for s in f.DESCRIPTOR.services_by_name.values()}
         if service not in services or method not in self._steps:
             return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from penstock.client import NewJob
+from penstock.client import CachePolicy, NewJob
 from penstock.client.batch import chunks
 
 
@@ -14,6 +14,10 @@ from penstock.client.batch import chunks
     ("name", "value", "takes"),
     [
         ("backoff", 2, "Backoff"),
+        ("cache", 60, "CachePolicy"),
+        ("cache.ttl", CachePolicy("1m"), "timedelta"),  # type: ignore[arg-type]
+        ("cache.key", CachePolicy(60, key=b"k"), "string"),  # type: ignore[arg-type]
+        ("cache_ttl", "1m", "timedelta"),
         ("delay", "1s", "timedelta"),
         ("metadata", {"a": 1}, "strings to strings"),
         ("metadata", "a=1", "mapping"),
@@ -22,7 +26,7 @@ from penstock.client.batch import chunks
     ],
 )
 def test_the_argument_is_named(name: str, value: object, takes: str) -> None:
-    options: dict[str, Any] = {name: value}
+    options: dict[str, Any] = {name.partition(".")[0]: value}
     with pytest.raises(TypeError, match=f"{name} takes .*{takes}"):
         NewJob("echo", **options).check()
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
+import penstock.v1
 from penstock.client import (
     AsyncClient,
     Client,
@@ -22,13 +25,7 @@ from penstock.client import (
     Unimplemented,
 )
 from penstock.client.channel import DEFAULT_ADDRESS, service_config
-from penstock.v1 import (
-    cache_service_pb2,
-    job_pb2,
-    job_service_pb2,
-    queue_service_pb2,
-    topic_service_pb2,
-)
+from penstock.v1 import job_pb2, job_service_pb2
 from tests.client.process import free_port
 from tests.client.scripted import ScriptedGateway, answers, fails, hangs, retry_info
 
@@ -252,7 +249,10 @@ def test_the_address_is_given_or_the_environments_or_the_default(
 def test_the_service_config_covers_every_service_of_the_contract() -> None:
     config = json.loads(service_config())
     named = {each["service"] for method in config["methodConfig"] for each in method["name"]}
-    files = (job_service_pb2, queue_service_pb2, topic_service_pb2, cache_service_pb2)
+    names = [module.name for module in pkgutil.iter_modules(penstock.v1.__path__)]
+    files = [
+        import_module(f"penstock.v1.{name}") for name in names if name.endswith("_service_pb2")
+    ]
     assert named == {
         service.full_name for each in files for service in each.DESCRIPTOR.services_by_name.values()
     }

@@ -120,6 +120,12 @@ def double(order: Order, ctx: SyncContext) -> Order:
     return Order(amount=order.amount * 2, note=f"attempt {ctx.attempt} of {ctx.max_attempts}")
 
 
+@children.job("child.writes", mode="process")
+def child_writes(ctx: SyncContext) -> None:
+    """Forgets what was cached of what it wrote."""
+    ctx.invalidate("read", key="work", tags=["orders"])
+
+
 @children.job("child.pid", mode="process")
 def pid() -> int:
     return os.getpid()

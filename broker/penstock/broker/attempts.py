@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from penstock.broker.activity import Activity
+    from penstock.broker.cache import Cache
+    from penstock.broker.cache_keys import CacheTarget
     from penstock.broker.job import Failure
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
@@ -43,9 +45,10 @@ DISOWN = load_script("disown")
 class Attempts:
     """What a worker may do with the jobs it is granted."""
 
-    def __init__(self, engine: Engine, activity: Activity) -> None:
+    def __init__(self, engine: Engine, activity: Activity, cache: Cache) -> None:
         self._engine = engine
         self._activity = activity
+        self._cache = cache
 
     async def claim(
         self, slot: Slot, worker_id: str, count: int, lease_ms: int, order: str = "hdl"
@@ -164,6 +167,10 @@ class Attempts:
         reply = await self._write(CHECKPOINT, job_id, token, data, budget_s=budget_s)
         if reply[0] != b"stored":
             raise StaleToken(job_id, _state(reply[1]))
+
+    async def invalidate(self, targets: Sequence[CacheTarget]) -> None:
+        """As `Cache.invalidate`: not fenced, since too much of it does no harm."""
+        await self._cache.invalidate(targets)
 
     async def complete(
         self, job_id: str, token: int, result: Content, budget_s: float = DEFAULT_BUDGET_S

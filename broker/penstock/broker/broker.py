@@ -116,7 +116,7 @@ class Broker:
             self.policies,
             self.options.idempotency_ttl_ms,
         )
-        self.attempts = Attempts(self.engine, self.activity)
+        self.attempts = Attempts(self.engine, self.activity, self.cache)
         self.queues = Queues(self.engine, self.jobs)
         self.schedules = Schedules(self.engine, self.doorbell, self.activity)
         self.registry = Registry(self.engine)

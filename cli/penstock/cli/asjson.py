@@ -89,6 +89,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "retention_s": _seconds(job.retention),
         "worker_id": job.worker_id or None,
         "retried_from": job.retried_from or None,
+        "cached_from": job.cached_from or None,
         "schedule_id": job.schedule_id or None,
         "occurrence_time": isoformat(job.occurrence_time),
         "last_sequence": job.last_sequence,
@@ -136,6 +137,9 @@ def stats_json(stats: QueueStats) -> dict[str, Any]:
         "stale_writes": stats.stale_writes,
         "released": stats.released,
         "misrouted": stats.misrouted,
+        "cache_hits": stats.cache_hits,
+        "cache_misses": stats.cache_misses,
+        "cache_joined": stats.cache_joined,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from penstock.cli.cache import cache
 from penstock.cli.cancel import cancel
 from penstock.cli.dev import dev
 from penstock.cli.health import health
@@ -66,6 +67,7 @@ for _panel, _commands in _PANELS.items():
         app.command(_name, rich_help_panel=_panel)(_command)
 app.add_typer(schedules, name="schedule", rich_help_panel="Jobs")
 app.add_typer(queues, name="queues", rich_help_panel="Operate")
+app.add_typer(cache, name="cache", rich_help_panel="Operate")
 
 
 @app.callback()

@@ -15,9 +15,13 @@ from penstock.cli.submit_options import (
     BackoffJitter,
     BackoffMax,
     BackoffMultiplier,
+    CacheKey,
+    CacheTags,
+    CacheTtl,
     ContentType,
     Deadline,
     Delay,
+    DoNotCache,
     ExpiresIn,
     FromFile,
     IdempotencyKey,
@@ -29,6 +33,7 @@ from penstock.cli.submit_options import (
     RequestId,
     Retention,
     RunAt,
+    SkipCache,
     pairs,
 )
 
@@ -71,6 +76,11 @@ def submit(
     request_id: RequestId = "",
     metadata: Metadata = None,
     retention: Retention = None,
+    cache_ttl: CacheTtl = None,
+    cache_key: CacheKey = "",
+    cache_tag: CacheTags = None,
+    skip_cache: SkipCache = False,
+    do_not_cache: DoNotCache = False,
     allow_unregistered: AllowUnregistered = False,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
@@ -85,8 +95,10 @@ def submit(
     Example: penstock submit mail.send --from-file letters.jsonl --queue mail --watch
     """
     from penstock.cli.submitting import After, Order, submit_file, submit_one
-    from penstock.client import Backoff
+    from penstock.client import Backoff, CachePolicy
 
+    if cache_ttl is None and (cache_key or cache_tag or skip_cache or do_not_cache):
+        raise CommandError("without --cache-ttl, there is no cache", "add --cache-ttl, such as 5m")
     pauses = Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter)
     order = Order(
         job_type,
@@ -104,6 +116,9 @@ def submit(
             "timeout": attempt_timeout,
             "idempotency_key": idempotency_key,
             "retention": retention,
+            "cache": None
+            if cache_ttl is None
+            else CachePolicy(cache_ttl, cache_key, cache_tag or (), skip_cache, do_not_cache),
             "metadata": pairs(metadata or []),
             "allow_unregistered": allow_unregistered,
             "request_id": request_id,

@@ -16,9 +16,13 @@ __all__ = [
     "BackoffJitter",
     "BackoffMax",
     "BackoffMultiplier",
+    "CacheKey",
+    "CacheTags",
+    "CacheTtl",
     "ContentType",
     "Deadline",
     "Delay",
+    "DoNotCache",
     "ExpiresIn",
     "FromFile",
     "IdempotencyKey",
@@ -31,12 +35,14 @@ __all__ = [
     "RequestId",
     "Retention",
     "RunAt",
+    "SkipCache",
     "pairs",
 ]
 
 _WHEN = "When it runs"
 _FAILS = "When it fails"
 _WHICH = "Which job it is"
+_CACHE = "Whether it runs at all"
 
 
 class PriorityName(StrEnum):
@@ -215,6 +221,50 @@ Retention = Annotated[
         metavar="DURATION",
         help="How long it is kept after its end (default: 24h).",
         rich_help_panel=_WHICH,
+    ),
+]
+CacheTtl = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--cache-ttl",
+        parser=duration,
+        metavar="DURATION",
+        help="Take the result of an equal job that is under way, or not older than this.",
+        rich_help_panel=_CACHE,
+    ),
+]
+CacheKey = Annotated[
+    str,
+    typer.Option(
+        "--cache-key",
+        metavar="KEY",
+        help="What makes jobs of a type equal (default: their payload).",
+        rich_help_panel=_CACHE,
+    ),
+]
+CacheTags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cache-tag",
+        metavar="TAG",
+        help="By which the result can be invalidated; may be repeated.",
+        rich_help_panel=_CACHE,
+    ),
+]
+SkipCache = Annotated[
+    bool,
+    typer.Option(
+        "--skip-cache",
+        help="Run all the same, and replace what is cached.",
+        rich_help_panel=_CACHE,
+    ),
+]
+DoNotCache = Annotated[
+    bool,
+    typer.Option(
+        "--do-not-cache",
+        help="Keep no result of this job for others.",
+        rich_help_panel=_CACHE,
     ),
 ]
 AllowUnregistered = Annotated[

@@ -24,6 +24,7 @@ from penstock.client import (
     NewJob,
     PenstockError,
     StatusError,
+    SubmitOutcome,
     WaitTimeout,
 )
 
@@ -100,7 +101,8 @@ async def submit_one(
         handle = await client.submit(order.type, data, **options)
     except DeadlineExceeded as error:
         raise UnsettledSubmitError(request_id) from error
-    await _warn(client, order, after)
+    if handle.outcome is not SubmitOutcome.CACHED:  # Nobody has to serve what has ended.
+        await _warn(client, order, after)
     if after.watch:
         if not json_wanted():
             for_people().print(f"[dim]{handle.job_id}[/]")

@@ -100,6 +100,7 @@ def job_details(job: Job) -> Table:
         ("deadline", _when(job.deadline)),
         ("worker", job.worker_id),
         ("retried from", job.retried_from),
+        ("cached from", job.cached_from),
         (
             "schedule",
             f"{job.schedule_id} {_moment(job.occurrence_time)}" if job.schedule_id else "",
@@ -181,6 +182,7 @@ def stats_details(stats: QueueStats) -> Table:
         ("stale writes refused", str(stats.stale_writes)),
         ("released by workers", str(stats.released)),
         ("misrouted to workers", str(stats.misrouted)),
+        ("cache", _cache(stats)),
         ("partitions", str(stats.queue.partitions)),
     ):
         table.add_row(count, value)
@@ -213,6 +215,11 @@ def workers_table(workers: Iterable[WorkerInfo], width: int) -> Table:
         for worker in workers
     ]
     return fitted(columns, rows, width)
+
+
+def _cache(stats: QueueStats) -> str:
+    hits, misses, joined = stats.cache_hits, stats.cache_misses, stats.cache_joined
+    return f"{hits} hits, {misses} misses, {joined} joined" if hits + misses + joined else "unused"
 
 
 def _state(job: Job) -> Text:

@@ -7,6 +7,7 @@ which the handler's `SyncContext` uses as it would use the worker's.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import queue
 import signal
@@ -34,7 +35,9 @@ from penstock.worker.text import describe
 from penstock.worker.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from penstock.broker import CacheTarget
 
 __all__ = ["main"]
 
@@ -86,6 +89,11 @@ class Line:
     async def checkpoint(self, data: bytes) -> None:
         """See `Outlet.checkpoint`."""
         await self._ask("checkpoint", data)
+
+    async def invalidate(self, targets: Sequence[CacheTarget]) -> None:
+        """See `Outlet.invalidate`."""
+        names = [(target.type, target.key, target.tag) for target in targets]
+        await self._ask("invalidate", json.dumps(names).encode())
 
     # The end of a job.
 

@@ -2,14 +2,15 @@
 
 A handler takes it as a parameter that is annotated with its class, or is named ``ctx``:
 `Context` in an ``async def`` handler, `SyncContext` in one that runs in a thread or child process.
-They have the same members. What may have to wait (``emit``, ``checkpoint``) is awaited in the one
-and blocks in the other; all else returns at once in both.
+They have the same members. What may have to wait (``emit``, ``checkpoint``, ``invalidate``) is
+awaited in the one and blocks in the other; all else returns at once in both.
 
 ===================== ================================================================
 ``ctx.progress(...)`` how far it is; throttled, the latest wins
 ``ctx.emit(chunk)``   a part of the output; none is dropped, the order is kept
 ``ctx.log(message)``  a line for those who watch the job
 ``ctx.checkpoint(d)`` data for the next attempt, found there as ``ctx.last_checkpoint``
+``ctx.invalidate()``  forgets cached results, so that nobody is given what was true before
 ``ctx.message``       id, topic, time and source of the message, for a subscription's job
 ``ctx.cancelled``     set once the handler is to stop; ``ctx.check()`` raises then
 ===================== ================================================================
@@ -25,12 +26,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from penstock.worker import checkpoints
+from penstock.worker.invalidations import targets_of
 from penstock.worker.orders import AsyncFlag, SyncFlag
 from penstock.worker.signals import Stopped
 from penstock.worker.text import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Iterable, Mapping
 
     from penstock.worker.orders import Orders
     from penstock.worker.outlet import Facts, Outlet
@@ -230,6 +232,33 @@ class Context(_BaseContext):
         """
         await self._outlet.checkpoint(checkpoints.encode(data))
 
+    async def invalidate(
+        self,
+        job_type: str = "",
+        payload: object = ...,
+        *,
+        key: str = "",
+        tags: Iterable[str] = (),
+    ) -> None:
+        """Forgets cached results: of a type, of one piece of work in it, of tags.
+
+        Once it returns, no submit that is sent later is answered with a job that was submitted
+        before. So call it once what was written can be read. What is given together is forgotten
+        together; repeating it, as a further attempt may, is safe.
+
+        Args:
+            job_type: all results of this type; with payload or key, only those of that work.
+            payload: of the work; not given is any.
+            key: of the work, as its submits name it.
+            tags: all results with one of these tags, of whatever type.
+
+        Raises:
+            ValueError: nothing is given, or a name that no submit can have.
+            TypeError: tags is a string.
+            Stopped: the attempt is over.
+        """
+        await self._outlet.invalidate(targets_of(job_type, payload, key, tags))
+
     def _send_progress(self, current: float, total: float, message: str) -> None:
         self._outlet.progress(current, total, message)
 
@@ -269,6 +298,17 @@ class SyncContext(_BaseContext):
     def checkpoint(self, data: Any) -> None:  # noqa: ANN401 - bytes, or any JSON.
         """As `Context.checkpoint`, blocking."""
         self._wait(self._outlet.checkpoint(checkpoints.encode(data)))
+
+    def invalidate(
+        self,
+        job_type: str = "",
+        payload: object = ...,
+        *,
+        key: str = "",
+        tags: Iterable[str] = (),
+    ) -> None:
+        """As `Context.invalidate`, blocking."""
+        self._wait(self._outlet.invalidate(targets_of(job_type, payload, key, tags)))
 
     def _send_progress(self, current: float, total: float, message: str) -> None:
         # The loop is woken once for however many calls, so that a tight loop does not drown it.

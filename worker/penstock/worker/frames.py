@@ -10,7 +10,7 @@ setup       sys_path, log_level, log_format: comes first
 run         name, target, facts, content_type, draining; body: payload, then checkpoint
 stop        reason
 drain       the worker is being shut down
-done        call; error and message, if the call failed: answers emit or checkpoint
+done        call; error and message, if the call failed: answers emit, checkpoint, invalidate
 ----------- ----------------------------------------------------------------------------
 to the worker
 ----------------------------------------------------------------------------------------
@@ -19,6 +19,7 @@ progress    current, total, message
 log         level, message
 emit        call; body: the chunk
 checkpoint  call; body: the data
+invalidate  call; body: JSON of (type, key, tag) of each target
 result      content_type; body: the result
 raised      error, message, trace, after_s: what came out of the handler instead
 =========== ============================================================================

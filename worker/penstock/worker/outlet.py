@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from penstock.broker import Message
+    from penstock.broker import CacheTarget, Message
 
 __all__ = ["Facts", "Outlet"]
 
@@ -45,3 +45,6 @@ class Outlet(Protocol):
 
     async def checkpoint(self, data: bytes) -> None:
         """Returns once the data is stored. Raises Stopped once the attempt is over."""
+
+    async def invalidate(self, targets: Sequence[CacheTarget]) -> None:
+        """Returns once the results count no more. Raises Stopped once the attempt is over."""

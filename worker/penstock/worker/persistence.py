@@ -32,7 +32,7 @@ async def persist(
     patience_s: float,
     wanted: Callable[[], bool],
 ) -> _T:
-    """Awaits write() until it succeeds; for idempotent, fenced writes.
+    """Awaits write() until it succeeds; for writes that may be repeated.
 
     Args:
         write: One try.

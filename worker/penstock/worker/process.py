@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.broker import Content, PenstockError
+from penstock.broker import CacheTarget, Content, PenstockError
 from penstock.worker.children import Child, NeverBegun
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
 from penstock.worker.executors import forget_cancels
@@ -124,7 +125,7 @@ async def _converse(child: Child, outlet: Reporter) -> Frame:
                 outlet.progress(fields["current"], fields["total"], fields["message"])
             case "log":
                 outlet.log(fields["level"], fields["message"])
-            case "emit" | "checkpoint":
+            case "emit" | "checkpoint" | "invalidate":
                 child.send(await _serve(frame, outlet))
             case _:
                 return frame
@@ -134,10 +135,13 @@ async def _serve(frame: Frame, outlet: Reporter) -> bytes:
     """Does what the handler waits for; the answer to it."""
     failed: dict[str, Any] = {}
     try:
-        if frame.kind == "emit":
-            await outlet.emit(frame.body)
-        else:
-            await outlet.checkpoint(frame.body)
+        match frame.kind:
+            case "emit":
+                await outlet.emit(frame.body)
+            case "checkpoint":
+                await outlet.checkpoint(frame.body)
+            case _:
+                await outlet.invalidate([CacheTarget(*names) for names in json.loads(frame.body)])
     except Stopped as stopped:
         failed = {"error": "Stopped", "message": stopped.reason.name}
     except (OutputLost, PenstockError) as error:

@@ -15,6 +15,9 @@ from penstock.worker.signals import Stopped, StopReason
 from penstock.worker.throttle import Throttle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.broker import CacheTarget
     from penstock.broker.attempts import Attempts
     from penstock.worker.attempt import Attempt
 
@@ -113,6 +116,17 @@ class Reporter:
             )
         except StaleToken:
             self._attempt.stop(StopReason.LEASE_LOST)
+        self._check()
+
+    async def invalidate(self, targets: Sequence[CacheTarget]) -> None:
+        """See `Outlet.invalidate`."""
+        self._check()
+        await persist(
+            partial(self._attempts.invalidate, targets),
+            job_id=self._attempt.grant.job_id,
+            patience_s=FLUSH_S,
+            wanted=self._holds_lease,
+        )
         self._check()
 
     # What the runner calls.

@@ -4,6 +4,7 @@ It knows gRPC alone. Start at `Client`, or at `AsyncClient` where there is an ev
 """
 
 from penstock.client.async_client import AsyncClient
+from penstock.client.cache_policy import CachePolicy
 from penstock.client.client import Client, JobHandle, MergedWatch, Watch
 from penstock.client.content import Content
 from penstock.client.errors import (
@@ -66,6 +67,7 @@ __all__ = [
     "AsyncMergedWatch",
     "AsyncWatch",
     "Backoff",
+    "CachePolicy",
     "CatchUp",
     "ChunkEvent",
     "Client",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from grpc_health.v1 import health_pb2
 
 from penstock.client.aio_transport import AioTransport
+from penstock.client.cache_calls import AsyncCacheCalls
 from penstock.client.channel import Endpoint
 from penstock.client.queue_calls import AsyncQueueCalls
 from penstock.client.rpc import Rpc
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from penstock.client.channel import Secure
 
 
-class AsyncCalls(AsyncScheduleCalls, AsyncQueueCalls, AsyncTopicCalls):
+class AsyncCalls(AsyncScheduleCalls, AsyncQueueCalls, AsyncTopicCalls, AsyncCacheCalls):
     """All that a gateway can be asked, over any transport."""
 
     def __init__(self, rpc: Rpc) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from penstock.client.channel import Secure
     from penstock.client.events import Event
-    from penstock.client.job import Submitted
+    from penstock.client.job import SubmitOutcome, Submitted
     from penstock.client.job_calls import Handles
 
 T = TypeVar("T")
@@ -97,6 +97,11 @@ class JobHandle(Facade[AsyncJobHandle]):
     def submitted(self) -> Submitted | None:
         """Receipt of the submit; None for a handle that was made from an id."""
         return self._core.submitted
+
+    @property
+    def outcome(self) -> SubmitOutcome | None:
+        """What became of the submit; None for a handle that was made from an id."""
+        return self._core.outcome
 
     @overload
     def result(self, *, timeout: float | None = None) -> Any: ...  # noqa: ANN401 - what the handler returned.
@@ -213,6 +218,7 @@ class Client(Facade[AsyncCalls]):
     trigger_schedule = handing_out(JobHandle, AsyncCalls.trigger_schedule)
     preview_schedule = blocking(AsyncCalls.preview_schedule)
 
+    invalidate = blocking(AsyncCalls.invalidate)
     health = blocking(AsyncCalls.health)
 
     close = blocking(AsyncCalls.aclose)

@@ -87,6 +87,7 @@ def job_of(message: job_pb2.Job) -> Job:
         message=_message_of(message.message) if has("message") else None,
         schedule_id=message.schedule_id,
         occurrence_time=time_of(message.occurrence_time) if has("occurrence_time") else None,
+        cached_from=message.cached_from,
     )
 
 
@@ -164,6 +165,9 @@ def queue_stats_of(message: queue_service_pb2.GetQueueStatsResponse) -> QueueSta
         stale_writes=stats.stale_writes,
         released=stats.released,
         misrouted=stats.misrouted,
+        cache_hits=stats.cache_hits,
+        cache_misses=stats.cache_misses,
+        cache_joined=stats.cache_joined,
     )
 
 

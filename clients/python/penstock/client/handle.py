@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
-    from penstock.client.job import Job, Submitted
+    from penstock.client.job import Job, SubmitOutcome, Submitted
     from penstock.client.job_calls import AsyncJobCalls
     from penstock.client.watch import AsyncWatch
 
@@ -28,6 +28,11 @@ class AsyncJobHandle:
         self._client = client
         self.job_id = job_id
         self.submitted = submitted
+
+    @property
+    def outcome(self) -> SubmitOutcome | None:
+        """What became of the submit; None for a handle that was made from an id."""
+        return self.submitted.outcome if self.submitted else None
 
     @overload
     async def result(self, *, timeout: float | None = None) -> Any: ...  # noqa: ANN401 - what the handler returned.

@@ -77,11 +77,16 @@ class Durability(_Name):
 
 
 class SubmitOutcome(_Name):
-    """Whether a submit made a job, or met an earlier one."""
+    """Whether a submit made a job to run, or met an earlier one.
+
+    CREATED: a new job. REPEATED: the same submit was stored before. JOINED: an equal job stands for
+    it. CACHED: a new job, SUCCEEDED from the start with the result of an equal one.
+    """
 
     CREATED = "CREATED"
     REPEATED = "REPEATED"
     JOINED = "JOINED"
+    CACHED = "CACHED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +193,7 @@ class Job:
     message: MessageInfo | None = None
     schedule_id: str = ""
     occurrence_time: datetime | None = None
+    cached_from: str = ""
 
     @property
     def done(self) -> bool:

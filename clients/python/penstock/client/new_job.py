@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from types import NoneType
-from typing import Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
+from penstock.client.cache_policy import CachePolicy
 from penstock.client.errors import InvalidRequest, Status, Violation
 from penstock.client.job import Priority
 
-#: A length of time: a timedelta, or seconds.
-Span: TypeAlias = timedelta | float
+if TYPE_CHECKING:
+    from penstock.client.spans import Span
 
 _SPANS: Final = (timedelta, int, float, NoneType)
 
@@ -51,6 +52,8 @@ class SubmitOptions(TypedDict, total=False):
     retention: Span | None
     metadata: Mapping[str, str]
     allow_unregistered: bool
+    cache: CachePolicy | None
+    cache_ttl: Span | None
     content_type: str | None
     request_id: str
 
@@ -81,6 +84,9 @@ class NewJob:
             policy's, else 24 h.
         metadata: travels with it, to its handler, too. Up to 32 pairs and 4 KiB.
         allow_unregistered: accept a type that no worker has registered yet.
+        cache: lets an earlier, equal submit answer this one. Not together with delay, run_at or
+            idempotency_key.
+        cache_ttl: short for ``cache=CachePolicy(ttl)``.
         content_type: of a payload of bytes; None is application/octet-stream.
         request_id: names the call: a submit that is repeated under it is answered with the same
             job. '' draws a random one.
@@ -102,6 +108,8 @@ class NewJob:
     retention: Span | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     allow_unregistered: bool = False
+    cache: CachePolicy | None = None
+    cache_ttl: Span | None = None
     content_type: str | None = None
     request_id: str = ""
 
@@ -121,6 +129,7 @@ class NewJob:
 
 def _check_types(job: NewJob) -> None:
     backoff = job.backoff if isinstance(job.backoff, Backoff) else Backoff()
+    cache = job.cache if isinstance(job.cache, CachePolicy) else CachePolicy(1)
     span = "a timedelta or a number of seconds"
     takes: tuple[tuple[str, object, tuple[type, ...], str], ...] = (
         ("type", job.type, (str,), "a string"),
@@ -138,6 +147,10 @@ def _check_types(job: NewJob) -> None:
         ("retention", job.retention, _SPANS, span),
         ("backoff.initial", backoff.initial, _SPANS, span),
         ("backoff.max", backoff.max, _SPANS, span),
+        ("cache", job.cache, (CachePolicy, NoneType), "a penstock.client.CachePolicy"),
+        ("cache.ttl", cache.ttl, (timedelta, int, float), span),
+        ("cache.key", cache.key, (str,), "a string"),
+        ("cache_ttl", job.cache_ttl, _SPANS, span),
     )
     for name, value, types, form in takes:
         if not isinstance(value, types):
@@ -159,6 +172,7 @@ def _broken_spans(job: NewJob) -> list[Violation]:
         "backoff.max": backoff.max,
         "timeout": job.timeout,
         "retention": job.retention,
+        "cache.ttl": job.cache.ttl if job.cache else job.cache_ttl,
     }
     return [
         Violation(f"job.options.{name}", f"{span} is no length of time")
@@ -183,6 +197,10 @@ def _contradictions(job: NewJob) -> list[Violation]:
     if job.expires_in is not None and job.deadline is not None:
         broken.append(
             Violation("job.options.deadline", "expires_in is given, too; one of them will do")
+        )
+    if job.cache is not None and job.cache_ttl is not None:
+        broken.append(
+            Violation("job.options.cache", "cache_ttl is given, too; one of them will do")
         )
     try:
         if job.priority is not None:

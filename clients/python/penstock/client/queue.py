@@ -48,6 +48,9 @@ class QueueStats:
         stale_writes: writes of workers refused for an old fencing token.
         released: jobs that workers handed back unfinished, at no cost of an attempt.
         misrouted: jobs handed back by a worker without a handler for their type.
+        cache_hits: submits answered from the cache.
+        cache_misses: submits that looked into the cache and had to run.
+        cache_joined: submits answered with an equal job under way.
     """
 
     queue: Queue
@@ -67,6 +70,9 @@ class QueueStats:
     stale_writes: int = 0
     released: int = 0
     misrouted: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_joined: int = 0
 
 
 @dataclass(frozen=True, slots=True)

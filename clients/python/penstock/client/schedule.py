@@ -11,7 +11,8 @@ from penstock.client.errors import InvalidRequest, Status, Violation
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from penstock.client.new_job import NewJob, Span
+    from penstock.client.new_job import NewJob
+    from penstock.client.spans import Span
 
 
 class _Name(StrEnum):

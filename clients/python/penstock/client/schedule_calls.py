@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from penstock.client.handle import AsyncJobHandle
-    from penstock.client.new_job import Span
     from penstock.client.schedule import ScheduleInfo
+    from penstock.client.spans import Span
 
 
 class AsyncScheduleCalls(AsyncJobCalls):

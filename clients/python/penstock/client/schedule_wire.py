@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
 
-    from penstock.client.new_job import Span
+    from penstock.client.spans import Span
     from penstock.v1 import job_pb2
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from penstock.client.cache_policy import CachePolicy
 from penstock.client.content import encode
 from penstock.client.job import Priority
 from penstock.client.wire_names import wire_name
@@ -17,7 +18,8 @@ from penstock.v1 import job_pb2
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from penstock.client.new_job import Backoff, NewJob, Span
+    from penstock.client.new_job import Backoff, NewJob
+    from penstock.client.spans import Span
 
 
 def spec_of(job: NewJob) -> job_pb2.JobSpec:
@@ -70,6 +72,22 @@ def _options_of(job: NewJob) -> job_pb2.JobOptions:
         retention=_optional(job.retention),
         metadata=job.metadata,
         allow_unregistered=job.allow_unregistered,
+        cache=_cache_of(job),
+    )
+
+
+def _cache_of(job: NewJob) -> job_pb2.CachePolicy | None:
+    policy = job.cache
+    if policy is None and job.cache_ttl is not None:
+        policy = CachePolicy(job.cache_ttl)
+    if policy is None:
+        return None
+    return job_pb2.CachePolicy(
+        ttl=duration_of(policy.ttl),
+        key=policy.key,
+        tags=policy.tags,
+        skip_cache=policy.skip_cache,
+        do_not_cache=policy.do_not_cache,
     )
 
 

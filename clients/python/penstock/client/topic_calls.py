@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from penstock.client.job import Priority
-    from penstock.client.new_job import Backoff, Span
+    from penstock.client.new_job import Backoff
     from penstock.client.rpc import Rpc
+    from penstock.client.spans import Span
     from penstock.client.topic import Published, Subscription, TopicRule
 
 

@@ -20,7 +20,7 @@ from penstock.v1 import topic_service_pb2 as pb
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from penstock.client.new_job import Span
+    from penstock.client.spans import Span
     from penstock.v1 import job_pb2
 
 

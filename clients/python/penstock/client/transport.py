@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from penstock.v1.cache_service_pb2_grpc import CacheServiceStub
 from penstock.v1.job_service_pb2_grpc import JobServiceStub
 from penstock.v1.queue_service_pb2_grpc import QueueServiceStub
 from penstock.v1.schedule_service_pb2_grpc import ScheduleServiceStub
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import grpc
     from grpc import aio
 
+    from penstock.v1.cache_service_pb2_grpc import CacheServiceAsyncStub
     from penstock.v1.job_service_pb2_grpc import JobServiceAsyncStub
     from penstock.v1.queue_service_pb2_grpc import QueueServiceAsyncStub
     from penstock.v1.schedule_service_pb2_grpc import ScheduleServiceAsyncStub
@@ -91,6 +93,7 @@ class Stubs:
     queues: QueueServiceAsyncStub
     schedules: ScheduleServiceAsyncStub
     topics: TopicServiceAsyncStub
+    cache: CacheServiceAsyncStub
     health: HealthStub
 
     @classmethod
@@ -98,11 +101,12 @@ class Stubs:
         """The generated stubs over a channel, async or blocking."""
         channel = cast("grpc.aio.Channel", channel)
         return cls(
-            JobServiceStub(channel),
-            QueueServiceStub(channel),
-            ScheduleServiceStub(channel),
-            TopicServiceStub(channel),
-            HealthStub(channel),
+            jobs=JobServiceStub(channel),
+            queues=QueueServiceStub(channel),
+            schedules=ScheduleServiceStub(channel),
+            topics=TopicServiceStub(channel),
+            cache=CacheServiceStub(channel),
+            health=HealthStub(channel),
         )
 
 
