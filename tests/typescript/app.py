@@ -55,3 +55,22 @@ async def stay(ctx: Context) -> None:
     """Runs until it is cancelled."""
     ctx.progress(0, 1, "here")
     await asyncio.Event().wait()
+
+
+class Order(BaseModel):
+    """What is told of an order."""
+
+    number: int
+
+
+@app.on("order.*")
+async def bill(order: Order, ctx: Context) -> list[object]:
+    """Returns what it was given, and what it knows of the message."""
+    assert ctx.message is not None
+    return [order.number, ctx.message.topic, ctx.message.source]
+
+
+@app.on("order.created", priority="low")
+async def ship(order: Order) -> int:
+    """Returns what it was given."""
+    return order.number

@@ -18,8 +18,15 @@ import type {
   SubmitArguments,
   SubmitOptions,
 } from "./job-types.js";
-import { type CallOptions, Rpc } from "./rpc.js";
+import { type CallOptions, Rpc, settledBy } from "./rpc.js";
 import { newRequestId, specOf } from "./to-wire.js";
+import {
+  type AnyTopics,
+  publish,
+  type PublishArguments,
+  type Published,
+  type PublishOptions,
+} from "./topics.js";
 import { resultOf, wait, type WaitOptions } from "./wait.js";
 import { JobWatch, type WatchOptions } from "./watch.js";
 
@@ -80,8 +87,9 @@ export interface Page {
  *
  * @typeParam Types - a map of the job types that it submits (see JobType), which payloads and
  * results are then typed by.
+ * @typeParam Topics - a map of the topics that it publishes to: what a message of each holds.
  */
-export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs> {
+export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs, Topics = AnyTopics> {
   readonly #rpc: Rpc;
 
   /**
@@ -117,7 +125,8 @@ export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs> {
   ): Promise<JobHandle<Types[Name]["result"]>> {
     const [payload, options = {}]: [unknown?, SubmitOptions?] = rest;
     const job = specOf(type, payload, options);
-    const answer = await this.#rpc.call(JobServiceService.submitJob, { job }, options);
+    const call = this.#rpc.call(JobServiceService.submitJob, { job }, options);
+    const answer = await settledBy(call, "requestId", job.requestId);
     return this.#handOut(submittedOf(answer.job, job.requestId));
   }
 
@@ -148,6 +157,26 @@ export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs> {
       }
     }
     return handles;
+  }
+
+  /**
+   * Publishes a message once: every subscription that wants it gets a job of its own.
+   *
+   * It answers once all the jobs are stored. Repeated under the same `messageId`, it completes what
+   * a failure left undone, and nobody gets the message twice.
+   *
+   * @param topic - such as order.created.
+   * @param rest - the payload (anything with a JSON form, or a Uint8Array), and options.
+   * @throws InvalidRequest: a field breaks a rule, or the payload a schema: that of the topic's
+   * rule, or of a subscription's type.
+   * @throws AlreadyExists: the message id stands for another topic or payload.
+   */
+  publish<Name extends NamesOf<Topics>>(
+    topic: Name,
+    ...rest: PublishArguments<Topics[Name]>
+  ): Promise<Published> {
+    const [payload, options = {}]: [unknown?, PublishOptions?] = rest;
+    return publish(this.#rpc, topic, payload, options);
   }
 
   /** A handle for a job that was submitted at another time. Asks nothing. */

@@ -15,16 +15,17 @@ export interface Content {
  * The content of a payload: bytes as they are, anything else as JSON; undefined is null.
  *
  * @param contentType - of bytes; undefined is application/octet-stream.
+ * @param field - that a violation names.
  * @throws InvalidRequest: the payload cannot be written as JSON.
  */
-export function encode(payload: unknown, contentType?: string): Content {
+export function encode(payload: unknown, contentType?: string, field = "job.payload"): Content {
   if (payload instanceof Uint8Array) {
     return { data: payload, contentType: contentType ?? BINARY_TYPE };
   }
   if (contentType !== undefined && !isJson(contentType)) {
-    throw refused(`only bytes can be ${contentType}`);
+    throw refused(field, `only bytes can be ${contentType}`);
   }
-  return { data: Buffer.from(jsonOf(payload)), contentType: contentType ?? JSON_TYPE };
+  return { data: Buffer.from(jsonOf(payload, field)), contentType: contentType ?? JSON_TYPE };
 }
 
 /**
@@ -58,16 +59,15 @@ function isJson(contentType: string): boolean {
   return type === "" || type === JSON_TYPE;
 }
 
-function jsonOf(payload: unknown): string {
+function jsonOf(payload: unknown, field: string): string {
   let text: unknown; // Of functions and symbols it makes none, whatever its type says.
   try {
     text = JSON.stringify(payload ?? null, finite);
   } catch (error) {
-    if (error instanceof InvalidRequest) throw error;
-    throw refused(`it cannot be written as JSON: ${textOf(error)}`);
+    throw refused(field, `it cannot be written as JSON: ${textOf(error)}`);
   }
   if (typeof text !== "string") {
-    throw refused(`a ${typeof payload} cannot be written as JSON`);
+    throw refused(field, `a ${typeof payload} cannot be written as JSON`);
   }
   return text;
 }
@@ -75,13 +75,13 @@ function jsonOf(payload: unknown): string {
 /** JSON.stringify would make null of them, unseen. */
 function finite(key: string, value: unknown): unknown {
   if (typeof value === "number" && !Number.isFinite(value)) {
-    throw refused(`it cannot be written as JSON: ${key || "it"} is ${value}`);
+    throw new RangeError(`${key || "it"} is ${value}`);
   }
   return value;
 }
 
-function refused(description: string): InvalidRequest {
-  return InvalidRequest.because({ field: "job.payload", description });
+function refused(field: string, description: string): InvalidRequest {
+  return InvalidRequest.because({ field, description });
 }
 
 function textOf(error: unknown): string {

@@ -64,5 +64,6 @@ export type {
 export type { AnyJobs, JobType, JobTypeMap, NewJob, SubmitOptions } from "./job-types.js";
 export type { Backoff, JobOptions } from "./new-job.js";
 export type { CallOptions } from "./rpc.js";
+export type { AnyTopics, Published, PublishedJob, PublishOptions } from "./topics.js";
 export type { WaitOptions } from "./wait.js";
 export { JobWatch, type WatchOptions } from "./watch.js";

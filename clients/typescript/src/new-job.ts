@@ -55,13 +55,14 @@ export interface JobOptions {
 /**
  * Finds what the wire cannot express; all other rules are the gateway's.
  *
+ * @param prefix - of the fields that violations name.
  * @throws InvalidRequest: with every violation.
  */
-export function check(options: JobOptions): void {
+export function check(options: JobOptions, prefix = "job.options."): void {
   const { backoff = {} } = options;
   const broken: Violation[] = [];
   const refuse = (field: string, description: string): void => {
-    broken.push({ field: `job.options.${field}`, description });
+    broken.push({ field: `${prefix}${field}`, description });
   };
   const spans = {
     delay: options.delayMs,

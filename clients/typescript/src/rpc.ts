@@ -92,6 +92,22 @@ export async function pause(milliseconds: number, signal: AbortSignal | undefine
   }
 }
 
+/** A call whose error, where it leaves that open, tells how to find out whether it took effect. */
+export async function settledBy<Response>(
+  call: Promise<Response>,
+  name: string,
+  id: string,
+): Promise<Response> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof DeadlineExceeded || error instanceof Unavailable) {
+      error.message += `\nWhether it took effect is not known; the same with ${name} ${id} settles it.`;
+    }
+    throw error;
+  }
+}
+
 /** How long calls may take, in milliseconds. */
 export interface Patience {
   /** Of a call that is given none, retries included. */

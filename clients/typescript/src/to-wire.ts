@@ -37,10 +37,24 @@ export function durationOf(milliseconds: number): Duration {
   return { seconds, nanos: (microseconds - seconds * 1_000_000) * 1_000 };
 }
 
+/**
+ * The number of a priority. Callers without a compiler may name what there is not.
+ *
+ * @param field - that a violation names.
+ */
+export function priorityOf(name: Priority | undefined, field: string): wire.Priority {
+  if (name === undefined) return wire.Priority.UNSPECIFIED;
+  const number = wire.Priority[name] as wire.Priority | undefined;
+  if (number === undefined) {
+    const description = `${name} is none of HIGH, DEFAULT, LOW`;
+    throw InvalidRequest.because({ field, description });
+  }
+  return number;
+}
+
 function optionsOf(options: JobOptions): wire.JobOptions {
   return wire.JobOptions.fromPartial({
-    priority:
-      options.priority === undefined ? wire.Priority.UNSPECIFIED : numberOf(options.priority),
+    priority: priorityOf(options.priority, "job.options.priority"),
     start: startOf(options),
     expiry: expiryOf(options),
     maxAttempts: options.maxAttempts ?? 0,
@@ -74,16 +88,4 @@ function backoffOf(backoff: Backoff): wire.Backoff {
 
 function optional(milliseconds: number | undefined): Duration | undefined {
   return milliseconds === undefined ? undefined : durationOf(milliseconds);
-}
-
-/** Callers without a compiler may name what there is not. */
-function numberOf(name: Priority): wire.Priority {
-  const number = wire.Priority[name] as wire.Priority | undefined;
-  if (number === undefined) {
-    throw InvalidRequest.because({
-      field: "job.options.priority",
-      description: `${name} is none of HIGH, DEFAULT, LOW`,
-    });
-  }
-  return number;
 }

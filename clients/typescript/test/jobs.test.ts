@@ -295,6 +295,55 @@ describe("jobs", () => {
     );
   });
 
+  test("a message is published once, to every subscription", async () => {
+    interface Topics {
+      "order.created": { number: number };
+      "order.closed": { number: number };
+    }
+    using shop = new PenstockClient<Jobs, Topics>(stack.address);
+    const messageId = crypto.randomUUID();
+    const options = { messageId, source: "shop", priority: "HIGH", attempts: 5 } as const;
+    const published = await shop.publish("order.created", { number: 17 }, options);
+    assert.equal(published.messageId, messageId);
+    assert.deepEqual(
+      published.jobs.map(({ subscription, outcome }) => [subscription, outcome]),
+      [
+        ["bill", "CREATED"],
+        ["ship", "CREATED"],
+      ],
+    );
+    const [bill = "", ship = ""] = published.jobs.map(({ jobId }) => jobId);
+    assert.deepEqual(await shop.result(bill), [17, "order.created", "shop"]);
+    assert.equal(await shop.result(ship), 17);
+    const job = await shop.status(ship);
+    assert.equal(job.priority, "HIGH");
+    assert.equal(job.maxAttempts, 5);
+    assert.equal(job.message?.messageId, messageId);
+    assert.equal(job.message.topic, "order.created");
+
+    const again = await shop.publish("order.created", { number: 17 }, { messageId });
+    assert.deepEqual(
+      again.jobs.map(({ jobId, outcome }) => [jobId, outcome]),
+      [
+        [bill, "REPEATED"],
+        [ship, "REPEATED"],
+      ],
+    );
+    await assert.rejects(
+      shop.publish("order.created", { number: 18 }, { messageId }),
+      AlreadyExists,
+    );
+    assert.deepEqual((await any.publish("nobody.listens")).jobs, []);
+    await assert.rejects(any.publish("order.closed", { number: "x" }), (error) => {
+      assert.ok(error instanceof InvalidRequest);
+      assert.match(error.violations[0]?.field ?? "", /number/);
+      return true;
+    });
+    // @ts-expect-error: a wrong payload; it is refused here, before it is sent.
+    await assert.rejects(shop.publish("order.closed", NaN, { time: new Date() }), InvalidRequest);
+    await assert.rejects(any.publish("order.closed", {}, { delayMs: NaN }), InvalidRequest);
+  });
+
   test("health is told per service", async () => {
     assert.equal(await client.health(), true);
     assert.equal(await client.health("penstock.v1.JobService"), true);
