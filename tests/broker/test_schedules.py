@@ -16,9 +16,13 @@ from penstock.broker import (
     Janitor,
     Job,
     JobState,
+    Keep,
     LimitExceeded,
     NewJob,
     NotFound,
+    Policy,
+    PolicyKey,
+    Priority,
     SubmitOutcome,
     ids,
     schedules,
@@ -475,3 +479,32 @@ async def test_a_slot_that_has_schedules_alone_stays_active(rig: Rig) -> None:
     await rig.call("ZADD", mark, 1, member)
     await fire(rig)
     assert await rig.call("ZRANGE", mark, 0, -1) == [member]
+
+
+async def test_what_a_definition_leaves_open_follows_the_policy_of_the_moment(rig: Rig) -> None:
+    policies = rig.broker.policies
+    await created(rig, schedule_id="open", overlap=Overlap.ALLOW)
+    asked = template(max_attempts=3, retention_ms=86_400_000, priority=Priority.DEFAULT)
+    await created(rig, schedule_id="asked", job=asked)
+    policy = Policy(
+        max_attempts=7,
+        priority=Priority.LOW,
+        timeout_ms=9_000,
+        succeeded=Keep(age_ms=60_000),
+        failed=Keep(age_ms=120_000),
+    )
+    await policies.put(PolicyKey(QUEUE), policy)
+
+    async def made(schedule_id: str) -> Job:
+        return await rig.job((await rig.broker.schedules.trigger(schedule_id, "r")).job_id)
+
+    job = await made("open")
+    assert (job.max_attempts, job.priority, job.timeout_ms) == (7, Priority.LOW, 9_000)
+    assert (job.retention_ms, job.retention_succeeded_ms) == (120_000, 60_000)
+    job = await made("asked")
+    assert (job.max_attempts, job.priority, job.timeout_ms) == (3, Priority.DEFAULT, 9_000)
+    assert (job.retention_ms, job.retention_succeeded_ms) == (86_400_000, None)
+    await come_due(rig, await rig.broker.schedules.get("open"))
+    await fire(rig)
+    (fired,) = [job for job in await jobs_of(rig) if job.occurrence_ms is not None]
+    assert (fired.max_attempts, fired.timeout_ms) == (7, 9_000)

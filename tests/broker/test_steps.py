@@ -96,7 +96,7 @@ def test_the_end_of_a_schedule_is_no_next_occurrence() -> None:
     assert next_step(replace(ending, next_ms=NOON + MINUTE), NOON + MINUTE) == Step(
         NOON + MINUTE, None
     )
-    none = replace(ending, policies=SchedulePolicy(catch_up=CatchUp.NONE))
+    none = replace(ending, policy=SchedulePolicy(catch_up=CatchUp.NONE))
     assert next_step(none, NOON + DAY) == Step(None, None, missed=2)
 
 
@@ -133,8 +133,8 @@ def test_each_occurrence_is_fired_left_out_or_still_to_come(  # noqa: PLR0917 - 
 ) -> None:
     """Whatever outages there are: nothing comes twice, all is in order, and the counts add up."""
     timing = Timing(interval_ms=interval_ms, anchor_ms=NOON, jitter_ms=min(jitter_ms, interval_ms))
-    policies = SchedulePolicy(overlap, catch_up, limit)
-    state, now_ms = Waiting("s", timing, policies, NOON, 0), NOON
+    policy = SchedulePolicy(overlap, catch_up, limit)
+    state, now_ms = Waiting("s", timing, policy, NOON, 0), NOON
     fired: list[int] = []
     left_out = 0
     for pause_ms in pauses:

@@ -118,7 +118,7 @@ class Broker:
         )
         self.attempts = Attempts(self.engine, self.activity, self.cache)
         self.queues = Queues(self.engine, self.jobs)
-        self.schedules = Schedules(self.engine, self.doorbell, self.activity)
+        self.schedules = Schedules(self.engine, self.doorbell, self.activity, self.policies)
         self.registry = Registry(self.engine)
         self.topics = Topics(self.engine, self.jobs)
         self.reconciler = Reconciler(self.engine, self.activity)
@@ -128,7 +128,7 @@ class Broker:
             self.doorbell,
             chores={
                 "promote": Promoter(self.engine, self.doorbell),
-                "schedule": Scheduler(self.engine, self.doorbell),
+                "schedule": Scheduler(self.engine, self.doorbell, self.policies),
                 "expire": Expirer(self.engine),
                 "prune": Pruner(self.engine, self.options.max_retained),
             },

@@ -99,10 +99,7 @@ def encode_new(job: NewJob) -> list[bytes | str | int]:
         fields += ("m", job.max_attempts)
     backoff = job.backoff
     if backoff is not None and backoff != DEFAULTS.backoff:
-        fields += (
-            "bo",
-            f"{backoff.initial_ms} {backoff.max_ms} {backoff.multiplier!r} {backoff.jitter!r}",
-        )
+        fields += ("bo", encode_backoff(backoff))
     if job.timeout_ms is not None:
         fields += ("to", job.timeout_ms)
     kept_ms = job.retention_ms or DEFAULTS.retention_ms
@@ -113,6 +110,11 @@ def encode_new(job: NewJob) -> list[bytes | str | int]:
     if job.metadata:
         fields += ("md", json.dumps(dict(job.metadata), separators=(",", ":")))
     return fields + _origin(job)
+
+
+def encode_backoff(backoff: Backoff) -> str:
+    """Pauses between attempts, as a record has them."""
+    return f"{backoff.initial_ms} {backoff.max_ms} {backoff.multiplier!r} {backoff.jitter!r}"
 
 
 def _origin(job: NewJob) -> list[bytes | str | int]:

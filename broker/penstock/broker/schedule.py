@@ -56,14 +56,14 @@ class NewSchedule:
         schedule_id: the caller's name for it.
         timing: when; the anchor of an interval without a start is set when it is stored.
         job: template of its jobs, without request id, times or idempotency key (but expires_in_ms).
-        policies: of collisions and outages.
+        policy: of collisions and outages.
         definition: all of it but the payload, as whoever stores it wants to read it back.
     """
 
     schedule_id: str
     timing: Timing
     job: NewJob
-    policies: SchedulePolicy = SchedulePolicy()
+    policy: SchedulePolicy = SchedulePolicy()
     definition: bytes = b""
 
 

@@ -4,11 +4,12 @@
 field meaning (a missing field is its default)
 ===== ==========================================================================================
 id    schedule id
+q     queue of its jobs
 cl    claim on the id that it was stored under; part of the ids of its jobs
 v     version
 h     digest of definition and payload
 df    definition without payload, as whoever stored it wants to read it back
-tm po timing as JSON; policies: overlap, catch-up, limit, tolerance (ms)
+tm po timing as JSON; policy: overlap, catch-up, limit, tolerance (ms)
 c u   created; updated (ms)
 ps    present if it is paused
 nx    occurrence that it waits for (ms)
@@ -16,8 +17,8 @@ lt    last attended to: an occurrence fired, was left out or was held up (ms)
 lj lr tail of the last job; when it was made (ms)
 nf nt fired; triggered
 ns nm skipped; missed
-j.*   template: fields of the record of its jobs (see record.py)
-jh jp digest of type and payload; priority
+j.*   template: fields of the record of its jobs (see record.py), all that is not left open
+jh jp digest of type and payload; priority, unless it is left open
 je jl expires in (ms); payload too long for the record
 ===== ==========================================================================================
 """
@@ -28,14 +29,17 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from penstock.broker.job import DEFAULTS
-from penstock.broker.record import INLINE_BYTES, digest_of, encode_new
+from penstock.broker.job import NewJob
+from penstock.broker.record import INLINE_BYTES, digest_of, encode_backoff, encode_new
 from penstock.broker.schedule import CatchUp, Overlap, Schedule, SchedulePolicy
 from penstock.broker.timing import read_timing, write_timing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
+    from penstock.broker.policies import Policies
     from penstock.broker.record import Fields
     from penstock.broker.schedule import NewSchedule
     from penstock.broker.timing import Timing
@@ -53,17 +57,50 @@ def definition_digest(schedule: NewSchedule) -> bytes:
 def encode_definition(schedule: NewSchedule, timing: Timing) -> list[Arg]:
     """The fields that a definition decides: name, value, name, value, ..."""
     job = schedule.job
-    template = encode_new(replace(job, schedule_id=schedule.schedule_id))
-    fields: list[Arg] = ["id", schedule.schedule_id, "tm", write_timing(timing)]
-    fields += ("po", _write_policies(schedule.policies), "df", schedule.definition)
-    for name, value in zip(template[::2], template[1::2], strict=True):
-        fields += (f"j.{name!s}", value)
-    fields += ("jh", digest_of(job), "jp", (job.priority or DEFAULTS.priority).value)
+    fields: list[Arg] = ["id", schedule.schedule_id, "q", job.queue, "tm", write_timing(timing)]
+    fields += ("po", _write_policy(schedule.policy), "df", schedule.definition)
+    template = _pairs(encode_new(replace(job, schedule_id=schedule.schedule_id)))
+    for name, value in (_given(job) | template).items():
+        fields += (f"j.{name}", value)
+    fields += ("jh", digest_of(job))
+    if job.priority is not None:
+        fields += ("jp", job.priority.value)
     if job.expires_in_ms is not None:
         fields += ("je", job.expires_in_ms)
     if len(job.payload.data) > INLINE_BYTES:
         fields += ("jl", job.payload.data)
     return fields
+
+
+def encode_defaults(policies: Policies, queue: str, job_type: str) -> list[Arg]:
+    """What a policy says of a job where its template leaves something open: name, value, ..."""
+    job = NewJob(job_type, queue, "")
+    filled = policies.fill(job)
+    if filled is job:
+        return []
+    decided = _pairs(encode_new(filled))
+    fields: list[Arg] = []
+    for name in decided.keys() - _pairs(encode_new(job)).keys():
+        fields += (name, decided[name])
+    if filled.priority is not None:
+        fields += ("pr", filled.priority.value)
+    return fields
+
+
+def _pairs(flat: Sequence[bytes | str | int]) -> dict[str, Arg]:
+    return dict(zip(map(str, flat[::2]), flat[1::2], strict=True))
+
+
+def _given(job: NewJob) -> dict[str, Arg]:
+    """What was given, and is left out of records where it is the default: a policy differs."""
+    given: dict[str, Arg] = {}
+    if job.max_attempts is not None:
+        given["m"] = job.max_attempts
+    if job.backoff is not None:
+        given["bo"] = encode_backoff(job.backoff)
+    if job.retention_ms is not None:
+        given["rt"] = job.retention_ms
+    return given
 
 
 def decode_schedule(slot: Slot, queue: str, now_ms: int, fields: Fields) -> Schedule:
@@ -95,14 +132,11 @@ def decode_schedule(slot: Slot, queue: str, now_ms: int, fields: Fields) -> Sche
     )
 
 
-def read_policies(text: str) -> SchedulePolicy:
+def read_policy(text: str) -> SchedulePolicy:
     """SchedulePolicy as they were stored."""
     overlap, catch_up, limit, tolerance = text.split()
     return SchedulePolicy(Overlap(overlap), CatchUp(catch_up), int(limit), int(tolerance))
 
 
-def _write_policies(policies: SchedulePolicy) -> str:
-    return (
-        f"{policies.overlap.value} {policies.catch_up.value} {policies.limit} "
-        f"{policies.tolerance_ms}"
-    )
+def _write_policy(policy: SchedulePolicy) -> str:
+    return f"{policy.overlap.value} {policy.catch_up.value} {policy.limit} {policy.tolerance_ms}"

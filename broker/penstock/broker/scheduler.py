@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.broker import ids
 from penstock.broker.engine import SCRIPT_BATCH, Engine
 from penstock.broker.errors import StorageFull
-from penstock.broker.schedule_record import read_policies
+from penstock.broker.schedule_record import encode_defaults, read_policy
 from penstock.broker.script import load_script
 from penstock.broker.steps import Step, Waiting, look_again_ms, next_step
 from penstock.broker.timing import read_timing
@@ -24,6 +24,8 @@ from penstock.broker.timing import read_timing
 if TYPE_CHECKING:
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
+    from penstock.broker.pipeline import Arg
+    from penstock.broker.policies import Policies
 
 DUE_SCHEDULES = load_script("due_schedules")
 FIRE = load_script("fire")
@@ -40,8 +42,9 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Takes the steps of all schedules of a slot that are due."""
 
-    def __init__(self, engine: Engine, doorbell: Doorbell) -> None:
+    def __init__(self, engine: Engine, doorbell: Doorbell, policies: Policies) -> None:
         self._engine = engine
+        self._policies = policies
         self._doorbell = doorbell
 
     async def do(self, slot: Slot) -> float | None:
@@ -67,15 +70,17 @@ class Scheduler:
 
     async def _attend(self, slot: Slot, row: list[Any], clock: _Clock) -> float | None:
         """Takes the next steps of one schedule; returns when it is to be looked at again (s)."""
-        tail, schedule_id, claim, version, next_ms, attended_ms, timing, policies = row
-        if None in {schedule_id, claim, version, next_ms, timing, policies}:
+        tail, schedule_id, claim, version, next_ms, attended_ms, timing, policy, queue, job_type = (
+            row
+        )
+        if None in {schedule_id, claim, version, next_ms, timing, policy, queue, job_type}:
             # It waits for nothing, or is gone: the script takes it out of the set.
             await self._engine.run(FIRE, [slot.base], tail, *[b""] * 11)
             return None
         waiting = Waiting(
             schedule_id.decode(),
             read_timing(timing.decode()),
-            read_policies(policies.decode()),
+            read_policy(policy.decode()),
             int(next_ms),
             int(attended_ms or 0),
         )
@@ -100,10 +105,12 @@ class Scheduler:
         self, slot: Slot, row: list[Any], waiting: Waiting, step: Step, due_ms: int, look_ms: int
     ) -> bytes:
         """Takes one step, if nobody has; returns what came of it."""
-        tail, _, claim, version = row[:4]
+        tail, _, claim, version, *_, queue, job_type = row
         job = ""
+        defaults: list[Arg] = []
         if step.fire_ms is not None:
             job = job_tail(self._engine, slot, waiting.schedule_id, claim, str(step.fire_ms))
+            defaults = encode_defaults(self._policies, queue.decode(), job_type.decode())
         outcome, *cancelled = await self._engine.run(
             FIRE,
             [slot.base],
@@ -116,9 +123,10 @@ class Scheduler:
             due_ms,
             step.missed,
             step.skipped,
-            waiting.policies.overlap.value,
+            waiting.policy.overlap.value,
             look_ms,
             OVERLAP_REASON,
+            *defaults,
         )
         if outcome == b"fired":
             self._doorbell.ring_soon(slot)

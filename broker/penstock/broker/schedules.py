@@ -20,7 +20,12 @@ from penstock.broker.errors import (
 from penstock.broker.job import JobState, SubmitOutcome, Submitted
 from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
-from penstock.broker.schedule_record import decode_schedule, definition_digest, encode_definition
+from penstock.broker.schedule_record import (
+    decode_schedule,
+    definition_digest,
+    encode_defaults,
+    encode_definition,
+)
 from penstock.broker.scheduler import job_tail
 from penstock.broker.script import load_script
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
+    from penstock.broker.policies import Policies
     from penstock.broker.record import Fields
     from penstock.broker.schedule import NewSchedule, Schedule
     from penstock.broker.timing import Timing
@@ -72,8 +78,11 @@ class Schedules:
     Every method raises Unavailable, Overloaded or StorageFull when Redis cannot serve.
     """
 
-    def __init__(self, engine: Engine, doorbell: Doorbell, activity: Activity) -> None:
+    def __init__(
+        self, engine: Engine, doorbell: Doorbell, activity: Activity, policies: Policies
+    ) -> None:
         self._engine = engine
+        self._policies = policies
         self._doorbell = doorbell
         self._activity = activity
 
@@ -207,8 +216,10 @@ class Schedules:
         slot, claim = found.slot, found.fields[b"cl"]
         tail = job_tail(self._engine, slot, schedule_id, claim, f"by hand {request_id}")
         await self._activity.mark(slot, budget_s)
+        job_type = found.fields[b"j.t"].decode()
+        defaults = encode_defaults(self._policies, found.schedule.queue, job_type)
         outcome, *state = await self._engine.run(
-            TRIGGER, [slot.base], found.tail, claim, tail, budget_s=budget_s
+            TRIGGER, [slot.base], found.tail, claim, tail, *defaults, budget_s=budget_s
         )
         if outcome == b"gone":
             raise NotFound("schedule", schedule_id)

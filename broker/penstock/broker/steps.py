@@ -33,14 +33,14 @@ class Waiting:
     Attributes:
         schedule_id: that jitter is drawn from.
         timing: when it fires.
-        policies: of collisions and outages.
+        policy: of collisions and outages.
         next_ms: the occurrence that it waits for.
         attended_ms: when it was last attended to; 0 if never.
     """
 
     schedule_id: str
     timing: Timing
-    policies: SchedulePolicy
+    policy: SchedulePolicy
     next_ms: int
     attended_ms: int
 
@@ -68,14 +68,14 @@ class Step:
 
 def next_step(waiting: Waiting, now_ms: int) -> Step:
     """The step to take at that time; the schedule's next occurrence is due."""
-    timing, policies, first = waiting.timing, waiting.policies, waiting.next_ms
+    timing, policy, first = waiting.timing, waiting.policy, waiting.next_ms
     late_ms = now_ms - max(waiting.due_ms(first), waiting.attended_ms)
-    if late_ms <= policies.tolerance_ms:
+    if late_ms <= policy.tolerance_ms:
         return _lagging(waiting, now_ms) or Step(first, timing.after(first))
-    if policies.catch_up is CatchUp.NONE:
-        following = timing.after(now_ms - policies.tolerance_ms)
+    if policy.catch_up is CatchUp.NONE:
+        following = timing.after(now_ms - policy.tolerance_ms)
         return Step(None, following, missed=_between(timing, first, following))
-    most = 1 if policies.catch_up is CatchUp.LAST else policies.limit
+    most = 1 if policy.catch_up is CatchUp.LAST else policy.limit
     # Occurrences that jitter still holds back are none of an outage.
     newest = [
         occurrence
@@ -95,7 +95,7 @@ def look_again_ms(waiting: Waiting, now_ms: int) -> int:
 def _lagging(waiting: Waiting, now_ms: int) -> Step | None:
     """The step of a schedule that queues, and lags too much."""
     timing, first = waiting.timing, waiting.next_ms
-    if waiting.policies.overlap is not Overlap.QUEUE or now_ms - first <= LONGEST_LAG_MS:
+    if waiting.policy.overlap is not Overlap.QUEUE or now_ms - first <= LONGEST_LAG_MS:
         return None
     oldest = timing.after(now_ms - LONGEST_LAG_MS)
     if oldest is None or oldest > now_ms:

@@ -61,7 +61,7 @@ def timing(given: pb.Timing, now_ms: int) -> Timing:
 def new_schedule(schedule_id: str, spec: pb.ScheduleSpec, job: NewJob, now_ms: int) -> NewSchedule:
     """A definition, whose job is the accepted one; now (ms) is only an anchor to be replaced."""
     catch_up = spec.catch_up
-    policies = SchedulePolicy(
+    policy = SchedulePolicy(
         overlap=_OVERLAP[spec.overlap],
         catch_up=_CATCH_UP[catch_up.policy],
         limit=catch_up.limit or _DEFAULTS.limit,
@@ -77,7 +77,7 @@ def new_schedule(schedule_id: str, spec: pb.ScheduleSpec, job: NewJob, now_ms: i
         schedule_id,
         timing(spec.timing, now_ms),
         job,
-        policies,
+        policy,
         kept.SerializeToString(deterministic=True),
     )
 

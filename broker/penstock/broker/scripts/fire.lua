@@ -13,6 +13,7 @@
 --       8 occurrences missed  9 occurrences skipped
 --       10 policy of overlap: 'skip' | 'queue' | 'cancel' | 'allow'
 --       11 when to look again (ms) if it has to wait  12 reason of a cancel
+--       13... what a policy says of the job: name, value, ...
 -- Returns {'fired', job cancelled or '', its worker or ''} | {'moved'} | {'skipped'}
 --         {'held'}: it waits for the end of the last job
 --         {'passed'}: somebody else was first, or the schedule was changed
@@ -48,7 +49,7 @@ if alive and overlap == 'skip' then
   redis.call('HINCRBY', key, 'ns', 1)
   answer = {'skipped'}
 elseif fires then
-  local _, made = make_job(id, ARGV[5], now, 'so', ARGV[4])
+  local _, made = make_job(id, ARGV[5], now, ARGV[4], 13)
   if made then redis.call('HINCRBY', key, 'nf', 1) end
   if alive and overlap == 'cancel' then
     cancelled = schedule.lj

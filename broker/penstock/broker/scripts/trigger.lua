@@ -5,6 +5,7 @@
 --
 -- KEYS  1 slot
 -- ARGV  1 schedule  2 claim that the schedule was stored under  3 id of the job
+--       4... what a policy says of the job: name, value, ...
 -- Returns {'created' | 'repeated', state} | {'gone'}: there is no such schedule
 --#include lib/slot.lua
 --#include lib/events.lua
@@ -13,6 +14,6 @@
 --#include lib/make_job.lua
 local key = schedule_key(ARGV[1])
 if redis.call('HGET', key, 'cl') ~= ARGV[2] then return {'gone'} end
-local state, made = make_job(ARGV[1], ARGV[3], now_ms())
+local state, made = make_job(ARGV[1], ARGV[3], now_ms(), nil, 4)
 if made then redis.call('HINCRBY', key, 'nt', 1) end
 return {made and 'created' or 'repeated', state}

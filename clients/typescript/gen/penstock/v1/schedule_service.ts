@@ -141,9 +141,10 @@ export interface ScheduleSpec {
     | Timing
     | undefined;
   /**
-   * job is what each occurrence submits. It must have no request_id, delay, run_at, deadline or
-   * idempotency_key; expires_in counts from when the occurrence fires. Its payload is validated when
-   * the schedule is stored, against the schemas that its type has then. The job id is derived from
+   * job is what each occurrence submits. It must have no request_id, delay, run_at, deadline,
+   * idempotency_key or cache; expires_in counts from when the occurrence fires. Its payload is validated when
+   * the schedule is stored, against the schemas that its type has then. Options that are not set
+   * follow the policies of its queue and type at the time of each firing. The job id is derived from
    * the schedule and the occurrence.
    */
   job:
