@@ -24,6 +24,7 @@ JOB_KEYS = {
     "job_id",
     "last_sequence",
     "max_attempts",
+    "message",
     "metadata",
     "occurrence_time",
     "payload",

@@ -8,25 +8,27 @@ import sys
 import pytest
 
 from penstock.cli.main import app
+from penstock.cli.topic import topic
 from tests.cli.running import clean_environment, penstock
 
 COMMANDS = [command.name for command in app.registered_commands if command.name]
 SCHEDULE_COMMANDS = [
     "create", "delete", "get", "list", "next", "pause", "resume", "trigger", "update",
 ]  # fmt: skip
+TOPIC_COMMANDS = [command.name for command in topic.registered_commands if command.name]
 QUEUE_COMMANDS = ["pause", "purge", "redrive", "resume", "stats", "workers"]
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
     answer = penstock("--help")
     assert answer.code == 0
-    for name in [*COMMANDS, "queues", "schedule"]:
+    for name in [*COMMANDS, "queues", "schedule", "topic"]:
         assert f" {name} " in answer.out
     for text in ("Exit codes", "4 refused", "PENSTOCK_DEBUG"):
         assert text in " ".join(answer.out.split())
 
 
-@pytest.mark.parametrize("command", sorted({*COMMANDS, "queues", "schedule"} - {"version"}))
+@pytest.mark.parametrize("command", sorted({*COMMANDS, "queues", "schedule", "topic"} - {"version"}))
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     answer = penstock(command, "--help", COLUMNS="200")
     assert answer.code == 0, answer
@@ -41,6 +43,11 @@ def test_every_command_of_queues_explains_itself(command: str) -> None:
 @pytest.mark.parametrize("command", SCHEDULE_COMMANDS)
 def test_every_command_of_schedules_explains_itself(command: str) -> None:
     assert penstock("schedule", command, "--help").code == 0
+
+
+@pytest.mark.parametrize("command", TOPIC_COMMANDS)
+def test_every_command_of_topics_explains_itself(command: str) -> None:
+    assert penstock("topic", command, "--help").code == 0
 
 
 def test_a_slip_of_the_keyboard_is_met_with_a_suggestion() -> None:

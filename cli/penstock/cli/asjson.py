@@ -92,6 +92,14 @@ def job_json(job: Job) -> dict[str, Any]:
         "cached_from": job.cached_from or None,
         "schedule_id": job.schedule_id or None,
         "occurrence_time": isoformat(job.occurrence_time),
+        "message": None
+        if job.message is None
+        else {
+            "message_id": job.message.message_id,
+            "source": job.message.source or None,
+            "time": isoformat(job.message.time),
+            "topic": job.message.topic,
+        },
         "last_sequence": job.last_sequence,
     }
 

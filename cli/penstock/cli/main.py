@@ -19,6 +19,7 @@ from penstock.cli.schedules import schedules
 from penstock.cli.server import server
 from penstock.cli.status import status
 from penstock.cli.submit import submit
+from penstock.cli.topic import topic
 from penstock.cli.version import version, version_of
 from penstock.cli.watch import watch
 from penstock.cli.worker import worker
@@ -68,6 +69,7 @@ for _panel, _commands in _PANELS.items():
 app.add_typer(schedules, name="schedule", rich_help_panel="Jobs")
 app.add_typer(queues, name="queues", rich_help_panel="Operate")
 app.add_typer(cache, name="cache", rich_help_panel="Operate")
+app.add_typer(topic, name="topic", rich_help_panel="Jobs")
 
 
 @app.callback()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from penstock.client import Content, Job, Progress, QueueStats, WorkerInfo
+    from penstock.client import Content, Job, MessageInfo, Progress, QueueStats, WorkerInfo
 
 __all__ = [
     "content_text",
@@ -105,6 +105,7 @@ def job_details(job: Job) -> Table:
             "schedule",
             f"{job.schedule_id} {_moment(job.occurrence_time)}" if job.schedule_id else "",
         ),
+        ("message", _message(job.message)),
         ("metadata", ", ".join(f"{key}={value}" for key, value in sorted(job.metadata.items()))),
         ("payload", content_text(job.payload_content)),
         ("result", content_text(job.result_content)),
@@ -220,6 +221,13 @@ def workers_table(workers: Iterable[WorkerInfo], width: int) -> Table:
 def _cache(stats: QueueStats) -> str:
     hits, misses, joined = stats.cache_hits, stats.cache_misses, stats.cache_joined
     return f"{hits} hits, {misses} misses, {joined} joined" if hits + misses + joined else "unused"
+
+
+def _message(message: MessageInfo | None) -> str:
+    if message is None:
+        return ""
+    source = f" from {message.source}" if message.source else ""
+    return f"{message.topic}, {message.message_id}{source}"
 
 
 def _state(job: Job) -> Text:
