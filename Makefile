@@ -120,7 +120,7 @@ test-typescript: $(STAMP) ## Run the tests of the TypeScript client, where there
 	  npm test --silent --prefix clients/typescript
 
 .PHONY: test-slow
-test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: the demo, stopped half-way by SIGTERM.
+test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: the demo stopped half-way, 10,000 messages under kills.
 	$(Q)$(PYTEST) -m 'slow and not hypothesis' $(ARGS)
 
 .PHONY: test-uvloop
