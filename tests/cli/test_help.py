@@ -16,19 +16,20 @@ SCHEDULE_COMMANDS = [
     "create", "delete", "get", "list", "next", "pause", "resume", "trigger", "update",
 ]  # fmt: skip
 TOPIC_COMMANDS = [command.name for command in topic.registered_commands if command.name]
+GROUPS = ["queues", "schedule", "topic"]
 QUEUE_COMMANDS = ["pause", "purge", "redrive", "resume", "stats", "workers"]
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
     answer = penstock("--help")
     assert answer.code == 0
-    for name in [*COMMANDS, "queues", "schedule", "topic"]:
+    for name in [*COMMANDS, *GROUPS]:
         assert f" {name} " in answer.out
     for text in ("Exit codes", "4 refused", "PENSTOCK_DEBUG"):
         assert text in " ".join(answer.out.split())
 
 
-@pytest.mark.parametrize("command", sorted({*COMMANDS, "queues", "schedule", "topic"} - {"version"}))
+@pytest.mark.parametrize("command", sorted({*COMMANDS, *GROUPS} - {"version"}))
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     answer = penstock(command, "--help", COLUMNS="200")
     assert answer.code == 0, answer
