@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.broker import Broker
-from penstock.client import AsyncClient, Backoff, JobState, StateEvent
+from penstock.client import AsyncClient, Backoff, JobState, StateEvent, SubmitOutcome
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.server import Gateway, ServerSettings
 from penstock.worker import Context, Worker, WorkerService, WorkerSettings
@@ -28,6 +28,7 @@ async def moody(ctx: Context) -> str:
     await ctx.emit("trying")
     ctx.progress(1, 2, "half-way")
     await ctx.checkpoint({"tried": ctx.attempt})
+    await ctx.invalidate(tags=["moods"])
     if ctx.attempt == 1:
         raise ConnectionError("not now")
     return "done"
@@ -52,10 +53,13 @@ async def test_the_rights_of_the_guide_are_enough(server: EmbeddedServer) -> Non
         handle = await client.submit("moody", backoff=Backoff(initial=0.01))
         states = [event.state async for event in handle.watch() if isinstance(event, StateEvent)]
         assert states[-1] is JobState.SUCCEEDED
+        cached = await client.submit("moody", cache_ttl=60)
+        await cached.result(timeout=30)
+        assert (await client.submit("moody", cache_ttl=60)).outcome is SubmitOutcome.CACHED
         waiting = await client.submit("moody", delay=3600)
         assert (await waiting.cancel("enough")).state is JobState.CANCELLED
         await client.pause_queue("default")
         await client.resume_queue("default")
-        assert (await client.queue_stats("default")).succeeded == 1
+        assert (await client.queue_stats("default")).succeeded == 3
     async with Broker(server.url) as broker:
         assert await broker.link.call("ACL", "LOG") == [], "something was denied"
