@@ -10,6 +10,8 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from penstock.broker import Priority
+from penstock.broker.policy import Policy, PolicyKey
 from penstock.broker.topics import MAX_SUBSCRIPTIONS
 from penstock.server import topic_intake
 from penstock.v1 import job_pb2, job_service_pb2
@@ -19,6 +21,7 @@ from tests.server.rig import SCHEMA, refusal_of, rig_on, seconds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from penstock.runtime.embedded import EmbeddedServer
     from tests.server.rig import Rig
 
 CREATED: Final = job_service_pb2.SUBMIT_OUTCOME_CREATED
@@ -115,6 +118,17 @@ async def test_options_of_message_subscription_and_rule_win_in_that_order(rig: R
         assert (job.priority, job.max_attempts) == (job_pb2.PRIORITY_DEFAULT, 2)
         assert job.state == job_pb2.JOB_STATE_SCHEDULED
         assert dict(job.metadata) == {"k": "v"}
+
+
+async def test_what_nobody_says_is_left_to_the_queue_s_policy(rig: Rig) -> None:
+    policies = rig.gateway._storage.broker.policies
+    await policies.put(PolicyKey("high"), Policy(max_attempts=7, priority=Priority.LOW))
+    await subscribe(rig, "a", queue="high")
+    await subscribe(rig, "b", queue="high", max_attempts=4)
+    answer = await rig.topics.Publish(message())
+    jobs = [await rig.job(each.job.job_id) for each in answer.jobs]
+    assert [job.max_attempts for job in jobs] == [7, 4]
+    assert {job.priority for job in jobs} == {job_pb2.PRIORITY_LOW}
 
 
 async def test_repeating_a_publish_is_safe_at_any_gateway(rig: Rig, redis_url: str) -> None:
@@ -439,6 +453,25 @@ async def test_a_failure_of_one_job_fails_the_call_and_a_repetition_completes_it
     monkeypatch.undo()
     answer = await rig.topics.Publish(message())
     assert [each.job.outcome for each in answer.jobs] == [REPEATED, CREATED]
+
+
+async def test_without_its_storage_a_gateway_says_so_and_recovers(
+    rig: Rig, redis_server: EmbeddedServer
+) -> None:
+    await rig.topics.Publish(message())
+    redis_server.kill()
+    for call in (
+        rig.topics.Publish(message(), timeout=1),
+        rig.topics.ListSubscriptions(pb.ListSubscriptionsRequest(), timeout=1),
+    ):
+        refusal = await refusal_of(call)
+        assert refusal.code is grpc.StatusCode.UNAVAILABLE
+        assert refusal.reason == "STORAGE_UNAVAILABLE"
+        assert "RetryInfo" in refusal.details
+    redis_server.start()
+    await subscribe(rig)
+    answer = await rig.topics.Publish(message(), timeout=10)
+    assert [each.subscription for each in answer.jobs] == ["mail"]
 
 
 async def test_many_gateways_publish_one_message_once(rig: Rig, redis_url: str) -> None:
