@@ -1,9 +1,13 @@
-/** The client: all that a gateway can be asked. */
+/**
+ * The client: all that a gateway can be asked. It is long for its comments; what takes more than one
+ * call is in batch.ts, wait.ts and watch.ts.
+ */
 
 import { HealthCheckResponse_ServingStatus, HealthService } from "../gen/grpc_health/v1/health.js";
 import { JobState as WireJobState } from "../gen/penstock/v1/job.js";
 import { JobServiceService } from "../gen/penstock/v1/job_service.js";
 import { submitAll } from "./batch.js";
+import { type CacheTarget, invalidate } from "./cache.js";
 import type { Tls } from "./channel.js";
 import { Connection } from "./connection.js";
 import { InvalidRequest, StatusError } from "./errors.js";
@@ -177,6 +181,18 @@ export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs, Topics = 
   ): Promise<Published> {
     const [payload, options = {}]: [unknown?, PublishOptions?] = rest;
     return publish(this.#rpc, topic, payload, options);
+  }
+
+  /**
+   * Forgets cached results, all together, in one step.
+   *
+   * Once it is answered, no submit that is sent later is answered with a job that was submitted
+   * before, cached or under way.
+   *
+   * @throws Unavailable: nothing may have been forgotten.
+   */
+  invalidate(targets: readonly CacheTarget[], options?: CallOptions): Promise<void> {
+    return invalidate(this.#rpc, targets, options);
   }
 
   /** A handle for a job that was submitted at another time. Asks nothing. */

@@ -4,6 +4,7 @@
  * It knows gRPC alone. Start at `PenstockClient`.
  */
 
+export type { CachePolicy, CacheTarget } from "./cache.js";
 export type { Tls, TlsOptions } from "./channel.js";
 export {
   type ClientOptions,

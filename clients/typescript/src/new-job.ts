@@ -1,5 +1,6 @@
 /** The options of a submit, which all have defaults. */
 
+import type { CachePolicy } from "./cache.js";
 import { InvalidRequest, type Violation } from "./errors.js";
 import type { Priority } from "./job.js";
 
@@ -40,6 +41,8 @@ export interface JobOptions {
    * characters.
    */
   readonly idempotencyKey?: string | undefined;
+  /** Whether an equal submit's result will do. Not with a start, nor an idempotencyKey. */
+  readonly cache?: CachePolicy | undefined;
   /** How long it is kept after its end, 1 s to 366 days; 24 h if not given. */
   readonly retentionMs?: number | undefined;
   /** Travels with it, to its handler, too. Up to 32 pairs and 4 KiB. */
@@ -69,6 +72,7 @@ export function check(options: JobOptions, prefix = "job.options."): void {
     expires_in: options.expiresInMs,
     timeout: options.timeoutMs,
     retention: options.retentionMs,
+    "cache.ttl": options.cache?.ttlMs,
     "backoff.initial": backoff.initialMs,
     "backoff.max": backoff.maxMs,
   };

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 
 import type { Duration } from "../gen/google/protobuf/duration.js";
 import * as wire from "../gen/penstock/v1/job.js";
+import type { CachePolicy } from "./cache.js";
 import { encode } from "./content.js";
 import { InvalidRequest } from "./errors.js";
 import type { Priority } from "./job.js";
@@ -64,6 +65,7 @@ function optionsOf(options: JobOptions): wire.JobOptions {
     retention: optional(options.retentionMs),
     metadata: options.metadata ?? {},
     allowUnregistered: options.allowUnregistered ?? false,
+    cache: options.cache && cacheOf(options.cache),
   });
 }
 
@@ -83,6 +85,16 @@ function backoffOf(backoff: Backoff): wire.Backoff {
     max: optional(backoff.maxMs),
     multiplier: backoff.multiplier ?? 0,
     jitter: backoff.jitter,
+  };
+}
+
+function cacheOf(policy: CachePolicy): wire.CachePolicy {
+  return {
+    ttl: durationOf(policy.ttlMs),
+    key: policy.key ?? "",
+    tags: [...(policy.tags ?? [])],
+    skipCache: policy.skipCache ?? false,
+    doNotCache: policy.doNotCache ?? false,
   };
 }
 

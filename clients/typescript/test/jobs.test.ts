@@ -344,6 +344,46 @@ describe("jobs", () => {
     await assert.rejects(any.publish("order.closed", {}, { delayMs: NaN }), InvalidRequest);
   });
 
+  test("equal submits share a result, until it is invalidated", async () => {
+    const submit = async (terms: number[], tags: string[] = []): Promise<string | undefined> => {
+      const handle = await client.submit("add", terms, { cache: { ttlMs: 60_000, tags } });
+      assert.equal(
+        await handle.result(),
+        terms.reduce((sum, term) => sum + term, 0),
+      );
+      return handle.submitted?.outcome;
+    };
+    const first = await client.submit("add", [8, 9], { cache: { ttlMs: 60_000 } });
+    await first.result();
+    const second = await client.submit("add", [8, 9], { cache: { ttlMs: 60_000 } });
+    assert.equal(second.submitted?.outcome, "CACHED");
+    assert.equal((await second.status()).cachedFrom, first.jobId);
+
+    assert.equal(await submit([1, 1], ["ones"]), "CREATED");
+    assert.equal(await submit([1, 1], ["ones"]), "CACHED");
+    await client.invalidate([{ tag: "ones" }, { type: "add", payload: [2, 2] }]);
+    assert.equal(await submit([1, 1], ["ones"]), "CREATED");
+    assert.equal(await submit([8, 9]), "CACHED");
+    await client.invalidate([{ type: "add", payload: [8, 9] }]);
+    assert.equal(await submit([8, 9]), "CREATED");
+
+    const keyed = { ttlMs: 60_000, key: "k" };
+    await client.result(await client.addJobToQueue("add", [3], { cache: keyed }));
+    const same = await client.submit("add", [4], { cache: keyed });
+    assert.equal(await same.result(), 3);
+    await client.invalidate([{ type: "add", key: "k" }]);
+    const fresh = await client.submit("add", [4], { cache: { ...keyed, doNotCache: true } });
+    assert.equal(await fresh.result(), 4);
+    assert.equal(await submit([1, 1], ["ones"]), "CACHED");
+    await client.invalidate([{ type: "add" }]);
+    assert.equal(await submit([1, 1], ["ones"]), "CREATED");
+
+    await assert.rejects(client.invalidate([]), InvalidRequest);
+    await assert.rejects(client.submit("add", [1], { cache: { ttlMs: NaN } }), InvalidRequest);
+    const both = { cache: { ttlMs: 1_000 }, idempotencyKey: "k" };
+    await assert.rejects(client.submit("add", [1], both), InvalidRequest);
+  });
+
   test("health is told per service", async () => {
     assert.equal(await client.health(), true);
     assert.equal(await client.health("penstock.v1.JobService"), true);
