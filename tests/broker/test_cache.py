@@ -263,10 +263,22 @@ async def test_a_job_that_was_asked_to_stop_is_joined_no_more(rig: Rig) -> None:
     (grant,) = await rig.claim()
     await rig.broker.jobs.cancel(first.job_id, "enough")
     second = await ask(rig)
-    assert second.outcome is CREATED
-    # It ends, and leaves alone what is another job's by now.
-    await rig.complete(grant)
-    assert (await ask(rig)).job_id == second.job_id
+    assert (second.outcome, second.job_id == grant.job_id) == (CREATED, False)
+
+
+@pytest.mark.parametrize("end", [Rig.complete, failed])
+async def test_a_job_leaves_alone_what_a_later_one_has_taken(
+    rig: Rig, end: Callable[[Rig, Grant], Awaitable[None]]
+) -> None:
+    await ask(rig)
+    (grant,) = await rig.claim()
+    later = await ask(rig, reads=False)
+    entry = rig.slot.cache(ids.cache_digest("work", KEY))
+    life_ms = await rig.call("PTTL", entry)
+    await end(rig, grant)
+    assert HOUR_MS < life_ms - 60_000 < await rig.call("PTTL", entry)
+    joined = await ask(rig)
+    assert (joined.outcome, joined.job_id) == (JOINED, later.job_id)
 
 
 async def test_skip_cache_runs_and_replaces_what_is_cached(rig: Rig) -> None:
