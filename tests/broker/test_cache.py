@@ -206,6 +206,19 @@ async def test_a_job_is_kept_for_as_long_as_its_result_may_be_given_out(rig: Rig
     assert 1_000 < await rig.call("PTTL", rig.slot.record(tail_of(receipt.job_id))) <= HOUR_MS
 
 
+async def test_a_hit_is_kept_for_its_own_time_however_long_the_ttl(rig: Rig) -> None:
+    week_ms = 7 * 24 * HOUR_MS
+    source = await ask(rig, ttl_ms=week_ms)
+    await run(rig)
+    hit = await ask(rig, ttl_ms=week_ms, hit_retention_ms=60_000)
+    lives_ms = [
+        await rig.call("PTTL", rig.slot.record(tail_of(receipt.job_id)))
+        for receipt in (source, hit)
+    ]
+    assert lives_ms[0] > week_ms - 60_000
+    assert 0 < lives_ms[1] <= 60_000
+
+
 async def test_a_result_that_was_forgotten_early_is_no_hit(rig: Rig) -> None:
     await ask(rig)
     await run(rig)
