@@ -23,6 +23,7 @@ from penstock.broker import (
     Policy,
     PolicyKey,
     Priority,
+    StorageFull,
     SubmitOutcome,
     ids,
     schedules,
@@ -508,3 +509,22 @@ async def test_what_a_definition_leaves_open_follows_the_policy_of_the_moment(ri
     await fire(rig)
     (fired,) = [job for job in await jobs_of(rig) if job.occurrence_ms is not None]
     assert (fired.max_attempts, fired.timeout_ms) == (7, 9_000)
+
+
+async def test_on_a_full_server_schedules_wait_and_lose_nothing(rig: Rig) -> None:
+    await come_due(rig, await created(rig, schedule_id="a"), 1_000)
+    occurrence = await come_due(rig, await created(rig, schedule_id="b"), 1_000)
+    await rig.call("CONFIG", "SET", "maxmemory", 1)
+    try:
+        assert await rig.broker.housekeeper.visit(rig.slot) > 0
+        with pytest.raises(StorageFull):
+            await rig.broker.schedules.create(definition("c"))
+        with pytest.raises(StorageFull):
+            await rig.broker.schedules.trigger("a", "r")
+        assert (await rig.broker.schedules.get("b")).next_ms == occurrence
+        assert await rig.broker.schedules.delete("a")
+    finally:
+        await rig.call("CONFIG", "SET", "maxmemory", 0)
+    await fire(rig)
+    (job,) = await jobs_of(rig)
+    assert (job.schedule_id, job.occurrence_ms) == ("b", occurrence)
