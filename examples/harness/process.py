@@ -35,6 +35,10 @@ class Process:
         folder: Where it runs.
         log: File for what it says, and for its output if nobody reads that.
         read_output: Whether `first_line` will be asked for.
+
+    Attributes:
+        name: As given.
+        log: As given.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Process:
         read_output: bool = False,
     ) -> None:
         self.name = name
-        self._log = log
+        self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],
@@ -80,8 +84,19 @@ class Process:
         ready, _, _ = select.select([self._process.stdout], [], [], within_s)
         line = self._process.stdout.readline() if ready else b""
         if not line:
-            raise StackError(f"the {self.name} does not come up: see {self._log}")
+            raise StackError(f"the {self.name} does not come up: see {self.log}")
         return line.decode()
+
+    def exit_code(self, within_s: float) -> int:
+        """Waits until it has ended by itself; what it returned.
+
+        Raises:
+            StackError: It did not end in time.
+        """
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise StackError(f"the {self.name} does not end: see {self.log}") from None
 
     def kill(self) -> None:
         """End it without a warning, it alone. Returns when it is gone."""

@@ -23,7 +23,7 @@ DOCUMENTS: Final = sorted(
     [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/**/*.md"),
-        *ROOT.glob("examples/*/README.md"),
+        *ROOT.glob("examples/*/*.md"),
         *ROOT.glob("clients/*/README.md"),
     ]
 )
