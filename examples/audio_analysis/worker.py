@@ -19,18 +19,14 @@ _TIMEOUT_S: Final = 120.0
 def analyze(audio: AnalyzeAudio, ctx: SyncContext) -> Analysis:
     """Measures a file, and tells before each step how far it is."""
     # Only the child needs the large libraries.
-    from examples.audio_analysis.measure import (  # noqa: PLC0415
-        STEPS,
-        NoAudioError,
-        analyze,
-    )
+    from examples.audio_analysis import measure  # noqa: PLC0415
 
     def tell(step: int, name: str) -> None:
         ctx.check()
-        ctx.progress(step, len(STEPS), name)
+        ctx.progress(step, len(measure.STEPS), name)
 
     try:
-        return analyze(audio.file_key, tell)
-    except NoAudioError as error:
+        return measure.analyze(audio.file_key, tell)
+    except measure.NoAudioError as error:
         # It will be the same at the next attempt: there is none.
         raise PayloadInvalid(str(error)) from error

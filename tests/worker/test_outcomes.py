@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from penstock.broker import Backoff, FailureReason, JobState
-from penstock.worker import Cancel, Context, Retry, Worker
+from penstock.worker import Cancel, Context, PayloadInvalid, Retry, Worker
 from tests.worker.apps import MuteError
 from tests.worker.rig import Rig
 
@@ -36,6 +36,20 @@ async def test_a_payload_of_another_type_is_refused_for_good(rig: Rig) -> None:
     assert "width: Field required" in str(
         [(await rig.job(j.job_id)).failure for j in (await rig.broker.jobs.list("default"))[0]]
     )
+
+
+async def test_a_handler_may_refuse_a_payload_for_good_itself(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("picky")
+    def picky(path: str) -> None:
+        raise PayloadInvalid(f"{path} is no picture")
+
+    async with rig.working(app):
+        job = await rig.until(await rig.submit("picky", "a.txt"), JobState.FAILED)
+        assert job.failure is not None
+        assert (job.attempt, job.failure.reason) == (1, FailureReason.NON_RETRYABLE)
+        assert job.failure.message == "a.txt is no picture"
 
 
 async def test_a_result_that_cannot_be_stored_fails_the_job_for_good(rig: Rig) -> None:
