@@ -63,6 +63,11 @@ KEYS: Final[dict[str, tuple[str, str]]] = {
     r"ps\{N:C:P\}:y:T": ("hash", NEVER),
     r"ps\{N:C:P\}:sched": ("zset", NEVER),
     r"ps\{N:C:P\}:b:T": ("string", ALWAYS),
+    r"ps\{N:C:P\}:limits": ("hash", NEVER),
+    r"ps\{N:C:P\}:gate:T": ("set", NEVER),
+    r"ps\{N:C:P\}:park:T": ("zset", NEVER),
+    r"ps\{N:C:P\}:held": ("zset", NEVER),
+    r"ps\{N:C:P\}:kept:T:[DFCE]": ("zset", NEVER),
     r"ps\{N:C:P\}:paused": ("string", NEVER),
 }
 
@@ -140,6 +145,7 @@ class _SlotAudit:
         records = {tail: fields_of(flat) for tail, flat in zip(tails, replies, strict=True) if flat}
         await self._find_places(records)
         await self._check_deadlines(records)
+        await self._check_limits(records)
         await self._check_cache(records)
         for tail, record in records.items():
             self._check_place(tail, record)
@@ -155,7 +161,7 @@ class _SlotAudit:
             stream = base + b":s:" + priority.encode()
             for entry, (_, tail) in await self._call("XRANGE", stream, "-", "+"):
                 self.places[tail.decode()].append((priority, entry.decode()))
-        for name in ("due", "lease", *(f"z:{state.value}" for state in sorted(TERMINAL))):
+        for name in ("due", "lease", "held", *(f"z:{state.value}" for state in sorted(TERMINAL))):
             members = pairs(
                 await self._call("ZRANGE", base + b":" + name.encode(), 0, -1, "WITHSCORES")
             )
@@ -198,11 +204,35 @@ class _SlotAudit:
         if waiting != standing:
             self.faults.append(f"schedules {standing} stand in the set, {waiting} wait")
 
+    async def _check_limits(self, records: dict[str, Fields]) -> None:
+        """Gates hold who runs under a limit, and the parked are those who are held."""
+        await self._check_members(records, "gate", b"gt", b"R")
+        await self._check_members(records, "park", b"hd", b"Q")
+
+    async def _check_members(
+        self, records: dict[str, Fields], name: str, field: bytes, state: bytes
+    ) -> None:
+        """The sets of one name, by digest, hold just those whose records say so by a field."""
+        expected: defaultdict[str, set[bytes]] = defaultdict(set)
+        for tail, record in records.items():
+            if field in record:
+                expected[record[field].decode()].add(tail.encode())
+                if record[b"s"] != state:
+                    self._fault(tail, f"{record[b's']!r}, with the field {field!r}")
+        base = self.slot.base + f":{name}:".encode()
+        keys: list[bytes] = await self._call("KEYS", base + b"*")
+        for digest in {*expected, *(key.decode().rpartition(":")[2] for key in keys)}:
+            key = base + digest.encode()
+            members = ("SMEMBERS", key) if name == "gate" else ("ZRANGE", key, 0, -1)
+            found = set(await self._call(*members))
+            if found != expected[digest]:
+                self.faults.append(f"{key!r} holds {found}, expected {expected[digest]}")
+
     def _check_place(self, tail: str, record: Fields) -> None:
         state = JobState(record[b"s"].decode())
         place: tuple[bytes, bytes | None]
         if state is JobState.QUEUED:
-            place = (record.get(b"pr", b"d"), record[b"x"])
+            place = (b"held", None) if b"hd" in record else (record.get(b"pr", b"d"), record[b"x"])
         elif state is JobState.SCHEDULED:
             place = (b"due", record[b"du"])
         elif state is JobState.RUNNING:

@@ -52,6 +52,7 @@ class JobModel:
     checkpoint: bytes | None = None
     entry: str = ""
     cached_from: str = ""
+    held: bool = False
     last_report: tuple[int, int] | None = None
     events: int = 1
     states: list[JobState] = field(default_factory=list)
@@ -84,6 +85,7 @@ class Model:
         generations: how often each name was invalidated.
         outlived: jobs whose record is gone, and whose entry waits to be pruned.
         queues: ids of QUEUED jobs in the order of their arrival.
+        limits: of jobs that are RUNNING at once, by type; '' is all of them.
     """
 
     def __init__(self) -> None:
@@ -95,6 +97,7 @@ class Model:
         self.queues: dict[Priority, list[str]] = {priority: [] for priority in Priority}
         self.counters: Counter[str] = Counter()
         self.paused = False
+        self.limits: dict[str, int] = {}
         self.tick = 0
         self.token = 0
 
@@ -175,13 +178,11 @@ class Model:
     def claim(self, worker: str, count: int, order: str) -> list[JobModel]:
         """The jobs that are granted, in order."""
         granted: list[JobModel] = []
-        for priority in map(Priority, order):
-            while self.queues[priority] and len(granted) < count and not self.paused:
-                job = self.jobs[self.queues[priority].pop(0)]
-                if job.past_deadline:
-                    self._end(job, E)
-                    continue
-                granted.append(job)
+        if not self.paused:
+            waiting = [job_id for priority in order for job_id in self.queues[Priority(priority)]]
+            for job in map(self.jobs.__getitem__, waiting):
+                if len(granted) < count and self._has_room("", granted):
+                    self._offer(job, granted)
         self.tick += bool(granted)
         for job in granted:
             job.enter(R)
@@ -189,6 +190,26 @@ class Model:
             job.token = self._next_token()
             job.attempts += 1
         return granted
+
+    def _offer(self, job: JobModel, granted: list[JobModel]) -> None:
+        """A claim comes upon a job: it is granted, or held, or it is too late."""
+        has_room = self._has_room(job.spec.type, granted)
+        if job.held and not has_room:
+            return  # Who is held is not looked at.
+        if job.past_deadline:
+            self._leave_queue(job)
+            self._end(job, E)
+        elif has_room:
+            self._leave_queue(job)
+            granted.append(job)
+        else:
+            job.held = True
+
+    def _has_room(self, job_type: str, granted: list[JobModel]) -> bool:
+        """Whether one more job may run; type '' is any."""
+        running = [*granted, *(job for job in self.jobs.values() if job.state is R)]
+        count = sum(job_type in {"", job.spec.type} for job in running)
+        return count < self.limits.get(job_type, len(running) + 1)
 
     def _next_token(self) -> int:
         self.token += 1
@@ -330,6 +351,7 @@ class Model:
     def _leave_queue(self, job: JobModel) -> None:
         if job.state is Q:
             self.queues[job.priority].remove(job.job_id)
+            job.held = False
 
     def _end(self, job: JobModel, state: JobState, counter: str = "") -> JobState:
         job.enter(state)

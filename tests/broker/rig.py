@@ -26,6 +26,7 @@ from penstock.broker import (
     ids,
 )
 from penstock.broker.chores import EXPIRE, PROMOTE, PRUNE
+from penstock.broker.policy import GRACE_MS
 from penstock.broker.reclaimer import RECLAIM
 from penstock.broker.record import fields_of
 
@@ -189,6 +190,8 @@ class Rig:
                 found[key] = await self.call("ZRANGE", key, 0, -1, "WITHSCORES")
             elif kind == b"stream":
                 found[key] = await self.call("XRANGE", key, "-", "+")
+            elif kind == b"set":
+                found[key] = sorted(await self.call("SMEMBERS", key))
             elif kind == b"list":
                 found[key] = await self.call("LRANGE", key, 0, -1)
             else:
@@ -213,7 +216,8 @@ class Rig:
         """The retention of a terminal job ends, and Redis removes what has a TTL."""
         tail, slot = tail_of(job_id), self.slot
         state = await self.state(job_id)
-        await self.call("ZADD", slot.ended(state), "XX", LONG_AGO, tail)
+        for key in (slot.ended(state), *await self.call("KEYS", slot.kept("*", state))):
+            await self.call("ZADD", key, "XX", LONG_AGO, tail)
         await self.call(
             "DEL", slot.record(tail), slot.payload(tail), slot.result(tail), slot.log(tail)
         )
@@ -228,9 +232,9 @@ class Rig:
         """Ends waiting jobs whose deadline passed: how many."""
         return cast("int", (await self.broker.engine.run(EXPIRE, [self.slot.base], 100))[0])
 
-    async def prune(self, keep: int = 1000) -> int:
+    async def prune(self, keep: int = 1000, grace_ms: int = GRACE_MS) -> int:
         """Forgets ended jobs: how many."""
-        reply = await self.broker.engine.run(PRUNE, [self.slot.base], 100, keep)
+        reply = await self.broker.engine.run(PRUNE, [self.slot.base], 100, keep, grace_ms)
         return cast("int", reply[0])
 
     async def tick(self, job_id: str) -> int | None:

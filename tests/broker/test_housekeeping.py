@@ -69,7 +69,7 @@ async def test_promotion_is_bounded_and_says_when_to_come_again(rig: Rig) -> Non
 
 async def test_an_empty_slot_has_nothing_to_come_again_for(rig: Rig) -> None:
     assert await rig.broker.engine.run(PROMOTE, [rig.slot.base], 100) == [0, -1]
-    assert await rig.broker.engine.run(PRUNE, [rig.slot.base], 100, 1_000) == [0, -1]
+    assert await rig.broker.engine.run(PRUNE, [rig.slot.base], 100, 1_000, 10_000) == [0, -1]
     assert await rig.broker.housekeeper.visit(rig.slot) == VISIT_EVERY_S
 
 

@@ -43,6 +43,11 @@ MIRROR: Final[dict[str, tuple[str, Callable[[Slot], bytes]]]] = {
     "schedule": ("schedule_key(ARGV[1])", lambda slot: slot.schedule(TAIL)),
     "schedules": ("schedules_key", lambda slot: slot.schedules()),
     "buried": ("buried_key(ARGV[1])", lambda slot: slot.buried(TAIL)),
+    "limits": ("limits_key", lambda slot: slot.limits()),
+    "gate": ("gate_key(ARGV[1])", lambda slot: slot.gate(TAIL)),
+    "parked": ("parked_key(ARGV[1])", lambda slot: slot.parked(TAIL)),
+    "held": ("held_key", lambda slot: slot.held()),
+    "kept": ("kept_key(ARGV[1], 'D')", lambda slot: slot.kept(TAIL, JobState.SUCCEEDED)),
     "paused": ("paused_key", lambda slot: slot.paused()),
     "channel": ("channel_of(ARGV[1])", lambda slot: slot.channel(TAIL)),
 }

@@ -33,6 +33,8 @@ from penstock.broker import (
     Content,
     JobState,
     NewJob,
+    Policy,
+    PolicyKey,
     Priority,
     Progress,
     StaleToken,
@@ -79,7 +81,7 @@ policies = st.builds(
 )
 specs = st.builds(
     NewJob,
-    type=st.just("work"),
+    type=st.sampled_from(["work", "work", "toil"]),
     queue=st.just(QUEUE),
     request_id=st.sampled_from(["r0", "r1", "r2", "r3", "r4", "r5"]),
     payload=st.sampled_from(WORKS),
@@ -354,6 +356,21 @@ class BrokerMachine(RuleBasedStateMachine):
         """What may happen at any time, and changes no job."""
         self.run(self._nuisance(what))
 
+    @rule(
+        job_type=st.sampled_from(["", "work"]),
+        most=st.sampled_from([None, 1, 1, 2]),
+        gateway=gateways,
+    )
+    def limit(self, job_type: str, most: int | None, gateway: int) -> None:
+        """Somebody changes how many jobs may run at once."""
+        held, key = self.rigs[gateway].broker.policies, PolicyKey(QUEUE, job_type)
+        if most is None:
+            assert self.run(held.delete(key)) is (job_type in self.model.limits)
+            self.model.limits.pop(job_type, None)
+        else:
+            self.run(held.put(key, Policy(concurrency=most)))
+            self.model.limits[job_type] = most
+
     async def _nuisance(self, what: str) -> None:
         rig, broker = self.rig, self.rig.broker
         match what:
@@ -381,7 +398,12 @@ class BrokerMachine(RuleBasedStateMachine):
         assert await audit(rig.broker) == []
         keys = await rig.call("KEYS", rig.slot.record("*"))
         assert {rig.slot.job_id(key.decode().rpartition(":")[2]) for key in keys} == set(model.jobs)
-        expected_order = [id_ for priority in Priority for id_ in model.queues[priority]]
+        expected_order = [
+            id_
+            for priority in Priority
+            for id_ in model.queues[priority]
+            if not model.jobs[id_].held
+        ]
         assert [rig.slot.job_id(t.decode()) for t in await rig.waiting_tails()] == expected_order
         assert await rig.counters() == model.counters
         assert await rig.broker.queues.paused(QUEUE) is model.paused
@@ -405,6 +427,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert events[: len(told)] == told
         self.told[job_id] = events
         assert job.payload == expected.spec.payload
+        assert (job.hold_reason is not None) == expected.held
         assert job.cached_from == expected.cached_from
         assert job.result == (RESULT if job.state is JobState.SUCCEEDED else None)
         saved = await rig.call("GET", rig.slot.checkpoint(tail_of(job_id)))

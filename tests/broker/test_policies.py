@@ -36,12 +36,12 @@ WORK: Final = PolicyKey(QUEUE, "work")
 
 counts = st.none() | st.integers(1, 100)
 spans = st.none() | st.integers(0, 366 * 86_400_000)
-keeps = st.builds(Keep, spans)
+keeps = st.builds(Keep, spans, counts)
 backoffs = st.none() | st.builds(
     Backoff, st.integers(0, 10_000), st.integers(0, 10_000), st.floats(1, 10), st.floats(0, 1)
 )
 priorities = st.none() | st.sampled_from(Priority)
-policies = st.builds(Policy, counts, backoffs, spans, priorities, keeps, keeps)
+policies = st.builds(Policy, counts, backoffs, spans, priorities, counts, keeps, keeps)
 submits = st.builds(
     NewJob,
     type=st.just("work"),
@@ -84,6 +84,14 @@ def test_the_strongest_that_says_something_decides(
         if job.retention_ms is not None:
             expected = getattr(job, field)
         assert getattr(filled, field) == expected
+
+
+@given(policies, policies)
+def test_what_is_counted_is_not_taken_over(of_type: Policy, of_queue: Policy) -> None:
+    effective = of_type.over(of_queue)
+    assert effective.concurrency == of_type.concurrency
+    assert effective.succeeded.count == of_type.succeeded.count
+    assert effective.failed.count == of_type.failed.count
 
 
 async def test_a_job_takes_what_its_submit_leaves_open(rig: Rig) -> None:

@@ -21,8 +21,9 @@ POLICY: Final = pb.Policy(
     backoff=job_pb2.Backoff(initial=seconds(2), max=seconds(60), multiplier=3.0, jitter=0.0),
     timeout=seconds(30),
     priority=job_pb2.PRIORITY_HIGH,
-    succeeded=pb.RetentionPolicy(age=seconds(0)),
-    failed=pb.RetentionPolicy(age=seconds(3600)),
+    concurrency=10,
+    succeeded=pb.RetentionPolicy(age=seconds(0), count=0),
+    failed=pb.RetentionPolicy(age=seconds(3600), count=1_000),
 )
 
 
@@ -94,6 +95,10 @@ BAD: Final = [
     (pb.Policy(backoff=job_pb2.Backoff(max=seconds(-1))), "backoff.max"),
     (pb.Policy(succeeded=pb.RetentionPolicy(age=seconds(-1))), "succeeded.age"),
     (pb.Policy(failed=pb.RetentionPolicy(age=seconds(367 * 86_400))), "failed.age"),
+    (pb.Policy(failed=pb.RetentionPolicy(count=-1)), "failed.count"),
+    (pb.Policy(succeeded=pb.RetentionPolicy(count=1_000_001)), "succeeded.count"),
+    (pb.Policy(concurrency=-1), "concurrency"),
+    (pb.Policy(concurrency=100_001), "concurrency"),
 ]
 
 
@@ -118,3 +123,32 @@ async def test_all_that_is_wrong_is_told_at_once(rig: Rig) -> None:
         assert set((await refusal_of(call)).violations) == {"queue"}
     bad_type = rig.queues.GetQueuePolicy(pb.GetQueuePolicyRequest(type="*"))
     assert set((await refusal_of(bad_type)).violations) == {"type"}
+
+
+async def test_a_limit_below_the_number_of_partitions_is_refused_with_the_reason(
+    redis_url: str,
+) -> None:
+    async with rig_on(redis_url, partitions=3) as rig:
+        refusal = await refusal_of(put(rig, pb.Policy(concurrency=2)))
+        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "3 partitions" in refusal.violations["policy.concurrency"]
+        await put(rig, pb.Policy(concurrency=3))
+
+
+async def test_stats_tell_of_limits_and_of_who_is_held(rig: Rig) -> None:
+    await put(rig, pb.Policy(concurrency=5))
+    await put(rig, pb.Policy(concurrency=1), JOB_TYPE)
+    held = [(await rig.submit()).job_id for _ in range(3)][1:]
+    info = await rig.broker.queues.get("default")
+    (slot,) = rig.broker.engine.slots(info)
+    assert len(await rig.broker.attempts.claim(slot, "worker-1", 10, 30_000)) == 1
+    answer = await rig.queues.GetQueueStats(pb.GetQueueStatsRequest())
+    assert (answer.stats.held, answer.stats.waiting.default, answer.stats.running) == (2, 2, 1)
+    assert list(answer.limits) == [
+        pb.ConcurrencyLimit(concurrency=5, running=1),
+        pb.ConcurrencyLimit(type=JOB_TYPE, concurrency=1, running=1, held=2),
+    ]
+    for job_id in held:
+        job = await rig.job(job_id)
+        assert job.state == job_pb2.JOB_STATE_QUEUED
+        assert job.hold_reason == job_pb2.HOLD_REASON_TYPE_CONCURRENCY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine
 from penstock.broker.errors import PenstockError, StaleToken
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.broker.activity import Activity
     from penstock.broker.cache import Cache
     from penstock.broker.cache_keys import CacheTarget
+    from penstock.broker.doorbell import Doorbell
     from penstock.broker.job import Failure
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
@@ -41,14 +42,20 @@ FAIL = load_script("fail")
 RELEASE = load_script("release")
 DISOWN = load_script("disown")
 
+#: One look passes by some hundred jobs that may not run now; a claim makes no more looks than this.
+LOOKS_PER_CLAIM: Final = 100
+
 
 class Attempts:
     """What a worker may do with the jobs it is granted."""
 
-    def __init__(self, engine: Engine, activity: Activity, cache: Cache) -> None:
+    def __init__(
+        self, engine: Engine, activity: Activity, cache: Cache, doorbell: Doorbell
+    ) -> None:
         self._engine = engine
         self._activity = activity
         self._cache = cache
+        self._doorbell = doorbell
 
     async def claim(
         self, slot: Slot, worker_id: str, count: int, lease_ms: int, order: str = "hdl"
@@ -59,22 +66,26 @@ class Attempts:
         of; call `disown` with what is held.
         """
         await self._activity.mark(slot)
-        _, *rows = await CLAIM.run(
-            self._engine.link,
-            [slot.base],
-            [worker_id, min(count, SCRIPT_BATCH), lease_ms, order],
-        )
         queue = self._engine.queue_name(slot.queue_code)
-        return [
-            decode_grant(
-                slot.job_id(tail.decode()),
-                queue,
-                fields_of(flat),
-                payload=payload,
-                checkpoint=checkpoint,
+        grants: list[Grant] = []
+        for _ in range(LOOKS_PER_CLAIM):
+            wanted = min(count - len(grants), SCRIPT_BATCH)
+            more, *rows = await CLAIM.run(
+                self._engine.link, [slot.base], [worker_id, wanted, lease_ms, order]
             )
-            for tail, checkpoint, payload, flat in rows
-        ]
+            grants += [
+                decode_grant(
+                    slot.job_id(tail.decode()),
+                    queue,
+                    fields_of(flat),
+                    payload=payload,
+                    checkpoint=checkpoint,
+                )
+                for tail, checkpoint, payload, flat in rows
+            ]
+            if not more:
+                break
+        return grants
 
     async def disown(
         self, slot: Slot, worker_id: str, held: Iterable[str], budget_s: float = DEFAULT_BUDGET_S
@@ -176,8 +187,9 @@ class Attempts:
         self, job_id: str, token: int, result: Content, budget_s: float = DEFAULT_BUDGET_S
     ) -> None:
         """The handler returned: SUCCEEDED. Raises StaleToken if the attempt was over before."""
-        reply = await self._write(
+        await self._end(
             COMPLETE,
+            {JobState.SUCCEEDED},
             job_id,
             token,
             result.content_type,
@@ -185,7 +197,6 @@ class Attempts:
             INLINE_BYTES,
             budget_s=budget_s,
         )
-        self._accepted(job_id, reply, {JobState.SUCCEEDED})
 
     async def fail(  # noqa: PLR0917 - one more than five; each has its place in the call.
         self,
@@ -210,8 +221,10 @@ class Attempts:
         Raises:
             StaleToken: the attempt was over before.
         """
-        reply = await self._write(
+        ends = {JobState.SCHEDULED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+        state = await self._end(
             FAIL,
+            ends,
             job_id,
             token,
             kind,
@@ -221,8 +234,6 @@ class Attempts:
             DEFAULTS.max_attempts,
             budget_s=budget_s,
         )
-        ends = {JobState.SCHEDULED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
-        state = self._accepted(job_id, reply, ends)
         await self._expect(job_id, state, retry_after_ms, budget_s)
         return state
 
@@ -241,11 +252,10 @@ class Attempts:
         misrouted counts it as one whose worker has no handler for its type. Raises StaleToken.
         """
         counter = "misrouted" if misrouted else "released"
-        reply = await self._write(
-            RELEASE, job_id, token, pause_ms, reason, counter, budget_s=budget_s
-        )
         ends = {JobState.QUEUED, JobState.SCHEDULED, JobState.CANCELLED, JobState.EXPIRED}
-        state = self._accepted(job_id, reply, ends)
+        state = await self._end(
+            RELEASE, ends, job_id, token, pause_ms, reason, counter, budget_s=budget_s
+        )
         await self._expect(job_id, state, pause_ms, budget_s)
         return state
 
@@ -259,10 +269,22 @@ class Attempts:
             slot, _, _ = await self._engine.locate(job_id, budget_s)
             self._activity.agenda.expect(slot, in_ms / 1000)
 
-    @staticmethod
-    def _accepted(job_id: str, reply: Sequence[bytes], ends: Collection[JobState]) -> JobState:
-        """The state that a write led to; 'repeated' is our own write, whose reply was lost."""
-        kind, state = reply[0], _state(reply[1])
+    async def _end(
+        self, script: Script, ends: Collection[JobState], job_id: str, *args: Arg, budget_s: float
+    ) -> JobState:
+        """Ends an attempt. Returns the state that it led to.
+
+        Whoever leaves a place to another job rings for it. Where the reply was lost, so is the
+        ring: then it costs a worker's poll interval.
+        """
+        slot, tail, _ = await self._engine.locate(job_id, budget_s)
+        kind, letter, *rings = await self._engine.run(
+            script, [slot.base], tail, *args, budget_s=budget_s
+        )
+        if any(rings):
+            self._doorbell.ring_soon(slot)
+        state = _state(letter)
+        # 'repeated' is our own write, whose reply was lost.
         if kind == b"stale" or state is None or state not in ends:
             raise StaleToken(job_id, state)
         return state

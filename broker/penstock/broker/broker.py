@@ -18,7 +18,7 @@ from penstock.broker.jobs import DEFAULT_IDEMPOTENCY_TTL_MS, Jobs
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
 from penstock.broker.pipeline import LinkOptions
-from penstock.broker.policies import Policies
+from penstock.broker.policies import LimitMender, Policies
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
@@ -107,7 +107,7 @@ class Broker:
         self.activity = Activity(self.engine)
         self.doorbell = Doorbell(self.engine)
         self.cache = Cache(self.engine)
-        self.policies = Policies(self.engine)
+        self.policies = Policies(self.engine, self.doorbell)
         self.jobs = Jobs(
             self.engine,
             self.doorbell,
@@ -116,7 +116,7 @@ class Broker:
             self.policies,
             self.options.idempotency_ttl_ms,
         )
-        self.attempts = Attempts(self.engine, self.activity, self.cache)
+        self.attempts = Attempts(self.engine, self.activity, self.cache, self.doorbell)
         self.queues = Queues(self.engine, self.jobs)
         self.schedules = Schedules(self.engine, self.doorbell, self.activity, self.policies)
         self.registry = Registry(self.engine)
@@ -126,11 +126,13 @@ class Broker:
             self.engine,
             self.activity,
             self.doorbell,
+            self.policies,
             chores={
                 "promote": Promoter(self.engine, self.doorbell),
                 "schedule": Scheduler(self.engine, self.doorbell, self.policies),
                 "expire": Expirer(self.engine),
                 "prune": Pruner(self.engine, self.options.max_retained),
+                "limit": LimitMender(self.policies),
             },
             max_crashes=self.options.max_crashes,
             max_retained=self.options.max_retained,

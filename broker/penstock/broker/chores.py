@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
+from penstock.broker.policy import GRACE_MS
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Pruner:
     async def do(self, slot: Slot) -> float | None:
         """See `Chore`."""
         forgotten, next_ms = await self._engine.run(
-            PRUNE, [slot.base], SCRIPT_BATCH, self.max_retained
+            PRUNE, [slot.base], SCRIPT_BATCH, self.max_retained, GRACE_MS
         )
         # A full batch: forgetting must keep pace with ending.
         return 0.0 if forgotten == SCRIPT_BATCH else _seconds(next_ms)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.engine import Engine
     from penstock.broker.keys import Slot
+    from penstock.broker.policies import Policies
 
 LOOK = load_script("look")
 
@@ -55,6 +56,7 @@ class Housekeeper:
         engine: to run scripts.
         activity: which slots are active, and when to visit them.
         doorbell: to ring for jobs that wait again.
+        policies: what limits a slot should have.
         chores: kinds of due work, by their names in `look.lua`.
         max_crashes: a job whose workers vanished so often is quarantined.
         max_retained: ended jobs that a partition keeps per terminal state.
@@ -68,6 +70,7 @@ class Housekeeper:
         engine: Engine,
         activity: Activity,
         doorbell: Doorbell,
+        policies: Policies,
         *,
         chores: Mapping[str, Chore],
         max_crashes: int = MAX_CRASHES,
@@ -76,6 +79,7 @@ class Housekeeper:
         self._engine = engine
         self._activity = activity
         self._agenda = activity.agenda
+        self._policies = policies
         self.chores = dict(chores)
         self._max_retained = max_retained
         self._clock = WatchedClock()
@@ -125,6 +129,7 @@ class Housekeeper:
             self._reclaimer.cursor(slot),
             LEASES_PER_LOOK,
             self._max_retained if whole else -1,
+            self._policies.limits_in(slot).fingerprint,
         )
         self._clock.answered()
         if whole:

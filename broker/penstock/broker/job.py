@@ -68,6 +68,12 @@ class FailureReason(StrEnum):
     QUARANTINED = "QUARANTINED"
 
 
+class HoldReason(StrEnum):
+    """Why a QUEUED job is passed over."""
+
+    TYPE_CONCURRENCY = "TYPE_CONCURRENCY"
+
+
 class SubmitOutcome(StrEnum):
     """Whether a submit made a job or met an earlier one."""
 
@@ -215,7 +221,8 @@ class Failure:
 class Job:
     """One unit of work as its record stands. payload and result are None unless asked for.
 
-    retention_succeeded_ms is that of a success, where it is another than retention_ms.
+    retention_succeeded_ms is that of a success, where it is another than retention_ms. hold_reason
+    is set while the job is QUEUED and passed over.
     """
 
     job_id: str
@@ -238,6 +245,7 @@ class Job:
     run_at_ms: int | None = None
     deadline_ms: int | None = None
     timeout_ms: int | None = None
+    hold_reason: HoldReason | None = None
     cancel_requested: bool = False
     cancel_reason: str = ""
     worker_id: str = ""

@@ -27,6 +27,7 @@ from penstock.broker.job import (
     Job,
     JobState,
     NewJob,
+    Priority,
     SubmitOutcome,
     Submitted,
 )
@@ -65,13 +66,14 @@ _SET_POSITION = re.compile(r"[0-9]{1,17} [0-9a-z]{26}")
 #: in which they will run, ended ones from the end of their retention set: the newest first.
 STRUCTURES: Final[dict[JobState, tuple[str, ...]]] = {
     JobState.RUNNING: ("lease",),
-    JobState.QUEUED: ("h", "d", "l"),
+    JobState.QUEUED: ("h", "d", "l", "held"),
     JobState.SCHEDULED: ("due",),
     JobState.FAILED: ("F",),
     JobState.SUCCEEDED: ("D",),
     JobState.CANCELLED: ("C",),
     JobState.EXPIRED: ("E",),
 }
+_STREAMS: Final = frozenset(priority.value for priority in Priority)
 _ENDED: Final = frozenset(
     structure for state in JobState if state.terminal for structure in STRUCTURES[state]
 )
@@ -250,7 +252,8 @@ class Jobs:
         """One page of a queue's jobs, and the token of the next page ('' after the last).
 
         State by state, and within a state partition by partition: RUNNING (of a page, the oldest
-        grant first), QUEUED (the next to run first), SCHEDULED (the soonest first), then the
+        grant first), QUEUED (the next to run first, and after them
+        those whose type is at its limit), SCHEDULED (the soonest first), then the
         terminal ones, where who is forgotten last comes first: the newest, where all have one
         retention. ``oldest_first`` turns these round.
 
@@ -411,7 +414,7 @@ def _parse_token(token: str, places: Sequence[tuple[Slot, str]]) -> tuple[int, s
     if parts and int(parts[1]) < len(places):
         index, position = int(parts[1]), parts[2]
         _, structure = places[index]
-        pattern = _STREAM_POSITION if structure in STRUCTURES[JobState.QUEUED] else _SET_POSITION
+        pattern = _STREAM_POSITION if structure in _STREAMS else _SET_POSITION
         if not position or pattern.fullmatch(position):
             return index, position
     raise InvalidArgument([("page_token", "it is not a token that an earlier page gave")])

@@ -188,6 +188,26 @@ class Slot:
         """String with TTL: the last claim on a schedule that was deleted; older ones are void."""
         return self.base + b":b:" + tail.encode()
 
+    def limits(self) -> bytes:
+        """Hash: the slot's share of what its queue's policies limit (see lib/limits.lua)."""
+        return self.base + b":limits"
+
+    def gate(self, digest: str) -> bytes:
+        """Set: the RUNNING jobs of a type that may not have more than so many, by its digest."""
+        return self.base + b":gate:" + digest.encode()
+
+    def parked(self, digest: str) -> bytes:
+        """Sorted set: the QUEUED jobs of a type whose gate was full, by priority and age."""
+        return self.base + b":park:" + digest.encode()
+
+    def held(self) -> bytes:
+        """Sorted set: all jobs that are parked, whatever their type, by priority and age."""
+        return self.base + b":held"
+
+    def kept(self, digest: str, state: JobState) -> bytes:
+        """Sorted set: ended jobs of a type that keeps only so many, as they are in `ended`."""
+        return self.base + b":kept:" + digest.encode() + b":" + state.value.encode()
+
     def paused(self) -> bytes:
         """String: present while nothing is granted."""
         return self.base + b":paused"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.broker import ids
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
-from penstock.broker.errors import LimitExceeded, PenstockError
+from penstock.broker.errors import InvalidArgument, LimitExceeded, NotFound, PenstockError
+from penstock.broker.limits import Limiter, QueueLimits
 from penstock.broker.policy import (
     Policy,
     PolicyEntry,
@@ -27,7 +30,10 @@ from penstock.runtime import Periodic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from penstock.broker.doorbell import Doorbell
+    from penstock.broker.engine import QueueInfo
     from penstock.broker.job import NewJob
+    from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg, Caller
 
 PUT_POLICY = load_script("put_policy")
@@ -44,6 +50,7 @@ REREAD_EVERY_S: Final = 0.5
 READ_WITHIN_S: Final = 0.4
 
 _NOTHING: Final = Policy()
+NO_LIMITS: Final = QueueLimits()
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +62,13 @@ class Policies:
         version: of the policies that are held; 0 while there were never any.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, doorbell: Doorbell) -> None:
         self._engine = engine
+        self._limiter = Limiter(engine, doorbell)
         self._set: dict[PolicyKey, Policy] = {}
         self._file: dict[PolicyKey, Policy] = {}
         self._effective: dict[PolicyKey, Policy] = {}
+        self._limits: dict[str, QueueLimits] = {}  # By code of the queue.
         self.version = 0
 
     # What holds.
@@ -109,6 +118,18 @@ class Policies:
             strongest.setdefault(entry.key, entry)
         return list(reversed(strongest.values()))
 
+    def concurrency(self, queue: str) -> dict[str, int]:
+        """How many jobs of a queue may run at once, by type; '' is all types together."""
+        return {
+            key.type: most
+            for key in {**self._file, **self._set}
+            if key.queue == queue and (most := self._held(key).concurrency) is not None
+        }
+
+    def limits_in(self, slot: Slot) -> QueueLimits:
+        """What the queue of a slot is limited to."""
+        return self._limits.get(slot.queue_code, NO_LIMITS)
+
     def _held(self, key: PolicyKey) -> Policy:
         return self._set.get(key) or self._file.get(key) or _NOTHING
 
@@ -119,10 +140,14 @@ class Policies:
     ) -> PolicyEntry:
         """Puts a policy down, in place of the one that was set for the same before.
 
+        Returns once its limits stand in all slots of the queue.
+
         Raises:
+            InvalidArgument: a limit cannot be split over the partitions of the queue.
             LimitExceeded: there are too many.
         """
-        await self._engine.ensure_queue(key.queue, budget_s)
+        queue = await self._engine.ensure_queue(key.queue, budget_s)
+        _refuse_unsplittable(policy, queue)
         await self.refresh(budget_s)
         others = [other for other in self._set if other.queue == key.queue and other.type]
         if key.type and key not in self._set and len(others) >= MAX_TYPES_PER_QUEUE:
@@ -130,19 +155,36 @@ class Policies:
             raise LimitExceeded(msg)
         text = json.dumps(policy.to_plain(), sort_keys=True, separators=(",", ":"))
         await self._put(_field(key), text, budget_s)
+        await self._put_limits(key.queue, budget_s)
         return PolicyEntry(key, policy, PolicySource.SET)
 
     async def delete(self, key: PolicyKey, budget_s: float = DEFAULT_BUDGET_S) -> bool:
         """Takes back what `put` put down. Returns whether there was anything."""
-        return await self._put(_field(key), "", budget_s) != b"absent"
+        deleted = await self._put(_field(key), "", budget_s) != b"absent"
+        # Also if it was deleted before: whoever did may not have come so far.
+        await self._put_limits(key.queue, budget_s)
+        return deleted
 
     async def publish(
         self, policies: Mapping[PolicyKey, Policy], budget_s: float = DEFAULT_BUDGET_S
     ) -> None:
         """Puts the policies of a file down, in place of those of any file before."""
-        for queue in sorted({key.queue for key in policies}):
-            await self._engine.ensure_queue(queue, budget_s)
+        await self.refresh(budget_s)
+        queues = sorted({key.queue for key in (*policies, *self._file)})
+        for name in queues:
+            queue = await self._engine.ensure_queue(name, budget_s)
+            for key in sorted(policies):
+                least = policies[key].concurrency
+                if key.queue == name and least is not None and least < queue.partitions:
+                    _log.warning(
+                        "%s: %d jobs at once cannot be split over %d partitions; each runs one",
+                        " ".join(filter(None, key)),
+                        least,
+                        queue.partitions,
+                    )
         await self._put(FILE, file_text(policies), budget_s)
+        for name in queues:
+            await self._put_limits(name, budget_s)
 
     async def _put(self, field: bytes, text: str, budget_s: float) -> bytes:
         answer: bytes = await self._engine.run(
@@ -157,6 +199,26 @@ class Policies:
             raise LimitExceeded(f"the namespace has {MAX_POLICIES} policies already")
         await self.refresh(budget_s)
         return answer
+
+    async def _put_limits(self, name: str, budget_s: float) -> None:
+        """Puts the limits of a queue down in its slots; they may be what others have changed."""
+        try:
+            queue = await self._engine.queue(name, budget_s)
+        except NotFound:
+            return
+        limits = self._limits.get(queue.code, NO_LIMITS)
+        await self._limiter.put(queue, limits, self.version, budget_s)
+
+    async def mend(self, slot: Slot) -> None:
+        """Puts the limits of one slot right, whatever made them differ."""
+        link, key = self._engine.link, slot.limits()
+        stood: bytes | None = await with_retry(
+            lambda: link.call("HGET", key, "fp"), link=link, budget_s=DEFAULT_BUDGET_S
+        )
+        await self.refresh()
+        limits = self.limits_in(slot)
+        if limits.fingerprint != (stood or b"").decode():
+            await self._limiter.mend(slot, (stood or b"").decode(), limits, self.version)
 
     # The copy.
 
@@ -180,6 +242,13 @@ class Policies:
             for field, text in stored.items()
         }
         self._effective = {}
+        by_queue: defaultdict[str, dict[str, Policy]] = defaultdict(dict)
+        for key in {**self._file, **self._set}:
+            by_queue[key.queue][key.type] = self._held(key)
+        self._limits = {
+            ids.queue_code(self._engine.namespace, queue): QueueLimits.of(policies)
+            for queue, policies in by_queue.items()
+        }
 
     async def _call(self, command: str, *args: Arg, budget_s: float) -> Any:  # noqa: ANN401 - by command.
         link, key = self._engine.link, self._engine.names.policies()
@@ -201,6 +270,28 @@ class PolicyReader(Periodic):
             await self._policies.refresh(READ_WITHIN_S)
         except PenstockError as error:
             _log.debug("policies not read: %s", error)
+
+
+class LimitMender:
+    """Puts limits right that do not stand as they should: a chore of those who keep house."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = policies
+
+    async def do(self, slot: Slot) -> float | None:
+        """See `Chore`."""
+        await self._policies.mend(slot)
+        return None
+
+
+def _refuse_unsplittable(policy: Policy, queue: QueueInfo) -> None:
+    least = policy.concurrency
+    if least is not None and least < queue.partitions:
+        text = (
+            f"{queue.name} has {queue.partitions} partitions, each of which has its share of the "
+            f"limit: it must be at least {queue.partitions}"
+        )
+        raise InvalidArgument([("policy.concurrency", text)])
 
 
 def _field(key: PolicyKey) -> bytes:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: An ended job is kept for so long at least, whatever a policy says: others wait for it (ms).
 GRACE_MS: Final = 10_000
+#: Of a policy, what a submit may choose otherwise; beside how long the job is kept.
+CHOICES: Final = ("max_attempts", "backoff", "timeout_ms", "priority")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,15 @@ class Keep:
 
     Attributes:
         age_ms: for how long after their end.
+        count: how many at most, the newest; all types of a queue together, or of the type.
     """
 
     age_ms: int | None = None
+    count: int | None = None
 
     def over(self, weaker: Keep) -> Keep:
-        """This, with what it leaves open from a weaker one."""
-        return Keep(*_first_set(self, weaker))
+        """This, with the age of a weaker one if it has none."""
+        return replace(self, age_ms=weaker.age_ms if self.age_ms is None else self.age_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Policy:
         backoff: between them.
         timeout_ms: of one attempt.
         priority: within the queue.
+        concurrency: jobs RUNNING at once; all types of a queue together, or of the type.
         succeeded: how jobs are kept that succeeded.
         failed: how jobs are kept that ended otherwise.
     """
@@ -48,22 +53,29 @@ class Policy:
     backoff: Backoff | None = None
     timeout_ms: int | None = None
     priority: Priority | None = None
+    concurrency: int | None = None
     succeeded: Keep = Keep()
     failed: Keep = Keep()
 
     def over(self, weaker: Policy) -> Policy:
-        """This, with what it leaves open from a weaker one."""
+        """This, with what it leaves open from a weaker one.
+
+        What is counted (concurrency, kept jobs) is not taken over: the limits of a queue and of a
+        type in it are different ones, and both hold.
+        """
+        open_fields = [name for name in CHOICES if getattr(self, name) is None]
         return replace(
-            Policy(*_first_set(self, weaker)),
+            self,
             succeeded=self.succeeded.over(weaker.succeeded),
             failed=self.failed.over(weaker.failed),
+            **{name: getattr(weaker, name) for name in open_fields},
         )
 
     def fill(self, job: NewJob) -> NewJob:
         """A submit, with what it leaves open from this policy."""
         chosen: dict[str, Any] = {
             name: value
-            for name in ("max_attempts", "backoff", "timeout_ms", "priority")
+            for name in CHOICES
             if getattr(job, name) is None and (value := getattr(self, name)) is not None
         }
         if job.retention_ms is None:
@@ -128,13 +140,6 @@ def parse_file_text(text: bytes) -> dict[PolicyKey, Policy]:
     return {
         PolicyKey(queue, type_): Policy.from_plain(row) for queue, type_, row in json.loads(text)
     }
-
-
-def _first_set(stronger: Keep | Policy, weaker: Keep | Policy) -> list[Any]:
-    pairs = [
-        (getattr(stronger, field.name), getattr(weaker, field.name)) for field in fields(stronger)
-    ]
-    return [low if high is None else high for high, low in pairs]
 
 
 def _without_none(value: Any) -> Any:  # noqa: ANN401 - plain data of any shape.

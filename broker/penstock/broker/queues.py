@@ -27,11 +27,20 @@ REDRIVE_STEP: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
+class TypeLoad:
+    """A job type whose number of jobs at once is limited."""
+
+    running: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStats:
     """Counts of a queue.
 
     Those of terminal states are of jobs still retained; counters and failed_by_reason count since
-    the queue was created.
+    the queue was created. held are jobs that wait and are passed over; types are those with a limit
+    of their own.
     """
 
     waiting: Mapping[Priority, int]
@@ -42,6 +51,8 @@ class QueueStats:
     cancelled: int
     expired: int
     oldest_waiting_age_ms: int | None
+    held: int
+    types: Mapping[str, TypeLoad]
     throughput_per_s: float
     failed_by_reason: Mapping[FailureReason, int]
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -161,6 +172,12 @@ def _sum(replies: Sequence[Sequence[Any]]) -> QueueStats:
         for key, value in fields_of(reply[12]).items():
             name = key.decode()
             counters[name] = counters.get(name, 0) + int(value)
+    types: dict[str, TypeLoad] = {}
+    for reply in replies:
+        row = reply[14]
+        for name, busy, held in zip(row[::3], row[1::3], row[2::3], strict=True):
+            known = types.get(name.decode(), TypeLoad(0, 0))
+            types[name.decode()] = TypeLoad(known.running + busy, known.held + held)
     return QueueStats(
         waiting={Priority.HIGH: high, Priority.DEFAULT: default, Priority.LOW: low},
         scheduled=scheduled,
@@ -170,6 +187,8 @@ def _sum(replies: Sequence[Sequence[Any]]) -> QueueStats:
         cancelled=cancelled,
         expired=expired,
         oldest_waiting_age_ms=max((max(0, now - at) for now, at in arrivals), default=None),
+        held=sum(reply[13] for reply in replies),
+        types=types,
         throughput_per_s=sum(reply[11] for reply in replies) / 60,
         failed_by_reason={
             reason: counters[f"failed:{reason}"]

@@ -93,9 +93,8 @@ class Reclaimer:
     async def _take_back(self, slot: Slot, expired: Sequence[tuple[str, int]]) -> None:
         args = [part for lease in expired for part in lease]
         queued, ended = await self._engine.run(RECLAIM, [slot.base], self._max_crashes, *args)
-        if queued:
-            # Each lost lease may be that of a dead worker who is still on the list of the idle, and
-            # who stands there before the living.
-            self._doorbell.ring(slot, 2 * queued)
         if queued or ended:
+            # Each lost lease may be that of a dead worker who is still on the list of the idle, and
+            # who stands there before the living. One that ended may leave a place to another job.
+            self._doorbell.ring(slot, 2 * queued + ended)
             _log.warning("leases lost: %d queued again, %d ended", queued, ended)

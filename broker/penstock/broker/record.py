@@ -20,7 +20,8 @@ du dl due; deadline (ms)
 to    timeout (ms)
 rt rs retention (ms); that of a success, if it is another
 bo    backoff: initial ms, max ms, multiplier, jitter
-x     id of its stream entry
+x     id of its stream entry, or of that which it had when it was parked
+hd gt digest of its type: while it is parked; while it has a place at the gate of its type
 w l   worker; lease (ms)
 p pl  payload; present if the payload has a key of its own
 r rl  result; present if the result has a key of its own
@@ -55,6 +56,7 @@ from penstock.broker.job import (
     Failure,
     FailureReason,
     Grant,
+    HoldReason,
     Job,
     JobState,
     Message,
@@ -242,6 +244,7 @@ def decode_job(
         run_at_ms=_int(fields, b"du") if state is JobState.SCHEDULED else None,
         deadline_ms=_int(fields, b"dl"),
         timeout_ms=_int(fields, b"to"),
+        hold_reason=HoldReason.TYPE_CONCURRENCY if b"hd" in fields else None,
         cancel_requested=state is JobState.RUNNING and b"cr" in fields,
         cancel_reason=_text(fields, b"cr"),
         worker_id=_text(fields, b"w"),

@@ -30,6 +30,11 @@ class FailureReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_REASON_TIMED_OUT: _ClassVar[FailureReason]
     FAILURE_REASON_QUARANTINED: _ClassVar[FailureReason]
 
+class HoldReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HOLD_REASON_UNSPECIFIED: _ClassVar[HoldReason]
+    HOLD_REASON_TYPE_CONCURRENCY: _ClassVar[HoldReason]
+
 class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PRIORITY_UNSPECIFIED: _ClassVar[Priority]
@@ -57,6 +62,8 @@ FAILURE_REASON_EXHAUSTED: FailureReason
 FAILURE_REASON_NON_RETRYABLE: FailureReason
 FAILURE_REASON_TIMED_OUT: FailureReason
 FAILURE_REASON_QUARANTINED: FailureReason
+HOLD_REASON_UNSPECIFIED: HoldReason
+HOLD_REASON_TYPE_CONCURRENCY: HoldReason
 PRIORITY_UNSPECIFIED: Priority
 PRIORITY_HIGH: Priority
 PRIORITY_DEFAULT: Priority
@@ -185,7 +192,7 @@ class MessageEnvelope(_message.Message):
     def __init__(self, message_id: _Optional[str] = ..., topic: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "type", "queue", "state", "priority", "attempt", "max_attempts", "crashes", "fencing_token", "cancel_requested", "cancel_reason", "progress", "failure", "result", "payload", "metadata", "create_time", "queue_time", "start_time", "finish_time", "run_at", "deadline", "timeout", "retention", "worker_id", "retried_from", "last_sequence", "message", "cached_from", "schedule_id", "occurrence_time")
+    __slots__ = ("job_id", "type", "queue", "state", "priority", "attempt", "max_attempts", "crashes", "fencing_token", "cancel_requested", "cancel_reason", "progress", "failure", "result", "payload", "metadata", "create_time", "queue_time", "start_time", "finish_time", "run_at", "deadline", "timeout", "retention", "worker_id", "retried_from", "last_sequence", "message", "cached_from", "hold_reason", "schedule_id", "occurrence_time")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -222,6 +229,7 @@ class Job(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CACHED_FROM_FIELD_NUMBER: _ClassVar[int]
+    HOLD_REASON_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     OCCURRENCE_TIME_FIELD_NUMBER: _ClassVar[int]
     job_id: str
@@ -253,6 +261,7 @@ class Job(_message.Message):
     last_sequence: int
     message: MessageEnvelope
     cached_from: str
+    hold_reason: HoldReason
     schedule_id: str
     occurrence_time: _timestamp_pb2.Timestamp
-    def __init__(self, job_id: _Optional[str] = ..., type: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., crashes: _Optional[int] = ..., fencing_token: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., cancel_reason: _Optional[str] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[Content, _Mapping]] = ..., payload: _Optional[_Union[Content, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker_id: _Optional[str] = ..., retried_from: _Optional[str] = ..., last_sequence: _Optional[int] = ..., message: _Optional[_Union[MessageEnvelope, _Mapping]] = ..., cached_from: _Optional[str] = ..., schedule_id: _Optional[str] = ..., occurrence_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[str] = ..., type: _Optional[str] = ..., queue: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., priority: _Optional[_Union[Priority, str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., crashes: _Optional[int] = ..., fencing_token: _Optional[int] = ..., cancel_requested: _Optional[bool] = ..., cancel_reason: _Optional[str] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., result: _Optional[_Union[Content, _Mapping]] = ..., payload: _Optional[_Union[Content, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queue_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., run_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., worker_id: _Optional[str] = ..., retried_from: _Optional[str] = ..., last_sequence: _Optional[int] = ..., message: _Optional[_Union[MessageEnvelope, _Mapping]] = ..., cached_from: _Optional[str] = ..., hold_reason: _Optional[_Union[HoldReason, str]] = ..., schedule_id: _Optional[str] = ..., occurrence_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

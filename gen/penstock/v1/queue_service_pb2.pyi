@@ -50,15 +50,29 @@ class GetQueueStatsRequest(_message.Message):
     def __init__(self, queue: _Optional[str] = ...) -> None: ...
 
 class GetQueueStatsResponse(_message.Message):
-    __slots__ = ("queue", "stats")
+    __slots__ = ("queue", "stats", "limits")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     queue: Queue
     stats: QueueStats
-    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ...) -> None: ...
+    limits: _containers.RepeatedCompositeFieldContainer[ConcurrencyLimit]
+    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ...) -> None: ...
+
+class ConcurrencyLimit(_message.Message):
+    __slots__ = ("type", "concurrency", "running", "held")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    concurrency: int
+    running: int
+    held: int
+    def __init__(self, type: _Optional[str] = ..., concurrency: _Optional[int] = ..., running: _Optional[int] = ..., held: _Optional[int] = ...) -> None: ...
 
 class QueueStats(_message.Message):
-    __slots__ = ("waiting", "scheduled", "running", "succeeded", "failed", "cancelled", "expired", "failed_by_reason", "oldest_waiting_age", "throughput", "submitted", "retries", "lost_leases", "stale_writes", "released", "misrouted", "cache_hits", "cache_misses", "cache_joined")
+    __slots__ = ("waiting", "scheduled", "running", "succeeded", "failed", "cancelled", "expired", "failed_by_reason", "oldest_waiting_age", "throughput", "submitted", "retries", "lost_leases", "stale_writes", "released", "misrouted", "held", "cache_hits", "cache_misses", "cache_joined")
     WAITING_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +89,7 @@ class QueueStats(_message.Message):
     STALE_WRITES_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
     MISROUTED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
     CACHE_MISSES_FIELD_NUMBER: _ClassVar[int]
     CACHE_JOINED_FIELD_NUMBER: _ClassVar[int]
@@ -94,10 +109,11 @@ class QueueStats(_message.Message):
     stale_writes: int
     released: int
     misrouted: int
+    held: int
     cache_hits: int
     cache_misses: int
     cache_joined: int
-    def __init__(self, waiting: _Optional[_Union[WaitingByPriority, _Mapping]] = ..., scheduled: _Optional[int] = ..., running: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., expired: _Optional[int] = ..., failed_by_reason: _Optional[_Iterable[_Union[FailedCount, _Mapping]]] = ..., oldest_waiting_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., throughput: _Optional[float] = ..., submitted: _Optional[int] = ..., retries: _Optional[int] = ..., lost_leases: _Optional[int] = ..., stale_writes: _Optional[int] = ..., released: _Optional[int] = ..., misrouted: _Optional[int] = ..., cache_hits: _Optional[int] = ..., cache_misses: _Optional[int] = ..., cache_joined: _Optional[int] = ...) -> None: ...
+    def __init__(self, waiting: _Optional[_Union[WaitingByPriority, _Mapping]] = ..., scheduled: _Optional[int] = ..., running: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., expired: _Optional[int] = ..., failed_by_reason: _Optional[_Iterable[_Union[FailedCount, _Mapping]]] = ..., oldest_waiting_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., throughput: _Optional[float] = ..., submitted: _Optional[int] = ..., retries: _Optional[int] = ..., lost_leases: _Optional[int] = ..., stale_writes: _Optional[int] = ..., released: _Optional[int] = ..., misrouted: _Optional[int] = ..., held: _Optional[int] = ..., cache_hits: _Optional[int] = ..., cache_misses: _Optional[int] = ..., cache_joined: _Optional[int] = ...) -> None: ...
 
 class WaitingByPriority(_message.Message):
     __slots__ = ("high", "default", "low")
@@ -210,26 +226,30 @@ class WorkerInfo(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Policy(_message.Message):
-    __slots__ = ("max_attempts", "backoff", "timeout", "priority", "succeeded", "failed")
+    __slots__ = ("max_attempts", "backoff", "timeout", "priority", "concurrency", "succeeded", "failed")
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     max_attempts: int
     backoff: _job_pb2.Backoff
     timeout: _duration_pb2.Duration
     priority: _job_pb2.Priority
+    concurrency: int
     succeeded: RetentionPolicy
     failed: RetentionPolicy
-    def __init__(self, max_attempts: _Optional[int] = ..., backoff: _Optional[_Union[_job_pb2.Backoff, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., succeeded: _Optional[_Union[RetentionPolicy, _Mapping]] = ..., failed: _Optional[_Union[RetentionPolicy, _Mapping]] = ...) -> None: ...
+    def __init__(self, max_attempts: _Optional[int] = ..., backoff: _Optional[_Union[_job_pb2.Backoff, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., concurrency: _Optional[int] = ..., succeeded: _Optional[_Union[RetentionPolicy, _Mapping]] = ..., failed: _Optional[_Union[RetentionPolicy, _Mapping]] = ...) -> None: ...
 
 class RetentionPolicy(_message.Message):
-    __slots__ = ("age",)
+    __slots__ = ("age", "count")
     AGE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     age: _duration_pb2.Duration
-    def __init__(self, age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    count: int
+    def __init__(self, age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., count: _Optional[int] = ...) -> None: ...
 
 class QueuePolicy(_message.Message):
     __slots__ = ("queue", "type", "policy", "source")

@@ -21,6 +21,7 @@ from penstock.broker import (
     Durability,
     FailureReason,
     Gap,
+    HoldReason,
     JobState,
     LogLine,
     NewJob,
@@ -64,6 +65,10 @@ _STATE: Final = {number: state for state, number in _STATE_OUT.items()}
 _REASON_OUT: Final = cast(
     "dict[FailureReason, job_pb2.FailureReason]",
     {r: job_pb2.FailureReason.Value(f"FAILURE_REASON_{r.name}") for r in FailureReason},
+)
+_HOLD_OUT: Final = cast(
+    "dict[HoldReason, job_pb2.HoldReason]",
+    {r: job_pb2.HoldReason.Value(f"HOLD_REASON_{r.name}") for r in HoldReason},
 )
 _OUTCOME_OUT: Final = cast(
     "dict[SubmitOutcome, job_service_pb2.SubmitOutcome]",
@@ -229,6 +234,9 @@ def job(found: Job) -> job_pb2.Job:
         max_attempts=found.max_attempts,
         crashes=found.crashes,
         fencing_token=found.fencing_token,
+        hold_reason=_HOLD_OUT[found.hold_reason]
+        if found.hold_reason
+        else job_pb2.HOLD_REASON_UNSPECIFIED,
         cancel_requested=found.cancel_requested,
         cancel_reason=found.cancel_reason,
         progress=_progress(found.progress) if found.progress else None,
@@ -406,6 +414,7 @@ def stats(found: QueueStats) -> queue_service_pb2.QueueStats:
         stale_writes=found.counters.get("stale", 0),
         released=found.counters.get("released", 0),
         misrouted=found.counters.get("misrouted", 0),
+        held=found.held,
         cache_hits=found.counters.get("cache_hits", 0),
         cache_misses=found.counters.get("cache_misses", 0),
         cache_joined=found.counters.get("cache_joined", 0),

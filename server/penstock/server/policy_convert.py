@@ -10,7 +10,9 @@ from penstock.server.validation import duration_ms
 from penstock.v1 import queue_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from penstock.broker import PolicyEntry
+    from collections.abc import Mapping
+
+    from penstock.broker import PolicyEntry, QueueStats
 
 _SOURCE_OUT: Final = {
     PolicySource.SET: pb.POLICY_SOURCE_SET,
@@ -28,6 +30,7 @@ def policy(message: pb.Policy) -> Policy:
     return Policy(
         max_attempts=message.max_attempts or None,
         priority=convert.priority_of(message.priority),
+        concurrency=message.concurrency or None,
         succeeded=_keep(message.succeeded),
         failed=_keep(message.failed),
         **fields,
@@ -56,16 +59,41 @@ def policy_out(found: Policy) -> pb.Policy:
         backoff=convert.backoff_out(found.backoff) if found.backoff else None,
         timeout=convert.span_of(found.timeout_ms),
         priority=convert.priority_out(found.priority),
+        concurrency=found.concurrency or 0,
         succeeded=_keep_out(found.succeeded),
         failed=_keep_out(found.failed),
     )
 
 
+def limits(running: Mapping[str, int], stats: QueueStats) -> list[pb.ConcurrencyLimit]:
+    """How many of a queue may run at once, and do.
+
+    Args:
+        running: limits by type; '' is all types together.
+        stats: counts of the queue.
+    """
+    rows = []
+    for name in sorted({*running, *stats.types}):
+        load = stats.types.get(name)
+        rows.append(
+            pb.ConcurrencyLimit(
+                type=name,
+                concurrency=running.get(name, 0),
+                running=load.running if load else stats.running if not name else 0,
+                held=load.held if load else 0,
+            )
+        )
+    return rows
+
+
 def _keep(message: pb.RetentionPolicy) -> Keep:
-    return Keep(duration_ms(message.age) if message.HasField("age") else None)
+    return Keep(
+        duration_ms(message.age) if message.HasField("age") else None,
+        message.count if message.HasField("count") else None,
+    )
 
 
 def _keep_out(keep: Keep) -> pb.RetentionPolicy | None:
     if keep == Keep():
         return None
-    return pb.RetentionPolicy(age=convert.span_of(keep.age_ms))
+    return pb.RetentionPolicy(age=convert.span_of(keep.age_ms), count=keep.count)

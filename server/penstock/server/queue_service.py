@@ -44,8 +44,12 @@ class QueueService:
         """The counts of a queue."""
         name = _named(request.queue)
         stats = await self._queues.stats(name, call.budget_s)
+        await self._policies.refresh(call.budget_s)
+        running = self._policies.concurrency(name)
         return pb.GetQueueStatsResponse(
-            queue=await self._queue(name, call), stats=convert.stats(stats)
+            queue=await self._queue(name, call),
+            stats=convert.stats(stats),
+            limits=policy_convert.limits(running, stats),
         )
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, call: Call) -> pb.PauseQueueResponse:

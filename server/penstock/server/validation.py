@@ -55,6 +55,8 @@ MAX_CACHE_KEY: Final = 256
 MAX_TAGS: Final = 16
 MAX_TAG: Final = 128
 MAX_ATTEMPTS: Final = 100
+MAX_CONCURRENCY: Final = 100_000
+MAX_KEPT: Final = 1_000_000
 #: Beyond it, the power of a few dozen retries leaves the range of a double.
 MAX_MULTIPLIER: Final = 1_000.0
 MAX_METADATA_PAIRS: Final = 32
@@ -113,6 +115,11 @@ def check_policy(found: Found, path: str, policy: queue_service_pb2.Policy) -> N
         keep: queue_service_pb2.RetentionPolicy = getattr(policy, name)
         if keep.HasField("age"):
             check_duration(found, f"{path}.{name}.age", keep.age, 0, YEAR_MS)
+        if keep.HasField("count") and not 0 <= keep.count <= MAX_KEPT:
+            found.append((f"{path}.{name}.count", f"it must be 0 to {MAX_KEPT}"))
+    if not 0 <= policy.concurrency <= MAX_CONCURRENCY:
+        text = f"it must be 1 to {MAX_CONCURRENCY}, or 0 for no limit"
+        found.append((f"{path}.concurrency", text))
 
 
 def check_request_id(found: Found, path: str, request_id: str) -> None:

@@ -4,21 +4,30 @@
 -- Guarantees: a job is granted to one worker at a time; each grant has a fencing token above all
 -- earlier ones; entries that do not match their record (it moved on) are dropped, never run. The
 -- entry is read with NOACK and deleted here: from now on the lease holds the job, not the stream.
+-- Never more jobs are RUNNING than the limits of queue and type allow: a job whose type is full is
+-- parked, and granted in the order of age as soon as there is room (see lib/held.lua).
 -- A server that is full grants jobs all the same: it becomes empty by ending them.
--- Ids are learned from the streams; keys are built from the slot.
+-- Ids are learned from the streams and the parked; keys are built from the slot.
 --
 -- KEYS  1 slot
 -- ARGV  1 worker id  2 most jobs to grant (1 to 100)  3 lease (ms)
 --       4 priorities in the order to serve them, such as hdl
--- Returns {now (ms), {id, checkpoint or false, payload kept apart or false, {name, value, ...}}...}
+-- Returns {1 if it ended before it had looked at all that waits else 0,
+--          {id, checkpoint or false, payload kept apart or false, {name, value, ...}}...}
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/fence.lua
 --#include lib/finish.lua
+--#include lib/held.lua
+--#include lib/gates.lua
 local worker, wanted, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now = now_ms()
-local grants = {now}
+local grants = {0}
 if redis.call('EXISTS', paused_key) == 1 then return grants end
+local most_running, gates = open_gates()
+if most_running then
+  wanted = math.min(wanted, most_running - redis.call('ZCARD', leases_key))
+end
 local tick
 
 local function read(stream, count)
@@ -33,14 +42,27 @@ local function read(stream, count)
   return reply and reply[1][2] or {}
 end
 
-local function grant(id, entry)
-  local record = fields_of(id, 's', 'x', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a')
-  if record.s ~= 'Q' or record.x ~= entry then return end
-  if record.dl then redis.call('ZREM', deadlines_key, id) end
+-- From a stream, or, with a digest, from those who were parked under it.
+local function grant(id, entry, digest)
+  local record = fields_of(id, 's', 't', 'pr', 'x', 'hd', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a')
+  if record.s ~= 'Q' or (record.hd or nil) ~= digest or (entry and record.x ~= entry) then
+    if digest then redis.call('ZREM', parked_key(digest), id) end
+    if digest and not record.hd then redis.call('ZREM', held_key, id) end
+    return
+  end
+  if digest then unpark(id, digest) end
   if record.dl and tonumber(record.dl) <= now then
+    redis.call('ZREM', deadlines_key, id)
     finish(id, record, now, 'E', '', 'expired', {})
     return
   end
+  local gate = gates and gates[record.t]
+  if gate and gate.places < 1 then
+    park(id, record.pr, record.x, gate.digest)
+    return
+  end
+  if record.dl then redis.call('ZREM', deadlines_key, id) end
+  if gate then enter(gate, id) end
   local key = record_key(id)
   raise_token(id)
   local attempt = redis.call('HINCRBY', key, 'a', 1)
@@ -62,14 +84,25 @@ for priority in string.gmatch(ARGV[4], '%a') do
   local stream = stream_key(priority)
   local left = wanted - (#grants - 1)
   while left > 0 and budget > 0 do
-    local entries = read(stream, math.min(left, budget))
-    if #entries == 0 then break end
+    local parked = gates and oldest_parked(gates, priority)
+    local entries = {}
+    if not parked then
+      entries = read(stream, math.min(left, budget))
+    elseif is_older(stream, parked.age) then
+      entries = read(stream, 1)
+    end
     for _, entry in ipairs(entries) do
       redis.call('XDEL', stream, entry[1])
       grant(entry[2][2], entry[1])
     end
-    budget = budget - #entries
+    if #entries == 0 then
+      if not parked then break end
+      grant(parked.id, nil, parked.gate.digest)
+      parked.gate.first = nil
+    end
+    budget = budget - math.max(#entries, 1)
     left = wanted - (#grants - 1)
   end
+  if left > 0 and budget <= 0 then grants[1] = 1 end
 end
 return grants

@@ -14,6 +14,7 @@
 --#include lib/queue.lua
 --#include lib/fence.lua
 --#include lib/finish.lua
+--#include lib/running.lua
 local held = {}
 for i = 2, #ARGV do held[ARGV[i]] = true end
 local now = now_ms()
@@ -21,7 +22,7 @@ local back = 0
 
 local function hand_back(id, record)
   local key = record_key(id)
-  redis.call('ZREM', leases_key, id)
+  leave_leases(id, record)
   raise_token(id)
   back = back + 1
   if record.cr then
@@ -36,7 +37,7 @@ end
 
 for _, id in ipairs(redis.call('ZREVRANGE', leases_key, 0, 999)) do
   if not held[id] then
-    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca')
+    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca', 'gt')
     if record.s == 'R' and record.w == ARGV[1] then hand_back(id, record) end
   end
 end

@@ -15,7 +15,7 @@ local now = now_ms()
 local ids = redis.call('ZRANGEBYSCORE', deadlines_key, '-inf', now, 'LIMIT', 0, ARGV[1])
 local ended = 0
 for _, id in ipairs(ids) do
-  local record = fields_of(id, 's', 'x', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
+  local record = fields_of(id, 's', 'x', 'hd', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
   redis.call('ZREM', deadlines_key, id)
   if record.s == 'Q' or record.s == 'S' then
     leave_queue(id, record)

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Walk over one structure of a slot: a stream, the due set, the leases, or a retention set.
+-- Walk over one structure of a slot: a stream, the held, the due set, the leases, or a retention set.
 --
 -- The order is that of the structure, so of retention sets: who is forgotten first; or its reverse.
 --
@@ -7,7 +7,7 @@
 -- up again. A job is told only where its record says that it is.
 --
 -- KEYS  1 slot
--- ARGV  1 structure: h | d | l | due | lease | D | F | C | E  2 position: '' to begin, else as
+-- ARGV  1 structure: h | d | l | held | due | lease | D | F | C | E  2 position: '' to begin, else as
 --       returned  3 most jobs to look at (at most 1,000)  4 type, or '' for all
 --       5 1 to walk a set from its end, else 0
 -- Returns {next position or '', jobs looked at, {id, {name, value, ...}}...}
@@ -45,12 +45,12 @@ local function walk_set(key)
   return ids, last
 end
 
-local state = ({h = 'Q', d = 'Q', l = 'Q', due = 'S', lease = 'R'})[structure] or structure
+local state = ({h = 'Q', d = 'Q', l = 'Q', held = 'Q', due = 'S', lease = 'R'})[structure] or structure
 local ids, next_position
-if state == 'Q' then
+if state == 'Q' and structure ~= 'held' then
   ids, next_position = walk_stream()
 else
-  ids, next_position = walk_set(({S = due_key, R = leases_key})[state] or ended_key(state))
+  ids, next_position = walk_set(({Q = held_key, S = due_key, R = leases_key})[state] or ended_key(state))
 end
 local answer = {next_position, #ids}
 for _, id in ipairs(ids) do

@@ -7,11 +7,13 @@
 --
 -- KEYS  1 slot
 -- ARGV  1 tick seen last  2 most leases, but for the rest of the last tick
---       3 most ended jobs to keep per terminal state, or -1: leave retention aside
+--       3 most ended jobs to keep per terminal state, or -1: leave retention and limits aside
+--       4 fingerprint of the limits that the slot should have
 -- Returns {newest tick, {{id, tick, lease (ms)}...}, {chore, ms until it is due, ...}}
 --         a chore for which nothing waits is left out
 --#include lib/slot.lua
 --#include lib/leases.lua
+--#include lib/limits.lua
 local now = now_ms()
 local waiting = {}
 
@@ -31,10 +33,17 @@ local function wait_for_retention(keep)
   local wait
   for _, state in ipairs({'D', 'F', 'C', 'E'}) do
     local first = wait_for_first(ended_key(state))
-    if first and redis.call('ZCARD', ended_key(state)) > keep then first = 0 end
+    local most = limit_of_slot(state == 'D' and 'kept:D' or 'kept:F')
+    most = most and math.min(most, keep) or keep
+    if first and redis.call('ZCARD', ended_key(state)) > most then first = 0 end
+    if first and limit_of_slot('types kept') then first = 0 end
     wait = wait and first and math.min(wait, first) or wait or first
   end
   return wait
+end
+
+local function wait_for_limits(fingerprint)
+  if (redis.call('HGET', limits_key, 'fp') or '') ~= fingerprint then return 0 end
 end
 
 -- Each chore (see chores.py), with the set that is ordered by when it is due (ms).
@@ -43,5 +52,6 @@ note('expire', wait_for_first(deadlines_key))
 note('schedule', wait_for_first(schedules_key))
 local keep = tonumber(ARGV[3])
 if keep >= 0 then note('prune', wait_for_retention(keep)) end
+if keep >= 0 then note('limit', wait_for_limits(ARGV[4])) end
 
 return {tonumber(redis.call('HGET', slot, 'tick') or 0), moved_leases(ARGV[1], ARGV[2]), waiting}

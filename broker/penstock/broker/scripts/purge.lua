@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Cancel waiting jobs. SCHEDULED | QUEUED -> CANCELLED
 --
--- Guarantees: running and ended jobs are left alone; bounded. Ids are learned from the streams and
--- the due set; keys are built from the slot.
+-- Guarantees: running and ended jobs are left alone; bounded. Ids are learned from the streams, the
+-- held and the due set; keys are built from the slot.
 --
 -- KEYS  1 slot
 -- ARGV  1 most jobs to cancel (at most 100)  2 reason
@@ -16,7 +16,7 @@ local now = now_ms()
 local looked_at, cancelled = 0, 0
 
 local function cancel(id)
-  local record = fields_of(id, 's', 'x', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
+  local record = fields_of(id, 's', 'x', 'hd', 'pr', 'dl', 'a', 'lt', 'rt', 'pl', 'ck', 'ca')
   looked_at = looked_at + 1
   if record.s == 'Q' or record.s == 'S' then
     leave_queue(id, record)
@@ -28,6 +28,11 @@ end
 -- Each is taken out of its structure whatever its record says: nothing stale stands in the way.
 for _, id in ipairs(redis.call('ZRANGE', due_key, 0, limit - 1)) do
   redis.call('ZREM', due_key, id)
+  cancel(id)
+end
+local parked = looked_at < limit and redis.call('ZRANGE', held_key, 0, limit - looked_at - 1) or {}
+for _, id in ipairs(parked) do
+  redis.call('ZREM', held_key, id)
   cancel(id)
 end
 for priority in string.gmatch('hdl', '%a') do

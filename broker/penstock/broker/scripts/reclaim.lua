@@ -13,6 +13,7 @@
 --#include lib/queue.lua
 --#include lib/fence.lua
 --#include lib/finish.lua
+--#include lib/running.lua
 local now = now_ms()
 local queued, ended = 0, 0
 
@@ -42,8 +43,8 @@ end
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   if redis.call('ZSCORE', leases_key, id) == ARGV[i + 1] then
-    redis.call('ZREM', leases_key, id)
-    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca')
+    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca', 'gt')
+    leave_leases(id, record)
     if record.s == 'R' then take_back(id, record) end
   end
 end

@@ -32,7 +32,16 @@ local function is_passed(stream, entry)
   return ms < read_ms or (ms == read_ms and sequence <= read_sequence)
 end
 
+local function put_back_held(id, record)
+  if redis.call('ZSCORE', held_key, id) and redis.call('ZSCORE', parked_key(record.hd), id) then
+    return false
+  end
+  park(id, record.pr, record.x, record.hd)
+  return true
+end
+
 local function put_back_queued(id, record)
+  if record.hd then return put_back_held(id, record) end
   local stream = stream_key(record.pr or 'd')
   -- In a stream that was deleted and begun anew, the same entry id may be another job's.
   local entry = redis.call('XRANGE', stream, record.x, record.x)[1]
@@ -44,15 +53,16 @@ local function put_back_queued(id, record)
 end
 
 -- At a new tick, since observers look no further back than the newest that they saw.
-local function put_back_running(id)
-  if redis.call('ZSCORE', leases_key, id) then return false end
+local function put_back_running(id, record)
+  local missed = record.gt and redis.call('SADD', gate_key(record.gt), id) == 1
+  if redis.call('ZSCORE', leases_key, id) then return missed end
   redis.call('ZADD', leases_key, redis.call('HINCRBY', slot, 'tick', 1), id)
   return true
 end
 
 local function put_back(id, record)
   if record.s == 'Q' then return put_back_queued(id, record) end
-  if record.s == 'R' then return put_back_running(id) end
+  if record.s == 'R' then return put_back_running(id, record) end
   if record.s == 'S' then return redis.call('ZADD', due_key, 'NX', record.du, id) == 1 end
   local forgotten = record.e + retention_of(record, record.s)
   return redis.call('ZADD', ended_key(record.s), 'NX', forgotten, id) == 1
@@ -60,7 +70,7 @@ end
 
 local repaired = 0
 for _, id in ipairs(ARGV) do
-  local record = fields_of(id, 's', 'x', 'pr', 'du', 'dl', 'e', 'rt', 'rs')
+  local record = fields_of(id, 's', 'x', 'hd', 'gt', 'pr', 'du', 'dl', 'e', 'rt', 'rs')
   if record.s and put_back(id, record) then repaired = repaired + 1 end
   if record.dl and (record.s == 'Q' or record.s == 'S') then
     redis.call('ZADD', deadlines_key, 'NX', record.dl, id)

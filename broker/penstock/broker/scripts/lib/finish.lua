@@ -1,3 +1,4 @@
+--#include lib/limits.lua
 local default_retention_ms = 86400000
 
 local function retention_of(record, state)
@@ -31,6 +32,8 @@ local function finish(id, record, now, state, why, counter, more)
   if record.ck then redis.call('DEL', checkpoint_key(id)) end
   if record.ca then settle_cache(id, record.ca, state) end
   redis.call('ZADD', ended_key(state), now + retention, id)
+  local most, kept = kept_of_type(id, state)
+  if most then redis.call('ZADD', kept, now + retention, id) end
   redis.call('HINCRBY', slot, counter, 1)
   local bucket = finished_key(math.floor(now / 10000))
   if redis.call('INCR', bucket) == 1 then redis.call('EXPIRE', bucket, 120) end

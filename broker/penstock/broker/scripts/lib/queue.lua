@@ -1,4 +1,6 @@
--- The one gate into QUEUED. Limits on concurrency or fairness would park a job here instead.
+--#include lib/held.lua
+-- The one gate into QUEUED. Who may not run yet is parked when a claim comes upon him, not here: so
+-- his place by age is known, and a limit that nobody reaches costs nothing.
 local function enqueue(id, priority)
   return redis.call('XADD', stream_key(priority or 'd'), '*', 'j', id)
 end
@@ -15,9 +17,12 @@ local function wait_until(id, record, due)
   if record.dl then redis.call('ZADD', deadlines_key, record.dl, id) end
 end
 
--- Out of whatever structure a waiting job (QUEUED or SCHEDULED) is in.
+-- Out of whatever structure a waiting job (QUEUED or SCHEDULED) is in. The record must carry s, pr, x,
+-- hd and dl.
 local function leave_queue(id, record)
-  if record.s == 'Q' then
+  if record.hd then
+    unpark(id, record.hd)
+  elseif record.s == 'Q' then
     redis.call('XDEL', stream_key(record.pr or 'd'), record.x)
   else
     redis.call('ZREM', due_key, id)

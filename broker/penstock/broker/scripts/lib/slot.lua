@@ -12,12 +12,17 @@ local function cache_key(digest) return slot .. ':c:' .. digest end
 local function finished_key(bucket) return slot .. ':t:' .. bucket end
 local function schedule_key(id) return slot .. ':y:' .. id end
 local function buried_key(id) return slot .. ':b:' .. id end
+local function gate_key(digest) return slot .. ':gate:' .. digest end
+local function parked_key(digest) return slot .. ':park:' .. digest end
+local function kept_key(digest, state) return slot .. ':kept:' .. digest .. ':' .. state end
 local function channel_of(id) return slot .. ':w:' .. id end
 local due_key = slot .. ':due'
 local leases_key = slot .. ':lease'
 local deadlines_key = slot .. ':dl'
 local schedules_key = slot .. ':sched'
 local paused_key = slot .. ':paused'
+local limits_key = slot .. ':limits'
+local held_key = slot .. ':held'
 
 -- The server's clock, in ms.
 local function now_ms()

@@ -82,6 +82,24 @@ export namespace FailureReason {
   export type QUARANTINED = typeof FailureReason.QUARANTINED;
 }
 
+/** HoldReason says why a job that is QUEUED is passed by in favour of those behind it. */
+export const HoldReason = {
+  /** UNSPECIFIED - HOLD_REASON_UNSPECIFIED: it is not. */
+  UNSPECIFIED: 0,
+  /**
+   * TYPE_CONCURRENCY - HOLD_REASON_TYPE_CONCURRENCY: as many jobs of its type run as the policy of the type allows. It
+   * goes on as soon as one of them ends, in the order of priority and age.
+   */
+  TYPE_CONCURRENCY: 1,
+} as const;
+
+export type HoldReason = typeof HoldReason[keyof typeof HoldReason];
+
+export namespace HoldReason {
+  export type UNSPECIFIED = typeof HoldReason.UNSPECIFIED;
+  export type TYPE_CONCURRENCY = typeof HoldReason.TYPE_CONCURRENCY;
+}
+
 /**
  * Priority orders the jobs of one queue. Higher ones are served first; lower ones keep a small
  * guaranteed share, so that they are never starved.
@@ -441,6 +459,8 @@ export interface Job {
    * past its retention.
    */
   cachedFrom: string;
+  /** hold_reason is why a QUEUED job is passed by; unspecified if it is not. */
+  holdReason: HoldReason;
   /** schedule_id is the schedule that made it; empty for a job that was submitted. */
   scheduleId: string;
   /**
@@ -1430,6 +1450,7 @@ function createBaseJob(): Job {
     lastSequence: 0,
     message: undefined,
     cachedFrom: "",
+    holdReason: 0,
     scheduleId: "",
     occurrenceTime: undefined,
   };
@@ -1523,6 +1544,9 @@ export const Job: MessageFns<Job> = {
     }
     if (message.cachedFrom !== "") {
       writer.uint32(226).string(message.cachedFrom);
+    }
+    if (message.holdReason !== 0) {
+      writer.uint32(232).int32(message.holdReason);
     }
     if (message.scheduleId !== "") {
       writer.uint32(242).string(message.scheduleId);
@@ -1781,6 +1805,14 @@ export const Job: MessageFns<Job> = {
             message.cachedFrom = reader.string();
             continue;
           }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.holdReason = reader.int32() as any;
+            continue;
+          }
           case 30: {
             if (tag !== 242) {
               break;
@@ -1865,6 +1897,7 @@ export const Job: MessageFns<Job> = {
       ? MessageEnvelope.fromPartial(object.message)
       : undefined;
     message.cachedFrom = object.cachedFrom ?? "";
+    message.holdReason = object.holdReason ?? 0;
     message.scheduleId = object.scheduleId ?? "";
     message.occurrenceTime = object.occurrenceTime ?? undefined;
     return message;

@@ -68,7 +68,26 @@ export interface GetQueueStatsResponse {
     | Queue
     | undefined;
   /** stats of its jobs. */
-  stats: QueueStats | undefined;
+  stats:
+    | QueueStats
+    | undefined;
+  /** limits of how many run at once: that of the queue first, then those of types, by name. */
+  limits: ConcurrencyLimit[];
+}
+
+/** ConcurrencyLimit is how many jobs may run at once (see Policy), and how many do. */
+export interface ConcurrencyLimit {
+  /** type that it is for; empty for all types of the queue together. */
+  type: string;
+  /** concurrency is the limit; 0 for a type whose limit was taken back while jobs were held. */
+  concurrency: number;
+  /** running jobs that count under it. */
+  running: number;
+  /**
+   * held jobs: QUEUED, and passed by because of it. Those that wait for the limit of the queue are
+   * not held: they just wait.
+   */
+  held: number;
 }
 
 /** QueueStats are the counts of a queue. Those of terminal states are of jobs still retained. */
@@ -118,6 +137,8 @@ export interface QueueStats {
    * created.
    */
   misrouted: number;
+  /** held jobs wait, but are passed by until fewer of their type run; they are among the waiting, too. */
+  held: number;
   /** cache_hits counts submits answered from the cache, since the queue was created. */
   cacheHits: number;
   /** cache_misses counts submits that looked into the cache and had to run, since it was created. */
@@ -249,7 +270,8 @@ export interface WorkerInfo {
  *   the default that JobOptions names
  *
  * It is applied when a job is submitted, and stays with the job: jobs that were submitted before a
- * change keep what they have, and so do jobs made by RetryJob and RedriveDeadLetters.
+ * change keep what they have, and so do jobs made by RetryJob and RedriveDeadLetters. What is counted
+ * (concurrency, RetentionPolicy.count) is no choice of a submit, and holds for all jobs at once.
  */
 export interface Policy {
   /** max_attempts bounds failed attempts: 1 to 100; 0 is not set. */
@@ -267,6 +289,15 @@ export interface Policy {
     | undefined;
   /** priority within the queue; unspecified is not set. */
   priority: Priority;
+  /**
+   * concurrency bounds the jobs that are RUNNING at once, over the whole fleet: 1 to 100,000; 0 is no
+   * limit. It is never exceeded, but by jobs that ran already when it was set or lowered. The limits
+   * of a queue and of a type in it are two limits, and both hold. A limit is split over the partitions
+   * of the queue, so one below their number is INVALID_ARGUMENT.
+   *
+   * Jobs of a type that is at its limit are passed by, and keep their place: see Job.hold_reason.
+   */
+  concurrency: number;
   /** succeeded is how SUCCEEDED jobs are kept. */
   succeeded:
     | RetentionPolicy
@@ -281,7 +312,17 @@ export interface RetentionPolicy {
    * age is how long after its end a job is kept: 0 to 366 days. Less than 10 s counts as 10 s, so
    * that those who wait for the job still find its outcome. A submit's own retention comes first.
    */
-  age: Duration | undefined;
+  age:
+    | Duration
+    | undefined;
+  /**
+   * count is how many are kept at most, 0 to 1,000,000; those whose age is over next go first, so the
+   * oldest where all are kept for one time. For `failed` it holds in each of the three states. It is
+   * looked after every 10 s or so, leaves each job its first 10 s, and is split over the partitions of
+   * the queue. The counts of a queue and of a type in it both hold; that of a type counts the jobs
+   * that ended since it was set.
+   */
+  count?: number | undefined;
 }
 
 /** QueuePolicy is a policy, and what it is for. */
@@ -603,7 +644,7 @@ export const GetQueueStatsRequest: MessageFns<GetQueueStatsRequest> = {
 };
 
 function createBaseGetQueueStatsResponse(): GetQueueStatsResponse {
-  return { queue: undefined, stats: undefined };
+  return { queue: undefined, stats: undefined, limits: [] };
 }
 
 export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
@@ -613,6 +654,9 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
     }
     if (message.stats !== undefined) {
       QueueStats.encode(message.stats, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.limits) {
+      ConcurrencyLimit.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -646,6 +690,14 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
             message.stats = QueueStats.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.limits.push(ConcurrencyLimit.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -667,6 +719,98 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
     message.stats = (object.stats !== undefined && object.stats !== null)
       ? QueueStats.fromPartial(object.stats)
       : undefined;
+    message.limits = object.limits?.map((e) => ConcurrencyLimit.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseConcurrencyLimit(): ConcurrencyLimit {
+  return { type: "", concurrency: 0, running: 0, held: 0 };
+}
+
+export const ConcurrencyLimit: MessageFns<ConcurrencyLimit> = {
+  encode(message: ConcurrencyLimit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== "") {
+      writer.uint32(10).string(message.type);
+    }
+    if (message.concurrency !== 0) {
+      writer.uint32(16).int32(message.concurrency);
+    }
+    if (message.running !== 0) {
+      writer.uint32(24).int64(message.running);
+    }
+    if (message.held !== 0) {
+      writer.uint32(32).int64(message.held);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConcurrencyLimit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConcurrencyLimit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.concurrency = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.running = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.held = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ConcurrencyLimit>): ConcurrencyLimit {
+    return ConcurrencyLimit.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ConcurrencyLimit>): ConcurrencyLimit {
+    const message = createBaseConcurrencyLimit();
+    message.type = object.type ?? "";
+    message.concurrency = object.concurrency ?? 0;
+    message.running = object.running ?? 0;
+    message.held = object.held ?? 0;
     return message;
   },
 };
@@ -689,6 +833,7 @@ function createBaseQueueStats(): QueueStats {
     staleWrites: 0,
     released: 0,
     misrouted: 0,
+    held: 0,
     cacheHits: 0,
     cacheMisses: 0,
     cacheJoined: 0,
@@ -744,6 +889,9 @@ export const QueueStats: MessageFns<QueueStats> = {
     }
     if (message.misrouted !== 0) {
       writer.uint32(128).int64(message.misrouted);
+    }
+    if (message.held !== 0) {
+      writer.uint32(136).int64(message.held);
     }
     if (message.cacheHits !== 0) {
       writer.uint32(160).int64(message.cacheHits);
@@ -898,6 +1046,14 @@ export const QueueStats: MessageFns<QueueStats> = {
             message.misrouted = longToNumber(reader.int64());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.held = longToNumber(reader.int64());
+            continue;
+          }
           case 20: {
             if (tag !== 160) {
               break;
@@ -959,6 +1115,7 @@ export const QueueStats: MessageFns<QueueStats> = {
     message.staleWrites = object.staleWrites ?? 0;
     message.released = object.released ?? 0;
     message.misrouted = object.misrouted ?? 0;
+    message.held = object.held ?? 0;
     message.cacheHits = object.cacheHits ?? 0;
     message.cacheMisses = object.cacheMisses ?? 0;
     message.cacheJoined = object.cacheJoined ?? 0;
@@ -1890,6 +2047,7 @@ function createBasePolicy(): Policy {
     backoff: undefined,
     timeout: undefined,
     priority: 0,
+    concurrency: 0,
     succeeded: undefined,
     failed: undefined,
   };
@@ -1908,6 +2066,9 @@ export const Policy: MessageFns<Policy> = {
     }
     if (message.priority !== 0) {
       writer.uint32(32).int32(message.priority);
+    }
+    if (message.concurrency !== 0) {
+      writer.uint32(40).int32(message.concurrency);
     }
     if (message.succeeded !== undefined) {
       RetentionPolicy.encode(message.succeeded, writer.uint32(50).fork()).join();
@@ -1963,6 +2124,14 @@ export const Policy: MessageFns<Policy> = {
             message.priority = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.concurrency = reader.int32();
+            continue;
+          }
           case 6: {
             if (tag !== 50) {
               break;
@@ -2004,6 +2173,7 @@ export const Policy: MessageFns<Policy> = {
       ? Duration.fromPartial(object.timeout)
       : undefined;
     message.priority = object.priority ?? 0;
+    message.concurrency = object.concurrency ?? 0;
     message.succeeded = (object.succeeded !== undefined && object.succeeded !== null)
       ? RetentionPolicy.fromPartial(object.succeeded)
       : undefined;
@@ -2015,13 +2185,16 @@ export const Policy: MessageFns<Policy> = {
 };
 
 function createBaseRetentionPolicy(): RetentionPolicy {
-  return { age: undefined };
+  return { age: undefined, count: undefined };
 }
 
 export const RetentionPolicy: MessageFns<RetentionPolicy> = {
   encode(message: RetentionPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.age !== undefined) {
       Duration.encode(message.age, writer.uint32(10).fork()).join();
+    }
+    if (message.count !== undefined) {
+      writer.uint32(16).int64(message.count);
     }
     return writer;
   },
@@ -2047,6 +2220,14 @@ export const RetentionPolicy: MessageFns<RetentionPolicy> = {
             message.age = Duration.decode(reader, reader.uint32());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2065,6 +2246,7 @@ export const RetentionPolicy: MessageFns<RetentionPolicy> = {
   fromPartial(object: DeepPartial<RetentionPolicy>): RetentionPolicy {
     const message = createBaseRetentionPolicy();
     message.age = (object.age !== undefined && object.age !== null) ? Duration.fromPartial(object.age) : undefined;
+    message.count = object.count ?? undefined;
     return message;
   },
 };
