@@ -41,7 +41,7 @@ OLD_ROWS: Final = 120
 ROLL_BACK_AT: Final = 30
 """So many rows of the table have come out when the bridge is rolled back."""
 _POLL_S: Final = 0.02
-_GIVE_UP_S: Final = 60.0
+_GIVE_UP_S: Final = 120.0
 
 # One core an analysis, so that two of them share two cores well.
 _SETTINGS: Final = {
