@@ -45,6 +45,7 @@ from penstock.client.job import (
     Durability,
     Failure,
     FailureReason,
+    HoldReason,
     Job,
     JobState,
     MessageInfo,
@@ -54,7 +55,8 @@ from penstock.client.job import (
     Submitted,
 )
 from penstock.client.new_job import Backoff, NewJob, SubmitOptions
-from penstock.client.queue import Page, Queue, QueueStats, WorkerInfo
+from penstock.client.policy import EffectivePolicy, Keep, Policy, PolicySource, QueuePolicy
+from penstock.client.queue import ConcurrencyLimit, Page, Queue, QueueStats, WorkerInfo
 from penstock.client.schedule import CatchUp, Overlap, Schedule, ScheduleInfo
 from penstock.client.topic import Published, PublishedJob, Subscription, TopicRule
 from penstock.client.watch import AsyncWatch
@@ -71,15 +73,18 @@ __all__ = [
     "CatchUp",
     "ChunkEvent",
     "Client",
+    "ConcurrencyLimit",
     "Content",
     "CursorOutOfRange",
     "DeadlineExceeded",
     "Durability",
+    "EffectivePolicy",
     "Event",
     "FailedPrecondition",
     "Failure",
     "FailureReason",
     "GapEvent",
+    "HoldReason",
     "Internal",
     "InvalidRequest",
     "Job",
@@ -89,6 +94,7 @@ __all__ = [
     "JobHandle",
     "JobState",
     "JobUnsuccessful",
+    "Keep",
     "LogEvent",
     "MergedWatch",
     "MessageInfo",
@@ -98,12 +104,15 @@ __all__ = [
     "Page",
     "PenstockError",
     "PermissionDenied",
+    "Policy",
+    "PolicySource",
     "Priority",
     "Progress",
     "ProgressEvent",
     "Published",
     "PublishedJob",
     "Queue",
+    "QueuePolicy",
     "QueueStats",
     "ResourceExhausted",
     "ResultMismatch",

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2
 from penstock.client.aio_transport import AioTransport
 from penstock.client.cache_calls import AsyncCacheCalls
 from penstock.client.channel import Endpoint
+from penstock.client.policy_calls import AsyncPolicyCalls
 from penstock.client.queue_calls import AsyncQueueCalls
 from penstock.client.rpc import Rpc
 from penstock.client.schedule_calls import AsyncScheduleCalls
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from penstock.client.channel import Secure
 
 
-class AsyncCalls(AsyncScheduleCalls, AsyncQueueCalls, AsyncTopicCalls, AsyncCacheCalls):
+class AsyncCalls(
+    AsyncScheduleCalls, AsyncQueueCalls, AsyncPolicyCalls, AsyncTopicCalls, AsyncCacheCalls
+):
     """All that a gateway can be asked, over any transport."""
 
     def __init__(self, rpc: Rpc) -> None:

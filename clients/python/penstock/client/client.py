@@ -200,6 +200,12 @@ class Client(Facade[AsyncCalls]):
     purge_queue = blocking(AsyncCalls.purge_queue)
     redrive = blocking(AsyncCalls.redrive)
     workers = blocking(AsyncCalls.workers)
+
+    set_queue_policy = blocking(AsyncCalls.set_queue_policy)
+    queue_policy = blocking(AsyncCalls.queue_policy)
+    queue_policies = blocking(AsyncCalls.queue_policies)
+    delete_queue_policy = blocking(AsyncCalls.delete_queue_policy)
+
     publish = blocking(AsyncCalls.publish)
     subscribe = blocking(AsyncCalls.subscribe)
     unsubscribe = blocking(AsyncCalls.unsubscribe)

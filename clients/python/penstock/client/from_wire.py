@@ -22,6 +22,7 @@ from penstock.client.job import (
     Durability,
     Failure,
     FailureReason,
+    HoldReason,
     Job,
     JobState,
     MessageInfo,
@@ -30,13 +31,15 @@ from penstock.client.job import (
     SubmitOutcome,
     Submitted,
 )
-from penstock.client.queue import Page, Queue, QueueStats, WorkerInfo
+from penstock.client.new_job import Backoff
+from penstock.client.queue import ConcurrencyLimit, Page, Queue, QueueStats, WorkerInfo
 from penstock.client.wire_names import given_name_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
+    from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from penstock.v1 import job_pb2, job_service_pb2, queue_service_pb2
@@ -88,6 +91,7 @@ def job_of(message: job_pb2.Job) -> Job:
         schedule_id=message.schedule_id,
         occurrence_time=time_of(message.occurrence_time) if has("occurrence_time") else None,
         cached_from=message.cached_from,
+        hold_reason=name_of(HoldReason, message.hold_reason),
     )
 
 
@@ -168,7 +172,14 @@ def queue_stats_of(message: queue_service_pb2.GetQueueStatsResponse) -> QueueSta
         cache_hits=stats.cache_hits,
         cache_misses=stats.cache_misses,
         cache_joined=stats.cache_joined,
+        held=stats.held,
+        limits=tuple(map(_limit_of, message.limits)),
     )
+
+
+def _limit_of(message: queue_service_pb2.ConcurrencyLimit) -> ConcurrencyLimit:
+    limit = message.concurrency or None
+    return ConcurrencyLimit(message.type, limit, message.running, message.held)
 
 
 def worker_of(message: queue_service_pb2.WorkerInfo) -> WorkerInfo:
@@ -206,6 +217,24 @@ def _failure_of(message: job_pb2.Failure) -> Failure:
 
 def _counts_of(counts: Iterable[queue_service_pb2.FailedCount]) -> dict[FailureReason, int]:
     return {given_name_of(FailureReason, each.reason): each.count for each in counts}
+
+
+def backoff_from(message: job_pb2.Backoff) -> Backoff:
+    """The pauses between attempts."""
+    return Backoff(
+        initial=span_in(message, "initial"),
+        max=span_in(message, "max"),
+        multiplier=message.multiplier or None,
+        jitter=message.jitter if message.HasField("jitter") else None,
+    )
+
+
+def span_in(message: Message, name: str) -> timedelta | None:
+    """A field that is a length of time; None if it is not set."""
+    if not message.HasField(name):
+        return None
+    span: timedelta = getattr(message, name).ToTimedelta()
+    return span
 
 
 def time_of(message: Timestamp) -> datetime:

@@ -59,6 +59,12 @@ class FailureReason(_Name):
     QUARANTINED = "QUARANTINED"
 
 
+class HoldReason(_Name):
+    """Why a QUEUED job is passed by: as many jobs of its type run as its policy allows."""
+
+    TYPE_CONCURRENCY = "TYPE_CONCURRENCY"
+
+
 class Priority(_Name):
     """Which jobs of a queue are served first."""
 
@@ -194,6 +200,7 @@ class Job:
     schedule_id: str = ""
     occurrence_time: datetime | None = None
     cached_from: str = ""
+    hold_reason: HoldReason | None = None
 
     @property
     def done(self) -> bool:

@@ -30,6 +30,24 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """How many jobs may run at once, and how many do.
+
+    Attributes:
+        type: that it is for; '' is all types of the queue together.
+        concurrency: the limit; None for a type whose limit was taken back while jobs were held.
+        running: jobs that count under it.
+        held: QUEUED jobs that are passed by because of it; those that wait for the limit of the
+            queue just wait.
+    """
+
+    type: str
+    concurrency: int | None
+    running: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueStats:
     """The counts of a queue.
 
@@ -51,6 +69,8 @@ class QueueStats:
         cache_hits: submits answered from the cache.
         cache_misses: submits that looked into the cache and had to run.
         cache_joined: submits answered with an equal job under way.
+        held: waiting jobs that are passed by until fewer of their type run.
+        limits: of how many run at once: that of the queue first, then those of types, by name.
     """
 
     queue: Queue
@@ -73,6 +93,8 @@ class QueueStats:
     cache_hits: int = 0
     cache_misses: int = 0
     cache_joined: int = 0
+    held: int = 0
+    limits: tuple[ConcurrencyLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

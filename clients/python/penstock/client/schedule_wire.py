@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from penstock.client.content import Content
 from penstock.client.errors import ResultMismatch
-from penstock.client.from_wire import time_of
+from penstock.client.from_wire import backoff_from, span_in, time_of
 from penstock.client.job import Priority
-from penstock.client.new_job import Backoff, NewJob
+from penstock.client.new_job import NewJob
 from penstock.client.schedule import CatchUp, Overlap, Schedule, ScheduleInfo
-from penstock.client.to_wire import duration_of, spec_of, timestamp_of
+from penstock.client.to_wire import optional_duration, spec_of, timestamp_of
 from penstock.client.wire_names import name_of, wire_name
 from penstock.v1 import schedule_service_pb2 as pb
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from google.protobuf.duration_pb2 import Duration
     from google.protobuf.message import Message
 
-    from penstock.client.spans import Span
     from penstock.v1 import job_pb2
 
 
@@ -40,7 +38,7 @@ def spec_to_wire(schedule: Schedule) -> pb.ScheduleSpec:
         catch_up=pb.CatchUp(
             policy=wire_name(CatchUp(schedule.catch_up)),
             limit=schedule.catch_up_limit or 0,
-            tolerance=_span(schedule.tolerance),
+            tolerance=optional_duration(schedule.tolerance),
         ),
         note=schedule.note,
     )
@@ -78,10 +76,10 @@ def _timing_to_wire(schedule: Schedule) -> pb.Timing:
     cron = pb.Cron(expression=schedule.cron, time_zone=schedule.time_zone)
     return pb.Timing(
         cron=cron if schedule.cron else None,
-        interval=_span(schedule.every),
+        interval=optional_duration(schedule.every),
         start_time=None if start is None else timestamp_of(start),
         end_time=None if end is None else timestamp_of(end),
-        jitter=_span(schedule.jitter),
+        jitter=optional_duration(schedule.jitter),
     )
 
 
@@ -91,14 +89,14 @@ def _definition_of(spec: pb.ScheduleSpec) -> Schedule:
         _job_of(spec.job),
         cron=timing.cron.expression,
         time_zone=timing.cron.time_zone or "UTC",
-        every=_optional_span(timing, "interval"),
+        every=span_in(timing, "interval"),
         start_time=_time(timing, "start_time"),
         end_time=_time(timing, "end_time"),
-        jitter=_optional_span(timing, "jitter"),
+        jitter=span_in(timing, "jitter"),
         overlap=name_of(Overlap, spec.overlap) or Overlap.SKIP,
         catch_up=name_of(CatchUp, catch_up.policy) or CatchUp.LAST,
         catch_up_limit=catch_up.limit or None,
-        tolerance=_optional_span(catch_up, "tolerance"),
+        tolerance=span_in(catch_up, "tolerance"),
         note=spec.note,
     )
 
@@ -111,11 +109,11 @@ def _job_of(spec: job_pb2.JobSpec) -> NewJob:
         payload,
         queue=spec.queue,
         priority=name_of(Priority, options.priority),
-        expires_in=_optional_span(options, "expires_in"),
+        expires_in=span_in(options, "expires_in"),
         max_attempts=options.max_attempts or None,
-        backoff=_backoff_of(options.backoff) if options.HasField("backoff") else None,
-        timeout=_optional_span(options, "timeout"),
-        retention=_optional_span(options, "retention"),
+        backoff=backoff_from(options.backoff) if options.HasField("backoff") else None,
+        timeout=span_in(options, "timeout"),
+        retention=span_in(options, "retention"),
         metadata=dict(options.metadata),
         allow_unregistered=options.allow_unregistered,
         content_type=content_type,
@@ -131,23 +129,6 @@ def _payload_of(message: job_pb2.Content) -> tuple[object, str | None]:
         return (content.decode() if content.data else None), None
     except ResultMismatch:
         return content.data, content.content_type
-
-
-def _backoff_of(backoff: job_pb2.Backoff) -> Backoff:
-    return Backoff(
-        initial=_optional_span(backoff, "initial"),
-        max=_optional_span(backoff, "max"),
-        multiplier=backoff.multiplier or None,
-        jitter=backoff.jitter if backoff.HasField("jitter") else None,
-    )
-
-
-def _span(span: Span | None) -> Duration | None:
-    return None if span is None else duration_of(span)
-
-
-def _optional_span(message: Message, name: str) -> Any:  # noqa: ANN401 - a timedelta or None.
-    return getattr(message, name).ToTimedelta() if message.HasField(name) else None
 
 
 def _time(message: Message, name: str) -> datetime | None:

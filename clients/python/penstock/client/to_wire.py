@@ -51,6 +51,11 @@ def duration_of(span: Span) -> Duration:
     return duration
 
 
+def optional_duration(span: Span | None) -> Duration | None:
+    """A length of time, if there is one."""
+    return None if span is None else duration_of(span)
+
+
 def timestamp_of(time: datetime) -> Timestamp:
     """An aware datetime, to the microsecond."""
     timestamp = Timestamp()
@@ -61,15 +66,15 @@ def timestamp_of(time: datetime) -> Timestamp:
 def _options_of(job: NewJob) -> job_pb2.JobOptions:
     return job_pb2.JobOptions(
         priority=None if job.priority is None else wire_name(Priority(job.priority)),
-        delay=_optional(job.delay),
+        delay=optional_duration(job.delay),
         run_at=timestamp_of(job.run_at) if job.run_at else None,
-        expires_in=_optional(job.expires_in),
+        expires_in=optional_duration(job.expires_in),
         deadline=timestamp_of(job.deadline) if job.deadline else None,
         max_attempts=job.max_attempts or 0,
         backoff=backoff_of(job.backoff) if job.backoff else None,
-        timeout=_optional(job.timeout),
+        timeout=optional_duration(job.timeout),
         idempotency_key=job.idempotency_key,
-        retention=_optional(job.retention),
+        retention=optional_duration(job.retention),
         metadata=job.metadata,
         allow_unregistered=job.allow_unregistered,
         cache=_cache_of(job),
@@ -94,12 +99,8 @@ def _cache_of(job: NewJob) -> job_pb2.CachePolicy | None:
 def backoff_of(backoff: Backoff) -> job_pb2.Backoff:
     """The pauses between attempts; what is None is left to the gateway."""
     return job_pb2.Backoff(
-        initial=_optional(backoff.initial),
-        max=_optional(backoff.max),
+        initial=optional_duration(backoff.initial),
+        max=optional_duration(backoff.max),
         multiplier=backoff.multiplier or 0.0,
         jitter=backoff.jitter,
     )
-
-
-def _optional(span: Span | None) -> Duration | None:
-    return None if span is None else duration_of(span)

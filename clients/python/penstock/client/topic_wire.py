@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from penstock.client.errors import InvalidRequest, Status, Violation
-from penstock.client.from_wire import submitted_of, time_of
+from penstock.client.from_wire import backoff_from, submitted_of, time_of
 from penstock.client.job import Priority
-from penstock.client.new_job import Backoff, NewJob
+from penstock.client.new_job import NewJob
 from penstock.client.to_wire import new_request_id, spec_of, timestamp_of
 from penstock.client.topic import Published, PublishedJob, Subscription, TopicRule
 from penstock.client.wire_names import name_of, wire_name
@@ -20,6 +20,7 @@ from penstock.v1 import topic_service_pb2 as pb
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from penstock.client.new_job import Backoff
     from penstock.client.spans import Span
     from penstock.v1 import job_pb2
 
@@ -145,7 +146,7 @@ def rule_of(message: pb.TopicRule) -> TopicRule:
         queue=message.queue,
         priority=name_of(Priority, message.priority),
         attempts=message.max_attempts or None,
-        backoff=_backoff(message.backoff) if has("backoff") else None,
+        backoff=backoff_from(message.backoff) if has("backoff") else None,
         retention=message.retention.ToTimedelta() if has("retention") else None,
         schema=json.loads(message.json_schema) if message.json_schema else None,
         create_time=time_of(message.create_time) if has("create_time") else None,
@@ -171,15 +172,6 @@ def _renamed(field: str, where: str) -> str:
 
 def _priority(priority: Priority | str | None) -> str | None:
     return None if priority is None else wire_name(Priority(priority))
-
-
-def _backoff(message: job_pb2.Backoff) -> Backoff:
-    return Backoff(
-        message.initial.ToTimedelta(),
-        message.max.ToTimedelta(),
-        message.multiplier,
-        message.jitter,
-    )
 
 
 def _schema_text(schema: Any) -> str:  # noqa: ANN401 - any type that pydantic takes.

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from penstock.client.errors import Internal, Status
-from penstock.client.job import Durability, FailureReason, JobState, Priority, SubmitOutcome
+from penstock.client.job import (
+    Durability,
+    FailureReason,
+    HoldReason,
+    JobState,
+    Priority,
+    SubmitOutcome,
+)
+from penstock.client.policy import PolicySource
 from penstock.client.schedule import CatchUp, Overlap
-from penstock.v1 import job_pb2, job_service_pb2, schedule_service_pb2
+from penstock.v1 import job_pb2, job_service_pb2, queue_service_pb2, schedule_service_pb2
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -20,8 +28,10 @@ _WRAPPERS: Final[dict[type[StrEnum], tuple[EnumTypeWrapper, str]]] = {
     CatchUp: (schedule_service_pb2.CatchUp.Policy, "POLICY_"),
     Durability: (job_pb2.Durability, "DURABILITY_"),
     FailureReason: (job_pb2.FailureReason, "FAILURE_REASON_"),
+    HoldReason: (job_pb2.HoldReason, "HOLD_REASON_"),
     JobState: (job_pb2.JobState, "JOB_STATE_"),
     Overlap: (schedule_service_pb2.OverlapPolicy, "OVERLAP_POLICY_"),
+    PolicySource: (queue_service_pb2.PolicySource, "POLICY_SOURCE_"),
     Priority: (job_pb2.Priority, "PRIORITY_"),
     SubmitOutcome: (job_service_pb2.SubmitOutcome, "SUBMIT_OUTCOME_"),
 }
