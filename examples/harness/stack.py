@@ -41,6 +41,7 @@ class Stack:
         keep_logs: Set to leave the folder with the logs alone.
         address: Of the gateway.
         redis_url: Of the Valkey.
+        server: The Valkey itself, to be killed and started again.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Stack:
         self.keep_logs = False
         self.address = ""
         self.redis_url = ""
+        self.server = EmbeddedServer(self.folder / "data")
         self._settings = dict(settings or {})
         self._cleanup = contextlib.ExitStack()
 
@@ -58,8 +60,7 @@ class Stack:
         self.keep_logs = True  # Should it not come up, they say why.
         self._cleanup.callback(self._remove_folder)
         try:
-            server = EmbeddedServer(self.folder / "data")
-            self.redis_url = self._cleanup.enter_context(server).url
+            self.redis_url = self._cleanup.enter_context(self.server).url
             self.address = self.start_gateway()[1]
         except BaseException:
             self._cleanup.close()
