@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from cronsim import CronSim
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,9 @@ from penstock.broker.steps import (
     next_step,
 )
 from penstock.broker.timing import Timing
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 NOON = 1_800_000_000_000
 MINUTE = 60_000
@@ -107,6 +111,51 @@ def test_jitter_holds_back_what_an_outage_would_run() -> None:
     step = next_step(late, now_ms)
     assert step.fire_ms is not None
     assert late.due_ms(step.fire_ms) <= now_ms
+
+
+def every_minute(catch_up: CatchUp, **policies: Any) -> Waiting:  # noqa: ANN401 - as above.
+    """Occurrences that jitter moves by up to an hour, so that a later one may fire first."""
+    timing = Timing(cron="* * * * *", jitter_ms=60 * MINUTE)
+    state = waiting(catch_up, **policies)
+    first = replace(state, timing=timing).due_ms(NOON)
+    return replace(state, timing=timing, attended_ms=first)
+
+
+@pytest.mark.parametrize("seconds", range(0, 600, 60))
+def test_the_last_is_run_though_jitter_holds_later_ones_back(seconds: int) -> None:
+    late = every_minute(CatchUp.LAST)
+    now_ms = late.attended_ms + DAY + seconds * 1_000
+    due = [each for each in range(NOON, now_ms, MINUTE) if late.due_ms(each) <= now_ms]
+    assert next_step(late, now_ms).fire_ms == due[-1]
+    three = replace(late, policy=SchedulePolicy(catch_up=CatchUp.ALL, limit=3))
+    assert next_step(three, now_ms).fire_ms == due[-3]
+
+
+def test_what_jitter_still_holds_back_is_not_left_out() -> None:
+    late = every_minute(CatchUp.NONE)
+    now_ms = late.attended_ms + DAY
+    step = next_step(late, now_ms)
+    in_time = [
+        each
+        for each in range(NOON, now_ms + MINUTE, MINUTE)
+        if now_ms - late.due_ms(each) <= late.policy.tolerance_ms
+    ]
+    assert step == Step(None, in_time[0], missed=MOST_COUNTED)
+
+
+def test_a_short_outage_is_worked_out_from_what_it_lasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not from the most that might have been missed: all schedules are late at once."""
+    steps: list[datetime] = []
+
+    class Counted(CronSim):
+        def __next__(self) -> datetime:
+            steps.append(found := super().__next__())
+            return found
+
+    monkeypatch.setattr("penstock.broker.timing.CronSim", Counted)
+    state = replace(waiting(CatchUp.ALL, limit=1_000), timing=Timing(cron="* * * * *"))
+    assert next_step(state, NOON + 5 * MINUTE).fire_ms == NOON
+    assert 0 < len(steps) < 50
 
 
 def test_what_is_held_up_is_looked_at_the_less_often_the_longer_it_is() -> None:

@@ -86,6 +86,7 @@ def test_an_interval_is_counted_from_its_anchor() -> None:
     assert timing.after(11_500) == 13_000
     assert timing.latest(2, 13_100) == [11_500, 13_000]
     assert timing.latest(5, 11_600) == [10_000, 11_500]
+    assert timing.latest(5, 13_100, 11_500) == [11_500, 13_000]
 
 
 def test_nothing_occurs_before_the_start_or_after_the_end() -> None:

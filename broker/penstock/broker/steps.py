@@ -73,16 +73,10 @@ def next_step(waiting: Waiting, now_ms: int) -> Step:
     if late_ms <= policy.tolerance_ms:
         return _lagging(waiting, now_ms) or Step(first, timing.after(first))
     if policy.catch_up is CatchUp.NONE:
-        following = timing.after(now_ms - policy.tolerance_ms)
+        following = _first_in_time(waiting, now_ms)
         return Step(None, following, missed=_between(timing, first, following))
     most = 1 if policy.catch_up is CatchUp.LAST else policy.limit
-    # Occurrences that jitter still holds back are none of an outage.
-    newest = [
-        occurrence
-        for occurrence in timing.latest(most, now_ms)
-        if occurrence >= first and waiting.due_ms(occurrence) <= now_ms
-    ]
-    chosen = newest[0] if newest else first
+    chosen = _newest_due(waiting, most, now_ms)[0]
     return Step(chosen, timing.after(chosen), missed=_between(timing, first, chosen))
 
 
@@ -90,6 +84,27 @@ def look_again_ms(waiting: Waiting, now_ms: int) -> int:
     """When to look again at a schedule whose last job is still alive."""
     held_ms = now_ms - waiting.due_ms(waiting.next_ms)
     return now_ms + round(min(max(held_ms * LOOK_SHARE, SOONEST_LOOK_MS), LATEST_LOOK_MS))
+
+
+def _first_in_time(waiting: Waiting, now_ms: int) -> int | None:
+    """The first occurrence that is not missed; jitter may hold it back."""
+    timing, since_ms = waiting.timing, now_ms - waiting.policy.tolerance_ms
+    candidates = timing.all_after(max(waiting.next_ms, since_ms - timing.jitter_ms - 1))
+    return next((each for each in candidates if waiting.due_ms(each) >= since_ms), None)
+
+
+def _newest_due(waiting: Waiting, most: int, now_ms: int) -> list[int]:
+    """The newest occurrences that fire by now, of those from the next one on, which does.
+
+    What jitter still holds back is none of an outage, and may be more than what is wanted.
+    """
+    reach, before = most, 0
+    while True:
+        found = waiting.timing.latest(reach, now_ms, waiting.next_ms)
+        due = [occurrence for occurrence in found if waiting.due_ms(occurrence) <= now_ms]
+        if len(due) >= most or len(found) == before:
+            return due[-most:] or [waiting.next_ms]
+        reach, before = 2 * reach, len(found)
 
 
 def _lagging(waiting: Waiting, now_ms: int) -> Step | None:

@@ -83,11 +83,11 @@ class Timing:
                 return
             yield occurrence
 
-    def latest(self, most: int, time_ms: int) -> list[int]:
-        """The newest occurrences up to a time: most of them, or fewer, in order."""
+    def latest(self, most: int, time_ms: int, first_ms: int = 0) -> list[int]:
+        """The newest occurrences up to a time, and from a first on: most of them, or fewer."""
         if self.end_ms is not None:
             time_ms = min(time_ms, self.end_ms)
-        since_ms = self._begin_of_latest(most, time_ms)
+        since_ms = max(self._begin_of_latest(most, time_ms, first_ms), first_ms - 1)
         found: deque[int] = deque(maxlen=most)
         for occurrence in self.all_after(since_ms):
             if occurrence > time_ms:
@@ -129,14 +129,14 @@ class Timing:
                 yield occurrence
                 time_ms = occurrence
 
-    def _begin_of_latest(self, most: int, time_ms: int) -> int:
+    def _begin_of_latest(self, most: int, time_ms: int, first_ms: int) -> int:
         """A time before which the newest occurrences do not begin, and from which they are few."""
         if not self.cron:
             return time_ms - (most + 1) * self.interval_ms
         # Backwards the library tells other times around changes of clocks: only a place to begin.
         start = datetime.fromtimestamp(time_ms // 1000 + 1, zone_of(self.time_zone))
         moments = islice(CronSim(self.cron, start, reverse=True), most + 1)
-        floor_ms = 0 if self.start_ms is None else self.start_ms - 1
+        floor_ms = max(first_ms, self.start_ms or 0) - 1
         begin_ms = time_ms
         for moment in moments:
             begin_ms = round(moment.timestamp()) * 1000 - 1
