@@ -140,6 +140,32 @@ async def test_a_subscription_that_the_server_lost_is_made_again(
         await eventually(there, "the subscription is there again")
 
 
+async def test_each_worker_makes_his_again_whoever_comes_first(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server lost all, and the others' new subscriptions have raised the version since."""
+    monkeypatch.setattr("penstock.worker.presence.HEARTBEAT_EVERY_S", 0.02)
+    async with rig.working(apps.bus):
+        names = rig.broker.engine.names
+        lost = await rig.broker.topics.directory()
+        # In one step, so that no worker looks in between.
+        await rig.broker.link.call(
+            "EVAL",
+            "redis.call('DEL', KEYS[1], KEYS[2]) redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])",
+            2,
+            names.subscriptions(),
+            names.base,
+            "topics",
+            int(lost.version) + 1_000_000,
+        )
+
+        async def there() -> bool:
+            found = (await rig.broker.topics.directory()).subscriptions
+            return [each.name for each in found] == ["bus.child"]
+
+        await eventually(there, "the subscription is there again")
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

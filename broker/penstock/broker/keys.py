@@ -39,7 +39,7 @@ class NamespaceKeys:
 
     @cached_property
     def base(self) -> bytes:
-        """Hash: the namespace's name (codes may collide), data format, and version of topics."""
+        """Hash: the namespace's name (codes may collide), data format, and versions of topics."""
         return f"ps{{{self.code}}}".encode()
 
     def queues(self) -> bytes:

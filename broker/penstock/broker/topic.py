@@ -107,17 +107,32 @@ class Directory:
 
     Attributes:
         version: of what is stored.
+        ended_at: the version at which a subscription was last ended; 0 if none was.
         subscriptions: by name.
         rules: by pattern.
     """
 
     def __init__(
-        self, version: bytes, subscriptions: Iterable[Subscription], rules: Iterable[TopicRule]
+        self,
+        version: bytes,
+        subscriptions: Iterable[Subscription],
+        rules: Iterable[TopicRule],
+        *,
+        ended_at: int = 0,
     ) -> None:
         self.version = version
+        self.ended_at = ended_at
         self.subscriptions = tuple(sorted(subscriptions, key=lambda each: each.name))
         self.rules = tuple(sorted(rules, key=lambda rule: rule.pattern))
         self._routes: dict[str, Route] = {}
+
+    def lacks(self, names: Iterable[str], since: int) -> bool:
+        """Whether one of the subscriptions that were stored at a version is lost, and not ended.
+
+        If any subscription was ended on purpose since, none is taken for lost.
+        """
+        known = {each.name for each in self.subscriptions}
+        return int(self.version) < since or (self.ended_at <= since and not known.issuperset(names))
 
     def route(self, topic: str) -> Route:
         """Where the messages of a topic go."""

@@ -69,11 +69,12 @@ class Topics:
         )
         if not contents:
             return held
-        subscriptions, rules = contents
+        subscriptions, rules, ended = contents
         found = Directory(
             version,
             [decode_subscription(name, entry) for name, entry in _pairs(subscriptions)],
             [decode_rule(pattern, entry) for pattern, entry in _pairs(rules)],
+            ended_at=int(ended),
         )
         # Of several readings under way at once the one that ends last stays, which need not be the
         # newest: then the next call finds another version, and reads once more.

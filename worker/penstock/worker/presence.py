@@ -99,10 +99,11 @@ class Presence(Periodic):
                 )
 
     async def _restore_subscriptions(self) -> None:
-        """Makes them again if the server lost them. Versions rise, unless it lost some."""
+        """Makes them again if the server lost them, whoever else has made his by now."""
         if self._subscriptions:
             directory = await self._broker.topics.directory()
-            if int(directory.version) < self._subscribed_at:
+            names = (subscription.name for subscription in self._subscriptions)
+            if directory.lacks(names, self._subscribed_at):
                 await self._subscribe()
 
     def _info(self) -> WorkerInfo:

@@ -4,7 +4,8 @@
 -- KEYS  1 namespace
 -- ARGV  1 version that the caller has, or ''
 -- Returns {version} if it is the newest, else
---         {version, {subscription, entry, ...}, {pattern of a rule, entry, ...}}; see put_topic.lua
+--         {version, {subscription, entry, ...}, {pattern of a rule, entry, ...}, version at which a
+--          subscription was last ended}; see put_topic.lua for the entries
 --#include lib/topics.lua
 local version = redis.call('HGET', KEYS[1], version_field) or '0'
 if version == ARGV[1] then return {version} end
@@ -12,4 +13,5 @@ return {
   version,
   redis.call('HGETALL', key_of('subscriptions')),
   redis.call('HGETALL', key_of('topics')),
+  redis.call('HGET', KEYS[1], ended_field) or '0',
 }
