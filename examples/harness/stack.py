@@ -39,6 +39,7 @@ class Stack:
     Attributes:
         folder: The logs, the data of Valkey in ``data``, and what the application puts there.
         keep_logs: Set to leave the folder with the logs alone.
+        gateway: The first one, until something else is put here.
         address: Of the gateway.
         redis_url: Of the Valkey.
         server: The Valkey itself, to be killed and started again.
@@ -50,6 +51,7 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix=f"penstock-{name}-"))
         self.keep_data = keep_data
         self.keep_logs = False
+        self.gateway: Process
         self.address = ""
         self.redis_url = ""
         self.server = EmbeddedServer(self.folder / "data")
@@ -61,7 +63,7 @@ class Stack:
         self._cleanup.callback(self._remove_folder)
         try:
             self.redis_url = self._cleanup.enter_context(self.server).url
-            self.address = self.start_gateway()[1]
+            self.gateway, self.address = self.start_gateway()
         except BaseException:
             self._cleanup.close()
             raise

@@ -20,6 +20,7 @@ from httpx_sse import aconnect_sse
 from examples.harness.checks import Check
 from examples.harness.report import Report
 from examples.harness.run import run
+from examples.harness.waiting import until
 from examples.opad.articles import QUEUE
 from penstock.client import AsyncClient
 
@@ -136,10 +137,12 @@ async def _all_ended(stack: Stack, job_ids: list[str]) -> int:
 
 async def _succeeded(stack: Stack, jobs: int) -> int:
     """Waits until none is left; returns how many succeeded."""
-    async with AsyncClient(stack.address) as client, asyncio.timeout(60):
-        while (stats := await client.queue_stats(QUEUE)).succeeded < jobs:  # noqa: ASYNC110 - elsewhere.
-            await asyncio.sleep(0.1)
-    return stats.succeeded
+    async with AsyncClient(stack.address) as client:
+
+        async def count() -> int:
+            return (await client.queue_stats(QUEUE)).succeeded
+
+        return await until("all jobs succeed", count, at_least=jobs)
 
 
 async def _page(url: str) -> int:

@@ -1,0 +1,54 @@
+"""An instance of the shop, which emits events: ``python -m examples.event_bus.shop NAME COUNT``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from decimal import Decimal
+
+from examples.event_bus.bus import EventBus
+from examples.event_bus.events import (
+    AnalyticsTrack,
+    Event,
+    NotificationSend,
+    OrderCreated,
+    OrderStatusChanged,
+    PaymentCompleted,
+)
+from penstock.client import AsyncClient
+
+__all__ = ["sell"]
+
+
+async def sell(bus: EventBus, order_id: str) -> None:
+    """Emits all that happens to one order, each event under an id that a repetition shares."""
+    order = {"customer_id": "c-7", "shop_id": "s-1"}
+    happens: dict[str, Event] = {
+        "order.created": OrderCreated(order_id=order_id, total_amount=Decimal("19.90"), **order),
+        "payment.completed": PaymentCompleted(order_id=order_id, amount=Decimal("19.90")),
+        "order.status_changed": OrderStatusChanged(
+            order_id=order_id, previous_status="new", new_status="paid", changed_by="payments"
+        ),
+        "notification.send": NotificationSend(to="c-7", text=f"{order_id} is paid"),
+        "analytics.track": AnalyticsTrack(what="sale"),
+    }
+    for event, payload in happens.items():
+        await bus.emit(event, payload, event_id=f"{event} {order_id}")
+
+
+async def main(name: str, orders: int) -> None:
+    """Sells a number of things, eight at a time."""
+    gate = asyncio.Semaphore(8)
+    async with AsyncClient(timeout=60) as client, asyncio.TaskGroup() as selling:
+        bus = EventBus(client, source=name)
+
+        async def one(number: int) -> None:
+            async with gate:
+                await sell(bus, f"{name}-{number}")
+
+        for number in range(orders):
+            selling.create_task(one(number))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
