@@ -25,9 +25,11 @@ from penstock.client import AsyncClient, InvalidRequest, Job
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from examples.harness.process import Process
     from examples.harness.stack import Stack
 
 APP: Final = "examples.event_bus.handlers:app"
+LEDGER: Final = "shop.sqlite3"
 INSTANCES: Final = 2
 ORDERS: Final = 60
 #: What each order leads to, by subscription.
@@ -43,7 +45,7 @@ WAIT_S: Final = 90.0
 
 async def play(stack: Stack, console: Console) -> Report:
     """The scenario."""
-    ledger = Ledger(stack.folder / "shop.sqlite3")
+    ledger = Ledger(stack.folder / LEDGER)
     async with AsyncClient(stack.address, timeout=30) as client:
         await set_up(client)
         await _subscribe(stack, client)
@@ -57,7 +59,7 @@ async def play(stack: Stack, console: Console) -> Report:
         sold = [await asyncio.to_thread(seller.exit_code, WAIT_S) for seller in sellers]
         waiting = await _waiting(client)
         console.print(f"{waiting} jobs wait for their subscribers")
-        workers = [stack.start_worker(f"worker-{n}", APP) for n in (1, 2)]
+        workers = [_start_worker(stack, f"worker-{n}") for n in (1, 2)]
         jobs = INSTANCES * ORDERS * sum(PER_ORDER.values())
         await until("a third is done", lambda: _effects(ledger), at_least=jobs // 3)
         workers[0].kill()
@@ -86,9 +88,13 @@ async def play(stack: Stack, console: Console) -> Report:
 
 async def _subscribe(stack: Stack, client: AsyncClient) -> None:
     """Runs the subscribers for as long as it takes to make their subscriptions."""
-    worker = stack.start_worker("worker-0", APP)
+    worker = _start_worker(stack, "worker-0")
     await until("there are subscriptions", lambda: _subscribed(client), at_least=len(PER_ORDER))
     worker.stop()
+
+
+def _start_worker(stack: Stack, name: str) -> Process:
+    return stack.start_worker(name, APP, settings={"SHOP_LEDGER": str(stack.folder / LEDGER)})
 
 
 def _restart_gateway(stack: Stack, console: Console) -> None:
