@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from examples.event_bus.bus import EventBus, set_up
@@ -107,7 +106,7 @@ async def _ship(
     client: AsyncClient, bus: EventBus, order_id: str, attempts: int | None = None
 ) -> Job:
     """Emits a payment, and waits for what becomes of it."""
-    payment = PaymentCompleted(order_id=order_id, amount=Decimal(5))
+    payment = PaymentCompleted(order_id=order_id, cents=500)
     published = await bus.emit("payment.completed", payment, attempts=attempts, priority="HIGH")
     return await client.wait(published.jobs[0].job_id, timeout=WAIT_S)
 
@@ -115,7 +114,7 @@ async def _ship(
 async def _refused(client: AsyncClient) -> list[str]:
     """The fields that are named when something else is published than the topic carries."""
     try:
-        await client.publish("payment.completed", {"order_id": "", "amount": -1})
+        await client.publish("payment.completed", {"order_id": "", "cents": -1})
     except InvalidRequest as error:
         return sorted({each.field.partition("/")[0] for each in error.violations})
     return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,7 +32,7 @@ class OrderCreated(Event):
     order_id: str = Field(min_length=1)
     customer_id: str
     shop_id: str
-    total_amount: Decimal = Field(gt=0)
+    total_cents: int = Field(gt=0)
 
 
 class OrderStatusChanged(Event):
@@ -49,7 +48,7 @@ class PaymentCompleted(Event):
     """Somebody paid."""
 
     order_id: str = Field(min_length=1)
-    amount: Decimal = Field(gt=0)
+    cents: int = Field(gt=0)
 
 
 class NotificationSend(Event):

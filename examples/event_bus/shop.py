@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from decimal import Decimal
 
 from examples.event_bus.bus import EventBus
 from examples.event_bus.events import (
@@ -24,8 +23,8 @@ async def sell(bus: EventBus, order_id: str) -> None:
     """Emits all that happens to one order, each event under an id that a repetition shares."""
     order = {"customer_id": "c-7", "shop_id": "s-1"}
     happens: dict[str, Event] = {
-        "order.created": OrderCreated(order_id=order_id, total_amount=Decimal("19.90"), **order),
-        "payment.completed": PaymentCompleted(order_id=order_id, amount=Decimal("19.90")),
+        "order.created": OrderCreated(order_id=order_id, total_cents=1990, **order),
+        "payment.completed": PaymentCompleted(order_id=order_id, cents=1990),
         "order.status_changed": OrderStatusChanged(
             order_id=order_id, previous_status="new", new_status="paid", changed_by="payments"
         ),
