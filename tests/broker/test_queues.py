@@ -15,14 +15,18 @@ from penstock.broker import (
     Content,
     FailedPrecondition,
     FailureReason,
+    InvalidArgument,
     JobState,
     NewJob,
     NotFound,
     Priority,
+    Progress,
     SubmitOutcome,
 )
+from penstock.broker.engine import SCRIPT_BATCH
+from penstock.broker.queues import CLEAN_STEPS
 from tests.broker.relay import relay_to
-from tests.broker.rig import LEASE_MS, Rig, tail_of
+from tests.broker.rig import LEASE_MS, QUEUE, Rig, tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -272,3 +276,46 @@ async def test_a_retry_under_the_first_request_id_is_a_new_job(rig: Rig) -> None
     again = await rig.broker.jobs.retry(grant.job_id, "mine")
     assert first.job_id != grant.job_id
     assert again.job_id == first.job_id
+
+
+# Cleaning.
+
+
+async def test_only_what_was_asked_for_is_cleaned(rig: Rig) -> None:
+    await rig.fill(3)
+    clean = rig.broker.queues.clean
+    assert await clean(QUEUE, [JobState.FAILED], job_type="none") == (0, "")
+    assert await clean(QUEUE, [JobState.FAILED], older_than_ms=3_600_000) == (0, "")
+    assert await clean(QUEUE, [JobState.FAILED, JobState.CANCELLED], job_type="other") == (3, "")
+    assert await clean(QUEUE, [JobState.SUCCEEDED, JobState.EXPIRED]) == (6, "")
+    states = Counter(job.state for job in await rig.listed())
+    assert states == {
+        JobState.CANCELLED: 3,
+        JobState.RUNNING: 3,
+        JobState.SCHEDULED: 3,
+        JobState.QUEUED: 3,
+    }
+    assert await clean(QUEUE, [state for state in JobState if state.terminal]) == (3, "")
+
+
+async def test_all_keys_of_a_cleaned_job_are_gone(rig: Rig) -> None:
+    grant = await rig.granted(payload=LARGE)
+    await rig.broker.attempts.report(grant.job_id, grant.fencing_token, 1, [Progress(1, 2)])
+    await rig.broker.attempts.complete(grant.job_id, grant.fencing_token, LARGE)
+    assert await rig.broker.queues.clean(QUEUE, [JobState.SUCCEEDED]) == (1, "")
+    assert not await rig.snapshot()
+
+
+async def test_a_long_clean_goes_step_by_step(rig: Rig) -> None:
+    count = SCRIPT_BATCH * CLEAN_STEPS + 50
+    jobs = [rig.new_job(retention_ms=60_000 + n) for n in range(count)]
+    await rig.broker.jobs.submit_many(jobs)
+    await rig.broker.queues.purge(QUEUE)
+    while (await rig.broker.queues.purge(QUEUE))[1]:
+        pass
+    forgotten, token = await rig.broker.queues.clean(QUEUE, [JobState.CANCELLED])
+    assert (forgotten, bool(token)) == (SCRIPT_BATCH * CLEAN_STEPS, True)
+    rest = await rig.broker.queues.clean(QUEUE, [JobState.CANCELLED], page_token=token)
+    assert rest == (50, "")
+    with pytest.raises(InvalidArgument):
+        await rig.broker.queues.clean(QUEUE, [JobState.CANCELLED], page_token="9:x")

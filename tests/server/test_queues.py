@@ -216,3 +216,31 @@ async def test_workers_are_listed(rig: Rig) -> None:
     assert list(found.types) == ["image.resize"]
     assert found.start_time.ToMilliseconds() == now
     assert not (await rig.queues.ListWorkers(qb.ListWorkersRequest(queue="other"))).workers
+
+
+async def test_ended_jobs_are_cleaned_by_state_age_and_type(rig: Rig) -> None:
+    dead = await fail(rig)
+    request = qb.CleanQueueRequest(queue="default", states=[job_pb2.JOB_STATE_FAILED])
+    old = qb.CleanQueueRequest(
+        queue="default", states=[job_pb2.JOB_STATE_FAILED], older_than=seconds(3600)
+    )
+    assert (await rig.queues.CleanQueue(old)).removed == 0
+    answer = await rig.queues.CleanQueue(request)
+    assert (answer.removed, answer.next_page_token) == (1, "")
+    gone = await refusal_of(rig.jobs.GetStatus(pb.GetStatusRequest(job_id=dead)))
+    assert gone.code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_has_not_ended_is_not_cleaned(rig: Rig) -> None:
+    await rig.submit()
+    states = [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_UNSPECIFIED]
+    request = qb.CleanQueueRequest(states=states, older_than=seconds(-1), type="*")
+    refusal = await refusal_of(rig.queues.CleanQueue(request))
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert set(refusal.violations) == {"queue", "states[0]", "states[2]", "older_than", "type"}
+    nothing = qb.CleanQueueRequest(queue="default")
+    assert set((await refusal_of(rig.queues.CleanQueue(nothing))).violations) == {"states"}
+    token = qb.CleanQueueRequest(
+        queue="default", states=[job_pb2.JOB_STATE_FAILED], page_token="made up"
+    )
+    assert set((await refusal_of(rig.queues.CleanQueue(token))).violations) == {"page_token"}

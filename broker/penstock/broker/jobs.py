@@ -273,7 +273,7 @@ class Jobs:
             for slot in self._engine.slots(info)
             for structure in structures
         ]
-        index, position = _parse_token(page_token, places)
+        index, position = parse_token(page_token, places)
         jobs: list[Job] = []
         looked_at = 0
         while index < len(places) and looked_at < limit:
@@ -406,7 +406,7 @@ def _optional(number: int | None) -> Arg:
     return b"" if number is None else number
 
 
-def _parse_token(token: str, places: Sequence[tuple[Slot, str]]) -> tuple[int, str]:
+def parse_token(token: str, places: Sequence[tuple[Slot, str]]) -> tuple[int, str]:
     """Index into the places to walk, and the position within that place."""
     if not token:
         return 0, ""

@@ -1,4 +1,4 @@
-"""The operators' side of the broker: count, pause, purge and redrive queues."""
+"""The operators' side of the broker: count, pause, purge, clean and redrive queues."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine, QueueInfo
 from penstock.broker.errors import NotFound, PenstockError
 from penstock.broker.job import FailureReason, Job, JobState, Priority, SubmitOutcome, Submitted
-from penstock.broker.jobs import Jobs, renewed
+from penstock.broker.jobs import Jobs, parse_token, renewed
 from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 STATS = load_script("stats")
 PURGE = load_script("purge")
+CLEAN = load_script("clean")
 
 PURGED: Final = "purged"
 PURGE_STEPS: Final = 10
+CLEAN_STEPS: Final = 20
 REDRIVE_STEP: Final = 100
 
 
@@ -111,6 +113,53 @@ class Queues:
             if not more:
                 slots.pop()
         return cancelled, bool(slots)
+
+    async def clean(
+        self,
+        name: str,
+        states: Iterable[JobState],
+        *,
+        older_than_ms: int = 0,
+        job_type: str = "",
+        page_token: str = "",
+        budget_s: float = DEFAULT_BUDGET_S,
+    ) -> tuple[int, str]:
+        """Forgets ended jobs before their retention is over, in bounded steps.
+
+        Args:
+            name: of the queue.
+            states: terminal ones.
+            older_than_ms: only those that ended so long ago at least.
+            job_type: only those of this type; '' is all.
+            page_token: of the step before; '' to begin.
+            budget_s: how long to try each step.
+
+        Returns:
+            How many were forgotten, and the token of the next step ('' after the last).
+
+        Raises:
+            NotFound: no such queue.
+            InvalidArgument: the token is not one of ours.
+        """
+        queue = await self._engine.queue(name, budget_s)
+        places = [
+            (slot, state.value)
+            for state in sorted(set(states))
+            for slot in self._engine.slots(queue)
+        ]
+        index, position = parse_token(page_token, places)
+        forgotten, steps = 0, CLEAN_STEPS
+        while index < len(places) and steps:
+            slot, state = places[index]
+            args = state, position, SCRIPT_BATCH, job_type, older_than_ms
+            following, _, gone = await self._engine.run(
+                CLEAN, [slot.base], *args, budget_s=budget_s
+            )
+            position = following.decode()
+            forgotten, steps = forgotten + gone, steps - 1
+            if not position:
+                index += 1
+        return forgotten, f"{index}:{position}" if index < len(places) else ""
 
     async def redrive(
         self,

@@ -171,6 +171,28 @@ class PurgeQueueResponse(_message.Message):
     more: bool
     def __init__(self, cancelled: _Optional[int] = ..., more: _Optional[bool] = ...) -> None: ...
 
+class CleanQueueRequest(_message.Message):
+    __slots__ = ("queue", "states", "older_than", "type", "page_token")
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    OLDER_THAN_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    queue: str
+    states: _containers.RepeatedScalarFieldContainer[_job_pb2.JobState]
+    older_than: _duration_pb2.Duration
+    type: str
+    page_token: str
+    def __init__(self, queue: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_job_pb2.JobState, str]]] = ..., older_than: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., type: _Optional[str] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class CleanQueueResponse(_message.Message):
+    __slots__ = ("removed", "next_page_token")
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    removed: int
+    next_page_token: str
+    def __init__(self, removed: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
 class RedriveDeadLettersRequest(_message.Message):
     __slots__ = ("queue", "type", "page_token")
     QUEUE_FIELD_NUMBER: _ClassVar[int]

@@ -61,6 +61,11 @@ class QueueServiceStub:
                 request_serializer=penstock_dot_v1_dot_queue__service__pb2.PurgeQueueRequest.SerializeToString,
                 response_deserializer=penstock_dot_v1_dot_queue__service__pb2.PurgeQueueResponse.FromString,
                 _registered_method=True)
+        self.CleanQueue = channel.unary_unary(
+                '/penstock.v1.QueueService/CleanQueue',
+                request_serializer=penstock_dot_v1_dot_queue__service__pb2.CleanQueueRequest.SerializeToString,
+                response_deserializer=penstock_dot_v1_dot_queue__service__pb2.CleanQueueResponse.FromString,
+                _registered_method=True)
         self.RedriveDeadLetters = channel.unary_unary(
                 '/penstock.v1.QueueService/RedriveDeadLetters',
                 request_serializer=penstock_dot_v1_dot_queue__service__pb2.RedriveDeadLettersRequest.SerializeToString,
@@ -129,6 +134,15 @@ class QueueServiceServicer:
     def PurgeQueue(self, request, context):
         """PurgeQueue cancels the jobs that wait (QUEUED and SCHEDULED), with the reason "purged". It works
         in bounded steps: call it again while the answer says more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CleanQueue(self, request, context):
+        """CleanQueue removes jobs that have ended, before their retention is over, with their results. It
+        works in bounded steps: call it again with the token while the answer has one. Repeating it is
+        safe. For jobs that wait, see PurgeQueue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,6 +225,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.PurgeQueue,
                     request_deserializer=penstock_dot_v1_dot_queue__service__pb2.PurgeQueueRequest.FromString,
                     response_serializer=penstock_dot_v1_dot_queue__service__pb2.PurgeQueueResponse.SerializeToString,
+            ),
+            'CleanQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.CleanQueue,
+                    request_deserializer=penstock_dot_v1_dot_queue__service__pb2.CleanQueueRequest.FromString,
+                    response_serializer=penstock_dot_v1_dot_queue__service__pb2.CleanQueueResponse.SerializeToString,
             ),
             'RedriveDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.RedriveDeadLetters,
@@ -380,6 +399,33 @@ class QueueService:
             '/penstock.v1.QueueService/PurgeQueue',
             penstock_dot_v1_dot_queue__service__pb2.PurgeQueueRequest.SerializeToString,
             penstock_dot_v1_dot_queue__service__pb2.PurgeQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CleanQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.v1.QueueService/CleanQueue',
+            penstock_dot_v1_dot_queue__service__pb2.CleanQueueRequest.SerializeToString,
+            penstock_dot_v1_dot_queue__service__pb2.CleanQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

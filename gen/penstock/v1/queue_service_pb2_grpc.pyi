@@ -47,6 +47,11 @@ class QueueServiceStub:
     """PurgeQueue cancels the jobs that wait (QUEUED and SCHEDULED), with the reason "purged". It works
     in bounded steps: call it again while the answer says more.
     """
+    CleanQueue: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CleanQueueRequest, _queue_service_pb2.CleanQueueResponse]
+    """CleanQueue removes jobs that have ended, before their retention is over, with their results. It
+    works in bounded steps: call it again with the token while the answer has one. Repeating it is
+    safe. For jobs that wait, see PurgeQueue.
+    """
     RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]
     """RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
     in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
@@ -90,6 +95,11 @@ class QueueServiceAsyncStub(QueueServiceStub):
     PurgeQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PurgeQueueRequest, _queue_service_pb2.PurgeQueueResponse]  # type: ignore[assignment]
     """PurgeQueue cancels the jobs that wait (QUEUED and SCHEDULED), with the reason "purged". It works
     in bounded steps: call it again while the answer says more.
+    """
+    CleanQueue: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CleanQueueRequest, _queue_service_pb2.CleanQueueResponse]  # type: ignore[assignment]
+    """CleanQueue removes jobs that have ended, before their retention is over, with their results. It
+    works in bounded steps: call it again with the token while the answer has one. Repeating it is
+    safe. For jobs that wait, see PurgeQueue.
     """
     RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.RedriveDeadLettersRequest, _queue_service_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
     """RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
@@ -161,6 +171,17 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_queue_service_pb2.PurgeQueueResponse, _abc.Awaitable[_queue_service_pb2.PurgeQueueResponse]]:
         """PurgeQueue cancels the jobs that wait (QUEUED and SCHEDULED), with the reason "purged". It works
         in bounded steps: call it again while the answer says more.
+        """
+
+    @_abc_1.abstractmethod
+    def CleanQueue(
+        self,
+        request: _queue_service_pb2.CleanQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.CleanQueueResponse, _abc.Awaitable[_queue_service_pb2.CleanQueueResponse]]:
+        """CleanQueue removes jobs that have ended, before their retention is over, with their results. It
+        works in bounded steps: call it again with the token while the answer has one. Repeating it is
+        safe. For jobs that wait, see PurgeQueue.
         """
 
     @_abc_1.abstractmethod

@@ -72,6 +72,24 @@ class QueueService:
         cancelled, more = await self._queues.purge(request.queue, call.budget_s)
         return pb.PurgeQueueResponse(cancelled=cancelled, more=more)
 
+    async def CleanQueue(self, request: pb.CleanQueueRequest, call: Call) -> pb.CleanQueueResponse:
+        """Removes ended jobs."""
+        older_than_ms = requests.age_to_clean(request)
+        states = convert.states(request.states)
+        names = "".join(sorted(set(states)))
+        listing = ("clean", request.queue, names, request.type, str(older_than_ms))
+        removed, position = await self._queues.clean(
+            request.queue,
+            states,
+            older_than_ms=older_than_ms,
+            job_type=request.type,
+            page_token=open_token(request.page_token, *listing),
+            budget_s=call.budget_s,
+        )
+        return pb.CleanQueueResponse(
+            removed=removed, next_page_token=seal_token(position, *listing)
+        )
+
     async def RedriveDeadLetters(
         self, request: pb.RedriveDeadLettersRequest, call: Call
     ) -> pb.RedriveDeadLettersResponse:

@@ -13,6 +13,7 @@ from penstock.server.payloads import is_json, judge
 from penstock.server.validation import (
     MAX_QUEUE,
     MAX_TYPE,
+    YEAR_MS,
     Found,
     check_cache_key,
     check_duration,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from penstock.v1 import cache_service_pb2, job_service_pb2, queue_service_pb2
 
 __all__ = [
+    "age_to_clean",
     "placed",
     "refuse_bad_batch",
     "refuse_bad_cancel",
@@ -51,6 +53,14 @@ MAX_PAGE: Final = 1_000
 MAX_REASON_BYTES: Final = 1_024
 MAX_WAIT_MS: Final = 300_000
 DEFAULT_WAIT_MS: Final = 30_000
+_ENDED: Final = frozenset(
+    {
+        job_pb2.JOB_STATE_SUCCEEDED,
+        job_pb2.JOB_STATE_FAILED,
+        job_pb2.JOB_STATE_CANCELLED,
+        job_pb2.JOB_STATE_EXPIRED,
+    }
+)
 
 
 def refuse_bad_id(job_id: str) -> None:
@@ -136,6 +146,21 @@ def refuse_bad_queue(queue: str, *, required: bool = False) -> None:
 def refuse_bad_redrive(queue: str, job_type: str) -> None:
     """RedriveDeadLetters, but for its token."""
     refuse_bad_kind(queue, job_type, required=True)
+
+
+def age_to_clean(request: queue_service_pb2.CleanQueueRequest) -> int:
+    """How long ago the jobs ended at least that a CleanQueue is to remove (ms); not its token."""
+    found = _check_kind(request.queue, request.type, required=True)
+    if not request.states:
+        found.append(("states", "at least one state must be given"))
+    for index, state in enumerate(request.states):
+        if state not in _ENDED:
+            text = "only jobs that have ended are cleaned; see PurgeQueue for those that wait"
+            found.append((f"states[{index}]", text))
+    if request.HasField("older_than"):
+        check_duration(found, "older_than", request.older_than, 0, YEAR_MS)
+    _refuse(found)
+    return duration_ms(request.older_than)
 
 
 def refuse_bad_kind(queue: str, job_type: str, *, required: bool = False) -> None:

@@ -12,6 +12,7 @@
 --       5 1 to walk a set from its end, else 0
 -- Returns {next position or '', jobs looked at, {id, {name, value, ...}}...}
 --#include lib/slot.lua
+--#include lib/walk.lua
 local structure, position, most, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local backwards = ARGV[5] == '1'
 
@@ -23,34 +24,13 @@ local function walk_stream()
   return ids, entries[most] and entries[most][1] or ''
 end
 
--- A position is 'score id': members of one score are in the order of their ids.
-local function walk_set(key)
-  local score, after = string.match(position, '^(%S+) (%S+)$')
-  local skip = 0
-  if after then
-    -- Where the member is still there its rank leads on; else begin again at its score.
-    if redis.call('ZSCORE', key, after) == score then
-      skip = redis.call(backwards and 'ZREVRANK' or 'ZRANK', key, after) + 1
-    elseif backwards then
-      skip = redis.call('ZCOUNT', key, '(' .. score, '+inf')
-    else
-      skip = redis.call('ZCOUNT', key, '-inf', '(' .. score)
-    end
-  end
-  local range = backwards and 'ZREVRANGE' or 'ZRANGE'
-  local pairs_of = redis.call(range, key, skip, skip + most - 1, 'WITHSCORES')
-  local ids = {}
-  for i = 1, #pairs_of, 2 do ids[#ids + 1] = pairs_of[i] end
-  local last = pairs_of[2 * most] and (pairs_of[2 * most] .. ' ' .. ids[most]) or ''
-  return ids, last
-end
-
 local state = ({h = 'Q', d = 'Q', l = 'Q', held = 'Q', due = 'S', lease = 'R'})[structure] or structure
 local ids, next_position
 if state == 'Q' and structure ~= 'held' then
   ids, next_position = walk_stream()
 else
-  ids, next_position = walk_set(({Q = held_key, S = due_key, R = leases_key})[state] or ended_key(state))
+  local set = ({Q = held_key, S = due_key, R = leases_key})[state] or ended_key(state)
+  ids, next_position = walk_set(set, position, most, backwards)
 end
 local answer = {next_position, #ids}
 for _, id in ipairs(ids) do

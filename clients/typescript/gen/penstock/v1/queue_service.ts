@@ -9,7 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
-import { Backoff, FailureReason, Priority } from "./job.js";
+import { Backoff, FailureReason, JobState, Priority } from "./job.js";
 
 export const protobufPackage = "penstock.v1";
 
@@ -201,6 +201,33 @@ export interface PurgeQueueResponse {
   cancelled: number;
   /** more is true if jobs still wait. */
   more: boolean;
+}
+
+/** CleanQueueRequest selects jobs to remove. */
+export interface CleanQueueRequest {
+  /** queue to clean. It must be given. */
+  queue: string;
+  /** states to clean: at least one, SUCCEEDED, FAILED, CANCELLED or EXPIRED. */
+  states: JobState[];
+  /**
+   * older_than is the least time since their end; 0 to 366 days. Not set: all of them, also those
+   * that others may be waiting for.
+   */
+  olderThan:
+    | Duration
+    | undefined;
+  /** type to clean; empty means all. */
+  type: string;
+  /** page_token of the previous answer; empty to begin. */
+  pageToken: string;
+}
+
+/** CleanQueueResponse tells what was done. */
+export interface CleanQueueResponse {
+  /** removed is the number of jobs removed by this call. */
+  removed: number;
+  /** next_page_token is empty when all were looked at. */
+  nextPageToken: string;
 }
 
 /** RedriveDeadLettersRequest names a queue. */
@@ -1611,6 +1638,192 @@ export const PurgeQueueResponse: MessageFns<PurgeQueueResponse> = {
   },
 };
 
+function createBaseCleanQueueRequest(): CleanQueueRequest {
+  return { queue: "", states: [], olderThan: undefined, type: "", pageToken: "" };
+}
+
+export const CleanQueueRequest: MessageFns<CleanQueueRequest> = {
+  encode(message: CleanQueueRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.queue !== "") {
+      writer.uint32(10).string(message.queue);
+    }
+    if (message.states.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.states) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.olderThan !== undefined) {
+      Duration.encode(message.olderThan, writer.uint32(26).fork()).join();
+    }
+    if (message.type !== "") {
+      writer.uint32(34).string(message.type);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(42).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CleanQueueRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCleanQueueRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.states.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.states.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.olderThan = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CleanQueueRequest>): CleanQueueRequest {
+    return CleanQueueRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CleanQueueRequest>): CleanQueueRequest {
+    const message = createBaseCleanQueueRequest();
+    message.queue = object.queue ?? "";
+    message.states = object.states?.map((e) => e) || [];
+    message.olderThan = (object.olderThan !== undefined && object.olderThan !== null)
+      ? Duration.fromPartial(object.olderThan)
+      : undefined;
+    message.type = object.type ?? "";
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseCleanQueueResponse(): CleanQueueResponse {
+  return { removed: 0, nextPageToken: "" };
+}
+
+export const CleanQueueResponse: MessageFns<CleanQueueResponse> = {
+  encode(message: CleanQueueResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.removed !== 0) {
+      writer.uint32(8).int64(message.removed);
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CleanQueueResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCleanQueueResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.removed = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CleanQueueResponse>): CleanQueueResponse {
+    return CleanQueueResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CleanQueueResponse>): CleanQueueResponse {
+    const message = createBaseCleanQueueResponse();
+    message.removed = object.removed ?? 0;
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 function createBaseRedriveDeadLettersRequest(): RedriveDeadLettersRequest {
   return { queue: "", type: "", pageToken: "" };
 }
@@ -2911,6 +3124,20 @@ export const QueueServiceService = {
     responseDeserialize: (value: Buffer): PurgeQueueResponse => PurgeQueueResponse.decode(value),
   },
   /**
+   * CleanQueue removes jobs that have ended, before their retention is over, with their results. It
+   * works in bounded steps: call it again with the token while the answer has one. Repeating it is
+   * safe. For jobs that wait, see PurgeQueue.
+   */
+  cleanQueue: {
+    path: "/penstock.v1.QueueService/CleanQueue" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CleanQueueRequest): Buffer => Buffer.from(CleanQueueRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CleanQueueRequest => CleanQueueRequest.decode(value),
+    responseSerialize: (value: CleanQueueResponse): Buffer => Buffer.from(CleanQueueResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CleanQueueResponse => CleanQueueResponse.decode(value),
+  },
+  /**
    * RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
    * in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
    * for as long as the new job is kept, its dead letter makes no second one. A dead letter that is
@@ -3012,6 +3239,12 @@ export interface QueueServiceServer extends UntypedServiceImplementation {
    * in bounded steps: call it again while the answer says more.
    */
   purgeQueue: handleUnaryCall<PurgeQueueRequest, PurgeQueueResponse>;
+  /**
+   * CleanQueue removes jobs that have ended, before their retention is over, with their results. It
+   * works in bounded steps: call it again with the token while the answer has one. Repeating it is
+   * safe. For jobs that wait, see PurgeQueue.
+   */
+  cleanQueue: handleUnaryCall<CleanQueueRequest, CleanQueueResponse>;
   /**
    * RedriveDeadLetters makes a new job from each FAILED one that was not redriven before. It works
    * in bounded steps: call it again with the token while the answer has one. Repeating it is safe:
