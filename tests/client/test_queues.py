@@ -9,6 +9,7 @@ import pytest
 from penstock.client import (
     AsyncClient,
     FailedPrecondition,
+    InvalidRequest,
     JobState,
     NewJob,
     NotFound,
@@ -100,5 +101,22 @@ async def test_health_is_told_by_service(connect: Connect, gateway: Gateway) -> 
 
     async with AsyncClient(gateway.address) as other:
         await eventually(other.health, "the gateway is ready")
+    async with connect(gateway.address) as client:
+        await client(scenario)
+
+
+async def test_ended_jobs_are_cleaned(connect: Connect, gateway: Gateway) -> None:
+    async def scenario(calls: AsyncCalls) -> None:
+        await calls.submit_many(NewJob("t", n, allow_unregistered=True) for n in range(5))
+        await calls.purge_queue("default")
+        assert await calls.clean_queue("default", ["cancelled"], older_than=3600) == 0
+        seen: list[int] = []
+        removed = await calls.clean_queue(
+            "default", [JobState.CANCELLED], type="t", on_progress=seen.append
+        )
+        assert (removed, seen) == (5, [5])
+        with pytest.raises(InvalidRequest):
+            await calls.clean_queue("default", ["queued"])
+
     async with connect(gateway.address) as client:
         await client(scenario)

@@ -198,6 +198,7 @@ class Client(Facade[AsyncCalls]):
     pause_queue = blocking(AsyncCalls.pause_queue)
     resume_queue = blocking(AsyncCalls.resume_queue)
     purge_queue = blocking(AsyncCalls.purge_queue)
+    clean_queue = blocking(AsyncCalls.clean_queue)
     redrive = blocking(AsyncCalls.redrive)
     workers = blocking(AsyncCalls.workers)
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.client.from_wire import queue_of, queue_stats_of, worker_of
+from penstock.client.job import JobState
+from penstock.client.to_wire import duration_of
+from penstock.client.wire_names import wire_name
 from penstock.v1 import queue_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from penstock.client.queue import Queue, QueueStats, WorkerInfo
     from penstock.client.rpc import Rpc
+    from penstock.client.spans import Span
 
 
 class AsyncQueueCalls:
@@ -79,6 +83,48 @@ class AsyncQueueCalls:
             if on_progress is not None:
                 on_progress(cancelled)
         return cancelled
+
+    async def clean_queue(
+        self,
+        queue: str,
+        states: Iterable[JobState | str],
+        *,
+        older_than: Span = 0,
+        type: str = "",
+        on_progress: Callable[[int], object] | None = None,
+        rpc_timeout: float | None = None,
+    ) -> int:
+        """Removes jobs that have ended, with their results, in as many calls as that takes.
+
+        Args:
+            queue: to clean.
+            states: of the jobs: SUCCEEDED, FAILED, CANCELLED, EXPIRED.
+            older_than: how long ago they ended at least; 0 is all of them.
+            type: of the jobs; '' is all.
+            on_progress: called with the number of jobs removed so far.
+            rpc_timeout: of each call.
+
+        Returns:
+            How many jobs were removed; fewer than there were, if a call had to be repeated.
+
+        Raises:
+            InvalidRequest: no state is given, or one in which jobs have not ended.
+        """
+        request = pb.CleanQueueRequest(
+            queue=queue,
+            states=[wire_name(JobState(state)) for state in states],
+            older_than=duration_of(older_than),
+            type=type,
+        )
+        removed = 0
+        while True:
+            method = self._rpc.stubs.queues.CleanQueue
+            answer = await self._rpc.call(method, request, rpc_timeout)
+            removed, request.page_token = removed + answer.removed, answer.next_page_token
+            if on_progress is not None:
+                on_progress(removed)
+            if not request.page_token:
+                return removed
 
     async def redrive(
         self,
