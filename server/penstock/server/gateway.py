@@ -15,6 +15,7 @@ from penstock.server.calls import Calls
 from penstock.server.front import SERVICES, Front
 from penstock.server.health import Health
 from penstock.server.intake import Intake
+from penstock.server.policy_file import PolicyFile, read_policies
 from penstock.server.queue_service import QueueService
 from penstock.server.schedule_service import ScheduleService
 from penstock.server.schemas import Schemas
@@ -48,7 +49,7 @@ class Gateway:
             share_port: other processes listen on the same port (SO_REUSEPORT).
 
         Raises:
-            ConfigurationError: no Redis address is configured.
+            ConfigurationError: no Redis address is configured, or the policy file cannot be used.
         """
         if settings.redis_url is None:
             raise ConfigurationError(
@@ -56,6 +57,7 @@ class Gateway:
                 "brings a server of its own",
                 fields=("redis_url",),
             )
+        policies = read_policies(settings.policy_file) if settings.policy_file else None
         url = settings.redis_url.get_secret_value()
         self._storage = _Storage(url, settings)
         broker = self._storage.broker
@@ -86,6 +88,7 @@ class Gateway:
             self._storage,
             schemas,
             PolicyReader(broker.policies),
+            *([] if policies is None else [PolicyFile(broker, policies)]),
             Janitor(broker.housekeeper),
             Repairer(broker),
             Librarian(broker, settings.schema_retention_days * 86_400),

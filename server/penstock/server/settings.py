@@ -1,5 +1,6 @@
 """What an operator may set of a gateway."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -25,6 +26,9 @@ class ServerSettings(BrokerSettings):
 
     compression: bool = False
     """Whether compressed messages are accepted."""
+
+    policy_file: Path | None = None
+    """A TOML file with the policies of queues, read at the start; none given is none."""
 
     # Limits of calls.
 

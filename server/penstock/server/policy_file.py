@@ -1,0 +1,202 @@
+"""Policies from a TOML file: read when a gateway starts, and published for the whole fleet.
+
+For example::
+
+    [queue.mail]
+    max_attempts = 5
+    concurrency = 10
+    backoff = { initial_s = 1, max_s = 300 }
+    failed = { count = 1000 }
+
+    [queue.mail.type."mail.welcome"]
+    priority = "low"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from penstock.broker import PenstockError, PolicyKey
+from penstock.runtime import ConfigurationError, Periodic
+from penstock.server import policy_convert
+from penstock.server.validation import MAX_QUEUE, MAX_TYPE, check_name, check_policy
+from penstock.v1 import job_pb2, queue_service_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from penstock.broker import Broker, Policy
+    from penstock.broker.pipeline import Caller
+    from penstock.server.validation import Found
+
+__all__ = ["PolicyFile", "read_policies"]
+
+PUBLISH_WITHIN_S: Final = 5.0
+TRY_AGAIN_S: Final = 1.0
+#: As a rule, nothing has changed: a file is read at the start alone.
+LOOK_AGAIN_S: Final = 600.0
+
+#: Within what protobuf can say; the rules proper are those of `validation`.
+Seconds = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+
+_log = structlog.get_logger(__name__)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Backoff(_Table):
+    initial_s: Seconds | None = None
+    max_s: Seconds | None = None
+    multiplier: float = 0.0
+    jitter: float | None = None
+
+
+class _Keep(_Table):
+    age_s: Seconds | None = None
+    count: Count | None = None
+
+
+class _Policy(_Table):
+    max_attempts: Count = 0
+    backoff: _Backoff | None = None
+    timeout_s: Seconds | None = None
+    priority: Literal["high", "default", "low"] | None = None
+    concurrency: Count = 0
+    succeeded: _Keep = _Keep()
+    failed: _Keep = _Keep()
+
+
+class _Queue(_Policy):
+    type: dict[str, _Policy] = Field(default_factory=dict)
+
+
+class _File(_Table):
+    queue: dict[str, _Queue] = Field(default_factory=dict)
+
+
+def read_policies(path: Path) -> dict[PolicyKey, Policy]:
+    """The policies of a file.
+
+    Raises:
+        ConfigurationError: it cannot be read, is no TOML, or breaks a rule; every field at fault is
+            named.
+    """
+    try:
+        file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise _refused(path, [("", str(error.strerror))]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _refused(path, [("", f"it is no TOML: {error}")]) from None
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise _refused(path, [(_path(each["loc"]), each["msg"]) for each in problems]) from None
+    found: Found = []
+    policies = {
+        key: policy_convert.policy(_checked(found, key, table))
+        for key, table in _tables(file).items()
+    }
+    if found:
+        raise _refused(path, found)
+    return policies
+
+
+class PolicyFile(Periodic):
+    """Publishes the policies of the file, at the start and whenever Redis comes back."""
+
+    def __init__(self, broker: Broker, policies: Mapping[PolicyKey, Policy]) -> None:
+        super().__init__(interval_s=LOOK_AGAIN_S, stop_grace_s=0.5)
+        self._held = broker.policies
+        self._policies = policies
+        broker.link.on_connect.append(self._on_connect)
+
+    async def setup(self) -> None:
+        """Before the first call is answered, if Redis is there."""
+        await self.tick()
+
+    async def tick(self) -> float | None:
+        """Publishes; what stands there already stays as it is."""
+        try:
+            await self._held.publish(self._policies, PUBLISH_WITHIN_S)
+        except PenstockError as error:
+            _log.warning("policies not published", reason=str(error))
+            return TRY_AGAIN_S
+        _log.debug("policies published", policies=len(self._policies))
+        return None
+
+    async def _on_connect(self, _: Caller) -> None:
+        self.wake()
+
+
+def _tables(file: _File) -> dict[PolicyKey, _Policy]:
+    tables: dict[PolicyKey, _Policy] = {}
+    for queue, table in file.queue.items():
+        if table.model_fields_set - {"type"}:
+            tables[PolicyKey(queue)] = table
+        for job_type, of_type in table.type.items():
+            tables[PolicyKey(queue, job_type)] = of_type
+    return tables
+
+
+def _checked(found: Found, key: PolicyKey, table: _Policy) -> queue_service_pb2.Policy:
+    """The message of a table, held against the rules of SetQueuePolicy."""
+    path = _path(("queue", key.queue, *(("type", key.type) if key.type else ())))
+    check_name(found, path, key.queue, MAX_QUEUE)
+    if key.type:
+        check_name(found, path, key.type, MAX_TYPE)
+    backoff = table.backoff
+    message = queue_service_pb2.Policy(
+        max_attempts=table.max_attempts,
+        backoff=job_pb2.Backoff(
+            initial=_span(backoff.initial_s),
+            max=_span(backoff.max_s),
+            multiplier=backoff.multiplier,
+            jitter=backoff.jitter,
+        )
+        if backoff
+        else None,
+        timeout=_span(table.timeout_s),
+        priority=f"PRIORITY_{table.priority.upper()}" if table.priority else None,
+        concurrency=table.concurrency,
+        succeeded=_keep(table.succeeded),
+        failed=_keep(table.failed),
+    )
+    broken: Found = []
+    check_policy(broken, path, message)
+    for field, text in broken:
+        # As the file calls them: spans have their unit in the name.
+        is_span = field.rpartition(".")[2] in {"timeout", "age", "initial", "max"}
+        found.append((f"{field}_s" if is_span else field, text))
+    return message
+
+
+def _keep(keep: _Keep) -> queue_service_pb2.RetentionPolicy:
+    return queue_service_pb2.RetentionPolicy(age=_span(keep.age_s), count=keep.count)
+
+
+def _span(span_s: float | None) -> Duration | None:
+    if span_s is None:
+        return None
+    span = Duration()
+    span.FromNanoseconds(round(span_s * 1e9))
+    return span
+
+
+def _path(parts: tuple[str | int, ...]) -> str:
+    return ".".join(f'"{part}"' if "." in str(part) else str(part) for part in parts)
+
+
+def _refused(path: Path, problems: Found) -> ConfigurationError:
+    lines = "\n".join(f"  {field}: {text}" if field else f"  {text}" for field, text in problems)
+    return ConfigurationError(
+        f"the policy file {path} (PENSTOCK_POLICY_FILE) cannot be used:\n{lines}",
+        fields=("policy_file",),
+    )
