@@ -21,6 +21,7 @@ JOB_KEYS = {
     "failure",
     "fencing_token",
     "finish_time",
+    "hold_reason",
     "job_id",
     "last_sequence",
     "max_attempts",

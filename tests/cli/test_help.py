@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from penstock.cli.main import app
+from penstock.cli.policy import policy
 from penstock.cli.topic import topic
 from tests.cli.running import clean_environment, penstock
 
@@ -16,8 +17,9 @@ SCHEDULE_COMMANDS = [
     "create", "delete", "get", "list", "next", "pause", "resume", "trigger", "update",
 ]  # fmt: skip
 TOPIC_COMMANDS = [command.name for command in topic.registered_commands if command.name]
-GROUPS = ["queues", "schedule", "topic"]
-QUEUE_COMMANDS = ["pause", "purge", "redrive", "resume", "stats", "workers"]
+POLICY_COMMANDS = [command.name for command in policy.registered_commands if command.name]
+GROUPS = ["policy", "queues", "schedule", "topic"]
+QUEUE_COMMANDS = ["clean", "pause", "purge", "redrive", "resume", "stats", "workers"]
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
@@ -44,6 +46,11 @@ def test_every_command_of_queues_explains_itself(command: str) -> None:
 @pytest.mark.parametrize("command", SCHEDULE_COMMANDS)
 def test_every_command_of_schedules_explains_itself(command: str) -> None:
     assert penstock("schedule", command, "--help").code == 0
+
+
+@pytest.mark.parametrize("command", POLICY_COMMANDS)
+def test_every_command_of_policies_explains_itself(command: str) -> None:
+    assert penstock("policy", command, "--help").code == 0
 
 
 @pytest.mark.parametrize("command", TOPIC_COMMANDS)

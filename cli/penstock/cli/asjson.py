@@ -66,6 +66,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "crashes": job.crashes,
         "fencing_token": job.fencing_token,
+        "hold_reason": job.hold_reason.value if job.hold_reason else None,
         "cancel_requested": job.cancel_requested,
         "cancel_reason": job.cancel_reason or None,
         "progress": progress_json(job.progress),
@@ -145,6 +146,16 @@ def stats_json(stats: QueueStats) -> dict[str, Any]:
         "stale_writes": stats.stale_writes,
         "released": stats.released,
         "misrouted": stats.misrouted,
+        "held": stats.held,
+        "limits": [
+            {
+                "type": limit.type or None,
+                "concurrency": limit.concurrency or None,
+                "running": limit.running,
+                "held": limit.held,
+            }
+            for limit in stats.limits
+        ],
         "cache_hits": stats.cache_hits,
         "cache_misses": stats.cache_misses,
         "cache_joined": stats.cache_joined,

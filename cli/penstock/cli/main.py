@@ -13,6 +13,7 @@ from penstock.cli.dev import dev
 from penstock.cli.health import health
 from penstock.cli.listing import list_jobs
 from penstock.cli.output import emit_text, report
+from penstock.cli.policy import policy
 from penstock.cli.queues import queues
 from penstock.cli.retry import retry
 from penstock.cli.schedules import schedules
@@ -68,6 +69,7 @@ for _panel, _commands in _PANELS.items():
         app.command(_name, rich_help_panel=_panel)(_command)
 app.add_typer(schedules, name="schedule", rich_help_panel="Jobs")
 app.add_typer(queues, name="queues", rich_help_panel="Operate")
+app.add_typer(policy, name="policy", rich_help_panel="Operate")
 app.add_typer(cache, name="cache", rich_help_panel="Operate")
 app.add_typer(topic, name="topic", rich_help_panel="Jobs")
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +13,22 @@ from penstock.cli.counting import counting
 from penstock.cli.faults import CommandError
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, emit_text, json_wanted, show_table
+from penstock.cli.times import duration
 
 if TYPE_CHECKING:
     from penstock.client import AsyncClient, Queue, QueueStats
 
 __all__ = ["queues"]
+
+
+class EndedState(StrEnum):
+    """A state of jobs that have ended, as an option."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
 
 queues = typer.Typer(
     invoke_without_command=True,
@@ -135,6 +148,49 @@ def purge(
         emit({"queue": name, "cancelled": cancelled})
     else:
         emit_text(f"{cancelled} cancelled")
+
+
+@queues.command("clean")
+def clean(
+    context: typer.Context,
+    name: Name,
+    *,
+    states: Annotated[
+        list[EndedState],
+        typer.Option("--state", "-s", help="Only jobs in this state; may be repeated."),
+    ],
+    older_than: Annotated[
+        timedelta,
+        typer.Option(
+            "--older-than", parser=duration, metavar="DURATION", help="That ended so long ago."
+        ),
+    ] = "0",  # type: ignore[assignment] # It is parsed as if it were given.
+    job_type: Annotated[
+        str, typer.Option("--type", "-t", metavar="TYPE", help="Only this job type.")
+    ] = "",
+    address: AddressHere = None,
+    json: Json = False,
+) -> None:
+    """Remove jobs that have ended, with their results, before their retention is over.
+
+    Example: penstock queues clean mail --state succeeded --older-than 1h
+    """
+    where = _address(context, address)
+    with counting("removed") as on_progress:
+        removed = with_client(
+            where,
+            lambda client: client.clean_queue(
+                name,
+                [state.value for state in states],
+                older_than=older_than,
+                type=job_type,
+                on_progress=on_progress,
+            ),
+        )
+    if json_wanted():
+        emit({"queue": name, "removed": removed})
+    else:
+        emit_text(f"{removed} removed")
 
 
 @queues.command("redrive")

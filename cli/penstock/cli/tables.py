@@ -10,6 +10,7 @@ from rich.text import Text
 
 from penstock.cli.asjson import content_json
 from penstock.cli.columns import Column, fitted
+from penstock.cli.policy_output import limits_text
 from penstock.cli.states import STYLES
 from penstock.cli.times import ago, short
 
@@ -64,7 +65,7 @@ def outcome(job: Job) -> str:
     if job.state == "RUNNING":
         asked = "asked to stop; " if job.cancel_requested else ""
         return asked + _progress(job.progress)
-    return ""
+    return "held: as many of its type run as may" if job.hold_reason else ""
 
 
 def content_text(content: Content | None, *, longest: int = _RESULT_CHARS) -> str:
@@ -183,6 +184,7 @@ def stats_details(stats: QueueStats) -> Table:
         ("stale writes refused", str(stats.stale_writes)),
         ("released by workers", str(stats.released)),
         ("misrouted to workers", str(stats.misrouted)),
+        ("run at once", limits_text(stats.limits)),
         ("cache", _cache(stats)),
         ("partitions", str(stats.queue.partitions)),
     ):
