@@ -115,7 +115,7 @@ endif
 	$(Q)$(MAKE) --no-print-directory test-typescript
 
 .PHONY: test-typescript
-test-typescript: $(STAMP) ## Run the tests of the TypeScript client, where there is Node 20 or newer.
+test-typescript: $(EXAMPLES) ## Run the tests of the TypeScript client, where there is Node 20 or newer.
 	$(Q)tools/with_node.sh 'the tests of the TypeScript client were skipped.' \
 	  npm test --silent --prefix clients/typescript
 

@@ -7,10 +7,20 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from examples.expert_os.tasks import (
+    DocumentReport,
+    GenerateContent,
+    GeneratedContent,
+    ProcessDocument,
+)
 from examples.harness.stack import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pydantic import BaseModel
 
 
 PROGRAM = """\
@@ -53,3 +63,16 @@ def test_what_is_wrong_does_not_type_check(tmp_path: Path) -> None:
     found = {int(line) for line in re.findall(r"program\.py:(\d+): error", checked.stdout)}
     lines = enumerate(PROGRAM.splitlines(), 1)
     assert found == {number for number, line in lines if line.endswith("# wrong")}, checked
+
+
+@pytest.mark.parametrize(
+    "model", [ProcessDocument, DocumentReport, GenerateContent, GeneratedContent]
+)
+def test_the_types_of_the_typescript_producer_are_the_same(model: type[BaseModel]) -> None:
+    source = (REPOSITORY / "clients/typescript/examples/expert-os/queue.ts").read_text()
+    interface = re.search(rf"export interface {model.__name__} {{\n(.*?)\n}}", source, re.DOTALL)
+    assert interface
+    fields = re.findall(r"^  (\w+)(\??): ", interface[1], re.MULTILINE)
+    assert {name: mark == "" for name, mark in fields} == {
+        name: field.is_required() for name, field in model.model_fields.items()
+    }
