@@ -37,8 +37,14 @@ class Documents:
         return Incoming(self._folder)
 
     def read(self, document_id: str) -> bytes:
-        """The document. Raises FileNotFoundError if it is not, or not yet, in the store."""
-        return self._path(document_id).read_bytes()
+        """The document. Raises FileNotFoundError if it is not in the store."""
+        try:
+            return self._path(document_id).read_bytes()
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"there is no document {document_id[:80]!r} in {self._folder}: is "
+                "EXPERT_OS_DOCUMENTS the same for the web application and its workers?"
+            ) from None
 
     def save_text(self, document_id: str, text: str) -> None:
         """Keeps the text of a document. The same text twice does no harm: jobs may run twice."""
@@ -55,7 +61,7 @@ class Documents:
 
     def _path(self, document_id: str, suffix: str = "") -> Path:
         if len(document_id) != hashlib.sha256().digest_size * 2 or not document_id.isalnum():
-            raise FileNotFoundError(f"{document_id[:80]!r} is no id of a document")
+            raise FileNotFoundError(f"{document_id[:80]!r} is no document's id")
         return self._folder / f"{document_id}{suffix}"
 
 

@@ -201,9 +201,12 @@ def _told(event: Event) -> dict[str, Any] | None:
 
 def _status(job: Job) -> dict[str, Any]:
     fraction = 1.0 if job.state == "SUCCEEDED" else (job.progress and job.progress.fraction) or 0
-    message = job.progress.message if job.progress else "waiting for a worker"
     if job.state.terminal:
         message = job.failure.message if job.failure and job.state == "FAILED" else "done"
+    elif job.progress:
+        message = job.progress.message
+    else:
+        message = "begun" if job.state == "RUNNING" else "waiting for a worker"
     return {
         "job_id": job.job_id,
         "type": job.type,

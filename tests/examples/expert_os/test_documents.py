@@ -175,5 +175,5 @@ def test_a_document_that_is_not_kept_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("document_id", ["", "../secret", "0" * 63 + "/", "0" * 64])
 def test_what_is_not_there_is_not_found(tmp_path: Path, document_id: str) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="there is no document"):
         Documents(tmp_path).read(document_id)
