@@ -467,6 +467,34 @@ async def test_a_schedule_that_fell_out_of_the_set_is_put_back(rig: Rig, other: 
 
 
 @pytest.mark.foreign_hands
+async def test_a_schedule_that_fell_off_the_list_of_ids_is_put_back(
+    rig: Rig, other: Broker
+) -> None:
+    """Else it would fire on, and nobody could see or end it."""
+    schedule = await created(rig)
+    await created(rig, schedule_id="another")
+    await rig.call("DEL", rig.broker.engine.names.schedules())
+    assert await other.reconciler.walk() == 2
+    found, _ = await rig.broker.schedules.list()
+    assert [each.schedule_id for each in found] == ["another", ID]
+    assert await rig.broker.schedules.delete(ID)
+    with pytest.raises(NotFound):
+        await rig.broker.schedules.get(ID)
+    assert (await created(rig)).created_ms >= schedule.created_ms
+
+
+@pytest.mark.foreign_hands
+async def test_claims_that_the_server_lost_are_never_given_again(rig: Rig) -> None:
+    """Else a schedule whose entry is made anew could not be deleted any more."""
+    for schedule_id in ("a", "b", ID):
+        await created(rig, schedule_id=schedule_id)
+    await rig.call("DEL", rig.broker.engine.names.schedules())
+    assert not (await rig.broker.schedules.create(definition()))[1]
+    assert await rig.broker.schedules.delete(ID)
+    assert await rig.call("ZCARD", rig.slot.schedules()) == 2
+
+
+@pytest.mark.foreign_hands
 async def test_what_stands_in_the_set_without_a_schedule_is_dropped(rig: Rig) -> None:
     await rig.call("ZADD", rig.slot.schedules(), 1, ids.schedule_tail("default", "ghost"))
     await fire(rig)

@@ -91,7 +91,7 @@ class NamespaceKeys:
         return self.base + b":keepers"
 
     def schedules(self) -> bytes:
-        """Hash: schedule id -> 'claim queue', and '#' -> the number of claims. Written first."""
+        """Hash: schedule id -> 'claim queue', and '#' -> the last claim. Written first."""
         return self.base + b":schedules"
 
     def policies(self) -> bytes:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 REPAIR = load_script("repair")
 REPAIR_SCHEDULE = load_script("repair_schedule")
+ENLIST = load_script("enlist")
 
 KEYS_PER_STEP: Final = 500
 #: Between two steps of a walk (s), so that a walk takes a small share of the server.
@@ -84,8 +85,17 @@ class Reconciler:
             await self._activity.mark(slot)
             for start in range(0, len(tails), SCRIPT_BATCH):
                 batch = tails[start : start + SCRIPT_BATCH]
-                repaired += await self._engine.run(script, [slot.base], *batch)
+                reply = await self._engine.run(script, [slot.base], *batch)
+                repaired += reply if script is REPAIR else await self._enlist(*reply)
         return repaired
+
+    async def _enlist(self, repaired: int, *entries: bytes) -> int:
+        """Counts on: what the list of ids, in another slot, has lost of repaired schedules."""
+        if not entries:
+            return repaired
+        keys = [self._engine.names.schedules()]
+        enlisted: int = await self._engine.run(ENLIST, keys, *entries)
+        return repaired + enlisted
 
     async def _call(self, command: str, *args: Arg) -> Reply:
         link = self._engine.link

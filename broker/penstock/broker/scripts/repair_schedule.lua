@@ -3,11 +3,17 @@
 --
 -- KEYS  1 slot
 -- ARGV  schedules (at most 100)
--- Returns how many were put back
+-- Returns {how many were put back, schedule id, claim, queue, ...}: what the list of ids says of them
 --#include lib/slot.lua
-local repaired = 0
+--#include lib/schedule.lua
+local answer = {0}
 for _, id in ipairs(ARGV) do
-  local occurrence = redis.call('HGET', schedule_key(id), 'nx')
-  if occurrence then repaired = repaired + redis.call('ZADD', schedules_key, 'NX', occurrence, id) end
+  local schedule = schedule_fields(id, 'nx', 'id', 'cl', 'q')
+  if schedule.nx then
+    answer[1] = answer[1] + redis.call('ZADD', schedules_key, 'NX', schedule.nx, id)
+  end
+  if schedule.id and schedule.cl and schedule.q then
+    for _, part in ipairs({schedule.id, schedule.cl, schedule.q}) do answer[#answer + 1] = part end
+  end
 end
-return repaired
+return answer
