@@ -501,6 +501,31 @@ async def test_what_stands_in_the_set_without_a_schedule_is_dropped(rig: Rig) ->
     assert await rig.call("EXISTS", rig.slot.schedules()) == 0
 
 
+@pytest.mark.foreign_hands
+@pytest.mark.parametrize(
+    "timing",
+    [
+        '{"cron":"* * * * *","time_zone":"Atlantis/Poseidonis"}',
+        '{"cron":"when it rains"}',
+        '{"tides":"high"}',
+    ],
+)
+async def test_one_that_a_newer_process_stored_keeps_no_others_waiting(
+    rig: Rig, caplog: pytest.LogCaptureFixture, timing: str
+) -> None:
+    await come_due(rig, await created(rig))
+    await rig.call("HSET", rig.slot.schedule(ids.schedule_tail("default", ID)), "tm", timing)
+    await come_due(rig, await created(rig, schedule_id="sound"))
+    for _ in range(2):
+        await fire(rig)
+    assert [job.schedule_id for job in await jobs_of(rig)] == ["sound"]
+    assert [record.message for record in caplog.records] == [
+        f"schedule {ID.encode()!r} cannot be read here"
+    ]
+    # Whoever can read it finds it where it was.
+    assert await rig.call("ZCARD", rig.slot.schedules()) == 2
+
+
 async def test_a_slot_that_has_schedules_alone_stays_active(rig: Rig) -> None:
     await created(rig)
     mark = rig.broker.engine.names.active()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker import ids
 from penstock.broker.engine import SCRIPT_BATCH, Engine
-from penstock.broker.errors import StorageFull
+from penstock.broker.errors import PenstockError, StorageFull
 from penstock.broker.schedule_record import encode_defaults, read_policy
 from penstock.broker.script import load_script
 from penstock.broker.steps import Step, Waiting, look_again_ms, next_step
@@ -34,6 +34,8 @@ FIRE = load_script("fire")
 STEPS_AT_ONCE: Final = 10
 #: Pause while the server takes no more jobs (s).
 FULL_PAUSE_S: Final = 1.0
+#: Schedules that were complained of once.
+MOST_UNREADABLE: Final = 1_000
 OVERLAP_REASON: Final = "the next occurrence of its schedule is due"
 
 _log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Scheduler:
         self._engine = engine
         self._policies = policies
         self._doorbell = doorbell
+        self._unreadable: set[tuple[bytes, bytes]] = set()
 
     async def do(self, slot: Slot) -> float | None:
         """Fires what is due, and not for long.
@@ -58,7 +61,7 @@ class Scheduler:
             ReplyError: somebody broke the slot.
         """
         now_ms, later_ms, *rows = await self._engine.run(DUE_SCHEDULES, [slot.base], SCRIPT_BATCH)
-        attempts = [self._attend(slot, row, _Clock(now_ms)) for row in rows]
+        attempts = [self._try_to_attend(slot, row, _Clock(now_ms)) for row in rows]
         try:
             waits_s = await asyncio.gather(*attempts)
         except StorageFull as error:
@@ -67,6 +70,21 @@ class Scheduler:
         if later_ms >= 0:
             waits_s.append(later_ms / 1000)
         return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)
+
+    async def _try_to_attend(self, slot: Slot, row: list[Any], clock: _Clock) -> float | None:
+        """Leaves a schedule that this process cannot read to others: one may know its time zone."""
+        try:
+            return await self._attend(slot, row, clock)
+        except PenstockError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever kept it from being read.
+            tail, schedule_id, _, version, *_ = row
+            if (tail, version) not in self._unreadable:
+                if len(self._unreadable) >= MOST_UNREADABLE:
+                    self._unreadable.clear()
+                self._unreadable.add((tail, version))
+                _log.exception("schedule %r cannot be read here", schedule_id)
+            return None
 
     async def _attend(self, slot: Slot, row: list[Any], clock: _Clock) -> float | None:
         """Takes the next steps of one schedule; returns when it is to be looked at again (s)."""
