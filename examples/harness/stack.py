@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -127,6 +129,36 @@ class Stack:
             read_output=True,
         )
         return web, web.first_line(_START_S).strip()
+
+    def run(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        settings: Mapping[str, str] | None = None,
+        within_s: float = 120,
+    ) -> str:
+        """Runs ``python -m MODULE ARGUMENTS`` to its end; returns what it printed.
+
+        Raises:
+            StackError: It fails, or takes longer.
+        """
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as errors:
+            try:
+                done = subprocess.run(
+                    [sys.executable, "-m", module, *arguments],
+                    cwd=REPOSITORY,
+                    env=self.environment() | dict(settings or {}),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    timeout=within_s,
+                    check=True,
+                )
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                raise StackError(f"the {name} does not come to its end: see {log}") from error
+        return done.stdout.decode()
 
     def start(
         self,
