@@ -212,6 +212,15 @@ async def test_a_list_is_by_id_page_by_page(rig: Rig) -> None:
 # Changed.
 
 
+async def test_a_list_does_not_carry_payloads(rig: Rig) -> None:
+    """A thousand of a megabyte each would be a gigabyte in one gateway, for nothing."""
+    payload = Content(b'"' + 100_000 * b"x" + b'"')
+    schedule = await created(rig, job=template(payload=payload))
+    assert schedule.payload == payload.data
+    ((listed,), _) = await rig.broker.schedules.list()
+    assert replace(listed, now_ms=schedule.now_ms) == replace(schedule, payload=b"")
+
+
 async def test_an_update_replaces_the_definition(rig: Rig) -> None:
     schedule = await created(rig, job=template(payload=Content(b"x" * 500), max_attempts=9))
     job = template(payload=Content(b"{}"))

@@ -136,6 +136,8 @@ class Schedules:
     ) -> tuple[list[Schedule], str]:
         """The schedules after an id, in the order of ids, and the id to go on after ('': the end).
 
+        Payloads that are not short are left out: a page may be of a thousand.
+
         Args:
             queue: of their jobs; '' is all.
             after: where the page before ended.
@@ -152,7 +154,9 @@ class Schedules:
         wanted = sorted(name for name, place in entries.items() if queue in {"", place})
         start = bisect.bisect_right(wanted, after)
         page = wanted[start : start + limit]
-        found = await asyncio.gather(*(self._read(name, entries[name], budget_s) for name in page))
+        found = await asyncio.gather(
+            *(self._read(name, entries[name], budget_s, brief=True) for name in page)
+        )
         more = page[-1] if start + limit < len(wanted) else ""
         return [each.schedule for each in found if each is not None], more
 
@@ -307,12 +311,16 @@ class Schedules:
             raise NotFound("schedule", schedule_id)
         return found
 
-    async def _read(self, schedule_id: str, queue: str, budget_s: float) -> _Found | None:
+    async def _read(
+        self, schedule_id: str, queue: str, budget_s: float, *, brief: bool = False
+    ) -> _Found | None:
         try:
             slot, tail = await self._place(schedule_id, queue, budget_s)
         except NotFound:
             return None
-        now_ms, flat = await self._engine.run(READ, [slot.base], tail, budget_s=budget_s)
+        now_ms, flat = await self._engine.run(
+            READ, [slot.base], tail, "brief" if brief else b"", budget_s=budget_s
+        )
         fields = fields_of(flat)
         if not fields:
             return None
