@@ -11,6 +11,7 @@ import { PenstockClient } from "@penstock/client";
 
 import { addJobToQueue, type GeneratedContent, type Tasks } from "../examples/expert-os/queue.js";
 import { Stack } from "./support/processes.js";
+import { eventually } from "./support/waiting.js";
 
 const SITE = join(import.meta.dirname, "../examples/expert-os/web.js");
 const WISH = { type: "GENERATE_CONTENT", data: { prompt: "Queues", max_tokens: 5 } };
@@ -89,6 +90,9 @@ describe("the site of expert-os", () => {
     assert.ok(refused.headers.has("retry-after"));
     assert.deepEqual(await get("/health"), { status: "ok", tasks: "unavailable" });
     await stack.startGateway();
+    const recovered = async (): Promise<boolean> =>
+      ((await get("/health")) as { tasks: string }).tasks === "ok";
+    await eventually(recovered, "the site recovers", 20_000);
     await accepted(await post(WISH));
   });
 });
