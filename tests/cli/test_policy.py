@@ -26,6 +26,12 @@ def test_a_policy_is_set_shown_listed_and_deleted(run: Command) -> None:
     run("policy", "set", "mail", "--type", "mail.welcome", "--priority", "low")
     shown = run("policy", "show", "mail", "--type", "mail.welcome", "--json").json
     assert (shown["policy"]["priority"], shown["policy"]["max_attempts"]) == ("LOW", 5)
+    assert [(each["type"], each["source"]) for each in shown["sources"]] == [
+        ("mail.welcome", "SET"),
+        (None, "SET"),
+    ]
+    told = run("policy", "show", "mail", "--type", "mail.welcome").out
+    assert "mail.welcome (set), over all types (set)" in told
     listed = run("policy", "list", "mail").out
     assert "mail.welcome" in listed
     assert "priority high" in listed
@@ -60,7 +66,18 @@ def test_ended_jobs_are_cleaned_and_others_are_not(run: Command) -> None:
     assert run("cancel", job_id).code == 0
     clean = ("queues", "clean", "swept", "--state", "cancelled")
     assert run(*clean, "--older-than", "1h", "--json").json == {"queue": "swept", "removed": 0}
-    assert run(*clean).out.strip() == "1 removed"
+    assert run(*clean, given="n\n").code != 0
+    assert run("status", job_id).code == 0
+    unasked = run(*clean, "--json")
+    assert unasked.code == 2
+    assert "cleaning swept was not confirmed" in unasked.err
+    asked = run(*clean, given="y\n")
+    assert asked.out.strip() == "1 removed"
+    assert "Remove every cancelled job of the queue swept" in asked.err
     assert run("status", job_id).code == 4
+    assert run(*clean, "--yes").out.strip() == "0 removed"
+    answer = run(*clean, "--older-than", "soon")
+    assert answer.code == 2
+    assert "Value error" not in answer.err
     assert run("queues", "clean", "swept", "--state", "queued").code == 2
     assert run("queues", "clean", "swept").code == 2

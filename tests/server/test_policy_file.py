@@ -11,7 +11,7 @@ import pytest
 from penstock.broker import Backoff, Keep, Policy, PolicyKey, Priority
 from penstock.runtime import ConfigurationError
 from penstock.server import Gateway, ServerSettings
-from penstock.server.policy_file import read_policies
+from penstock.server.policy_file import PolicyFile, read_policies
 from penstock.v1 import queue_service_pb2 as pb
 from tests.server.rig import rig_on
 from tests.support.waiting import eventually
@@ -103,6 +103,15 @@ def test_all_that_is_wrong_with_a_file_is_told_at_once(file: Path) -> None:
         read_policies(write(file, text))
 
 
+def test_a_file_has_no_more_policies_than_can_be_set(file: Path) -> None:
+    types = "\n".join(f"type.t{number}.concurrency = 1" for number in range(101))
+    with pytest.raises(ConfigurationError, match=r"queue\.mail\.type: .*100"):
+        read_policies(write(file, f"[queue.mail]\n{types}"))
+    queues = "\n".join(f"q{number}.concurrency = 1" for number in range(1_001))
+    with pytest.raises(ConfigurationError, match=r"queue: .*1000"):
+        read_policies(write(file, f"[queue]\n{queues}"))
+
+
 def test_a_gateway_does_not_start_with_a_file_that_is_not_there(file: Path) -> None:
     settings = ServerSettings.load(redis_url="redis://127.0.0.1:1", policy_file=file)
     with pytest.raises(ConfigurationError, match="No such file"):
@@ -150,6 +159,36 @@ async def test_the_file_of_the_gateway_that_started_last_holds_for_the_fleet(
                 return (await rig.job((await rig.submit()).job_id)).max_attempts == 8
 
             await eventually(applied, "the first gateway goes by the newer file")
+
+
+async def test_an_older_gateway_leaves_the_newer_file_in_place(redis_url: str, file: Path) -> None:
+    async with rig_on(redis_url) as rig:
+        held = rig.broker.policies
+        older = PolicyFile(rig.broker, {PolicyKey("default"): Policy(max_attempts=7)})
+        await older.setup()
+        assert [entry.policy.max_attempts for entry in held.entries()] == [7]
+        async with rig_on(redis_url, policy_file=write(file, "")):
+            pass
+        await held.refresh()
+        await older.tick()
+        assert held.entries() == []
+
+
+async def test_a_gateway_with_a_file_serves_without_redis_as_soon_as_one_without(
+    file: Path,
+) -> None:
+    write(file, "[queue.default]\nmax_attempts = 7")
+    settings = ServerSettings.load(
+        redis_url="redis://127.0.0.1:1",
+        listen="127.0.0.1:0",
+        startup_wait_s=0.1,
+        shutdown_grace_s=0.1,
+        policy_file=file,
+    )
+    gateway = Gateway(settings)
+    async with asyncio.timeout(3):
+        await gateway.start()
+    await gateway.stop()
 
 
 async def test_a_server_that_lost_its_data_gets_the_policies_back(

@@ -49,7 +49,7 @@ from penstock.broker.job import (
     SubmitOutcome,
     Submitted,
 )
-from penstock.broker.policies import Policies, PolicyReader
+from penstock.broker.policies import MAX_POLICIES, MAX_TYPES_PER_QUEUE, Policies, PolicyReader
 from penstock.broker.policy import Keep, Policy, PolicyEntry, PolicyKey, PolicySource
 from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
@@ -64,6 +64,8 @@ from penstock.broker.wakeups import Wakeups
 
 __all__ = [
     "DEFAULTS",
+    "MAX_POLICIES",
+    "MAX_TYPES_PER_QUEUE",
     "TERMINAL",
     "TRANSITIONS",
     "AlreadyExists",

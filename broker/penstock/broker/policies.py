@@ -60,6 +60,7 @@ class Policies:
 
     Attributes:
         version: of the policies that are held; 0 while there were never any.
+        file_known: whether those of a file are put down, be they none.
     """
 
     def __init__(self, engine: Engine, doorbell: Doorbell) -> None:
@@ -70,6 +71,7 @@ class Policies:
         self._effective: dict[PolicyKey, Policy] = {}
         self._limits: dict[str, QueueLimits] = {}  # By code of the queue.
         self.version = 0
+        self.file_known = False
 
     # What holds.
 
@@ -236,6 +238,7 @@ class Policies:
         flat = list(flat)
         stored = dict(zip(flat[::2], flat[1::2], strict=True))
         self.version = int(stored.pop(VERSION, 0))
+        self.file_known = FILE in stored
         self._file = parse_file_text(stored.pop(FILE, b"[]"))
         self._set = {
             PolicyKey(*field.decode().split(" ")): Policy.from_plain(json.loads(text))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.connection import with_client
-from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, duration
 from penstock.cli.output import emit, emit_text, json_wanted, show_table
 from penstock.cli.submit_options import (
     BackoffInitial,
@@ -15,10 +15,9 @@ from penstock.cli.submit_options import (
     BackoffMultiplier,
     PriorityName,
 )
-from penstock.cli.times import duration
 
 if TYPE_CHECKING:
-    from penstock.client import Policy
+    from penstock.client import Policy, QueuePolicy
 
 __all__ = ["policy"]
 
@@ -69,9 +68,12 @@ def show(
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
-    """Show what holds for submits that choose nothing: the type's policy over the queue's."""
+    """Show what holds for submits that choose nothing, and from where: the type's over the queue's.
+
+    Example: penstock policy show mail --type mail.welcome
+    """
     found = with_client(address, lambda client: client.queue_policy(queue, job_type))
-    _tell(queue, job_type, found.policy)
+    _tell(queue, job_type, found.policy, found.sources)
 
 
 @policy.command("set")
@@ -166,7 +168,7 @@ def set_policy(
             failed=Keep(keep_failed, keep_failed_count),
         ),
     )
-    _tell(queue, job_type, stored.policy)
+    _tell(queue, job_type, stored.policy, (stored,))
 
 
 @policy.command("delete")
@@ -185,10 +187,17 @@ def delete(
         emit_text("deleted" if deleted else "there was none that was set")
 
 
-def _tell(queue: str, job_type: str, found: "Policy") -> None:
-    from penstock.cli.policy_output import policy_details, policy_json
+def _tell(queue: str, job_type: str, found: "Policy", sources: "tuple[QueuePolicy, ...]") -> None:
+    from penstock.cli.policy_output import policy_details, policy_json, queue_policy_json
 
     if json_wanted():
-        emit({"queue": queue, "type": job_type or None, "policy": policy_json(found)})
+        emit(
+            {
+                "queue": queue,
+                "type": job_type or None,
+                "policy": policy_json(found),
+                "sources": [queue_policy_json(each) for each in sources],
+            }
+        )
     else:
-        show_table(lambda _width: policy_details(queue, job_type, found))
+        show_table(lambda _width: policy_details(queue, job_type, found, sources))

@@ -70,14 +70,19 @@ def policies_table(found: Sequence[QueuePolicy], width: int) -> Table:
     return fitted(columns, rows, width)
 
 
-def policy_details(queue: str, job_type: str, found: Policy) -> Table:
-    """Return a policy, a line for each thing that is set."""
+def policy_details(
+    queue: str, job_type: str, found: Policy, sources: Sequence[QueuePolicy]
+) -> Table:
+    """Return a policy, a line for each thing that is set, and where they come from."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     table.add_row("policy of", Text(f"{queue} {job_type}".rstrip(), "bold"))
     for name, value in _lines(found) or [("", "nothing is set: defaults hold")]:
         table.add_row(name, value)
+    if sources:
+        told = (f"{each.type or 'all types'} ({each.source.value.lower()})" for each in sources)
+        table.add_row("from", ", over ".join(told))
     return table
 
 

@@ -11,9 +11,8 @@ import typer
 from penstock.cli.connection import with_client
 from penstock.cli.counting import counting
 from penstock.cli.faults import CommandError
-from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, duration
 from penstock.cli.output import emit, emit_text, json_wanted, show_table
-from penstock.cli.times import duration
 
 if TYPE_CHECKING:
     from penstock.client import AsyncClient, Queue, QueueStats
@@ -42,6 +41,7 @@ AddressHere = Annotated[
     typer.Option("--address", "-a", metavar="HOST:PORT", help="Where the gateway listens."),
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the queue.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @queues.callback()
@@ -130,16 +130,14 @@ def purge(
     context: typer.Context,
     name: Name,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Cancel every job that waits in a queue. Running ones go on."""
     where = _address(context, address)
     if not yes:
-        if json_wanted():
-            raise _unconfirmed(name)
-        _confirm(name)
+        _confirm(f"Cancel every waiting job of the queue {name}?", f"purging {name}")
     with counting("cancelled") as on_progress:
         cancelled = with_client(
             where, lambda client: client.purge_queue(name, on_progress=on_progress)
@@ -160,29 +158,38 @@ def clean(
         typer.Option("--state", "-s", help="Only jobs in this state; may be repeated."),
     ],
     older_than: Annotated[
-        timedelta,
+        timedelta | None,
         typer.Option(
-            "--older-than", parser=duration, metavar="DURATION", help="That ended so long ago."
+            "--older-than",
+            parser=duration,
+            metavar="DURATION",
+            help="Only jobs that ended so long ago (default: all, after asking).",
         ),
-    ] = "0",  # type: ignore[assignment] # It is parsed as if it were given.
+    ] = None,
     job_type: Annotated[
         str, typer.Option("--type", "-t", metavar="TYPE", help="Only this job type.")
     ] = "",
+    yes: Yes = False,
     address: AddressHere = None,
     json: Json = False,
 ) -> None:
     """Remove jobs that have ended, with their results, before their retention is over.
 
-    Example: penstock queues clean mail --state succeeded --older-than 1h
+    Example: penstock queues clean mail --state failed --older-than 7d
     """
     where = _address(context, address)
+    if older_than is None and not yes:
+        which = " and ".join(states)
+        _confirm(
+            f"Remove every {which} job of the queue {name}, with its result?", f"cleaning {name}"
+        )
     with counting("removed") as on_progress:
         removed = with_client(
             where,
             lambda client: client.clean_queue(
                 name,
                 [state.value for state in states],
-                older_than=older_than,
+                older_than=older_than or 0,
                 type=job_type,
                 on_progress=on_progress,
             ),
@@ -249,25 +256,24 @@ def _address(context: typer.Context, here: str | None) -> str:
     return here or str(context.obj)
 
 
-def _confirm(name: str) -> None:
+def _confirm(question: str, deed: str) -> None:
     """Ask on stderr, so that stdout holds results alone.
 
     Raises:
         CommandError: There is nobody to answer.
         typer.Abort: The answer is not yes.
     """
-    sys.stderr.write(f"Cancel every waiting job of the queue {name}? [y/N]: ")
+    unconfirmed = CommandError(f"{deed} was not confirmed", "to do it unasked, add --yes")
+    if json_wanted():
+        raise unconfirmed
+    sys.stderr.write(f"{question} [y/N]: ")
     sys.stderr.flush()
     answer = sys.stdin.readline()
     if not answer:
         sys.stderr.write("\n")
-        raise _unconfirmed(name)
+        raise unconfirmed
     if answer.strip().lower() not in {"y", "yes"}:
         raise typer.Abort
-
-
-def _unconfirmed(name: str) -> CommandError:
-    return CommandError(f"purging {name} was not confirmed", "to purge it unasked, add --yes")
 
 
 def _tell_queue(queue: "Queue") -> None:

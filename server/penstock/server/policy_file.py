@@ -15,13 +15,14 @@ For example::
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from penstock.broker import PenstockError, PolicyKey
+from penstock.broker import MAX_POLICIES, MAX_TYPES_PER_QUEUE, PenstockError, PolicyKey
 from penstock.runtime import ConfigurationError, Periodic
 from penstock.server import policy_convert
 from penstock.server.validation import MAX_QUEUE, MAX_TYPE, check_name, check_policy
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["PolicyFile", "read_policies"]
 
 PUBLISH_WITHIN_S: Final = 5.0
+#: The storage was waited for already.
+PUBLISH_AT_ONCE_S: Final = 0.5
 TRY_AGAIN_S: Final = 1.0
 #: As a rule, nothing has changed: a file is read at the start alone.
 LOOK_AGAIN_S: Final = 600.0
@@ -104,33 +107,44 @@ def read_policies(path: Path) -> dict[PolicyKey, Policy]:
         key: policy_convert.policy(_checked(found, key, table))
         for key, table in _tables(file).items()
     }
+    _check_numbers(found, policies)
     if found:
         raise _refused(path, found)
     return policies
 
 
 class PolicyFile(Periodic):
-    """Publishes the policies of the file, at the start and whenever Redis comes back."""
+    """Publishes the policies of the file: at the start, and again where the server lost them.
+
+    Otherwise what stands there stays: it may be the file of a gateway that started later.
+    """
 
     def __init__(self, broker: Broker, policies: Mapping[PolicyKey, Policy]) -> None:
         super().__init__(interval_s=LOOK_AGAIN_S, stop_grace_s=0.5)
         self._held = broker.policies
         self._policies = policies
+        self._published = False
         broker.link.on_connect.append(self._on_connect)
 
     async def setup(self) -> None:
         """Before the first call is answered, if Redis is there."""
-        await self.tick()
+        await self._publish(PUBLISH_AT_ONCE_S)
 
     async def tick(self) -> float | None:
-        """Publishes; what stands there already stays as it is."""
+        """Publishes, if that is due."""
+        if not (self._published and self._held.file_known):
+            await self._publish(PUBLISH_WITHIN_S)
+        return None if self._published else TRY_AGAIN_S
+
+    async def _publish(self, within_s: float) -> None:
+        self._published = False
         try:
-            await self._held.publish(self._policies, PUBLISH_WITHIN_S)
+            await self._held.publish(self._policies, within_s)
         except PenstockError as error:
             _log.warning("policies not published", reason=str(error))
-            return TRY_AGAIN_S
-        _log.debug("policies published", policies=len(self._policies))
-        return None
+        else:
+            self._published = True
+            _log.info("policies published", policies=len(self._policies))
 
     async def _on_connect(self, _: Caller) -> None:
         self.wake()
@@ -176,6 +190,16 @@ def _checked(found: Found, key: PolicyKey, table: _Policy) -> queue_service_pb2.
         is_span = field.rpartition(".")[2] in {"timeout", "age", "initial", "max"}
         found.append((f"{field}_s" if is_span else field, text))
     return message
+
+
+def _check_numbers(found: Found, policies: Mapping[PolicyKey, Policy]) -> None:
+    if len(policies) > MAX_POLICIES:
+        found.append(("queue", f"there are more than {MAX_POLICIES} policies"))
+    types = Counter(key.queue for key in policies if key.type)
+    for queue, number in types.items():
+        if number > MAX_TYPES_PER_QUEUE:
+            text = f"there are more than {MAX_TYPES_PER_QUEUE} types with policies"
+            found.append((_path(("queue", queue, "type")), text))
 
 
 def _keep(keep: _Keep) -> queue_service_pb2.RetentionPolicy:

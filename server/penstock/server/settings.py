@@ -1,9 +1,9 @@
 """What an operator may set of a gateway."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from penstock.broker import BrokerSettings
 
@@ -27,7 +27,7 @@ class ServerSettings(BrokerSettings):
     compression: bool = False
     """Whether compressed messages are accepted."""
 
-    policy_file: Path | None = None
+    policy_file: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     """A TOML file with the policies of queues, read at the start; none given is none."""
 
     # Limits of calls.
