@@ -14,6 +14,7 @@ from penstock.server import Gateway, ServerSettings
 from penstock.server.policy_file import PolicyFile, read_policies
 from penstock.v1 import queue_service_pb2 as pb
 from tests.server.rig import rig_on
+from tests.support.processes import ROOT
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -205,3 +206,10 @@ async def test_a_server_that_lost_its_data_gets_the_policies_back(
             return (await rig.queues.GetQueuePolicy(request)).effective.max_attempts == 7
 
         await eventually(applied, "the file is published again", within_s=15)
+
+
+def test_the_file_of_the_documents_can_be_used() -> None:
+    document = (ROOT / "docs/policies.md").read_text()
+    sample = ROOT / "examples/quickstart/policies.toml"
+    assert sample.read_text() in document
+    assert [key.type for key in read_policies(sample)] == ["", "mail.welcome"]
