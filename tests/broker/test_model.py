@@ -447,6 +447,7 @@ def live(server: EmbeddedServer, lives: int) -> None:
         )
 
 
+@pytest.mark.timeout(240)  # A tenth of it, where the cores are not shared.
 def test_the_scripts_agree_with_the_model(redis_server: EmbeddedServer) -> None:
     live(redis_server, 100)
 
