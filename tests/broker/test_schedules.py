@@ -378,6 +378,27 @@ async def test_overlap_cancel_stops_the_last_job_and_fires(rig: Rig, state: str)
     assert (first.state is JobState.CANCELLED) == (state == "QUEUED")
 
 
+@pytest.mark.parametrize("overlap", [Overlap.SKIP, Overlap.QUEUE, Overlap.CANCEL_RUNNING])
+async def test_a_job_by_hand_does_not_hide_the_one_of_the_last_occurrence(
+    rig: Rig, overlap: Overlap
+) -> None:
+    schedule = await created(rig, overlap=overlap)
+    await come_due(rig, schedule, 2_000)
+    await fire(rig)
+    await rig.claim()
+    by_hand = await rig.broker.schedules.trigger(ID, "by hand")
+    if overlap is not Overlap.CANCEL_RUNNING:
+        (grant,) = await rig.claim()
+        await rig.complete(grant)
+    await come_due(rig, schedule)
+    await fire(rig)
+    _, first, *second = await jobs_of(rig)
+    assert len(second) == (overlap is Overlap.CANCEL_RUNNING)
+    assert first.cancel_requested == (overlap is Overlap.CANCEL_RUNNING)
+    expected = JobState.CANCELLED if overlap is Overlap.CANCEL_RUNNING else JobState.SUCCEEDED
+    assert await rig.state(by_hand.job_id) is expected
+
+
 async def test_overlap_allow_fires_all_the_same(rig: Rig) -> None:
     schedule = await created(rig, overlap=Overlap.ALLOW)
     for late_ms in (2_000, 1_000):

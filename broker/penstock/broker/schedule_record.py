@@ -15,6 +15,7 @@ ps    present if it is paused
 nx    occurrence that it waits for (ms)
 lt    last attended to: an occurrence fired, was left out or was held up (ms)
 lj lr tail of the last job; when it was made (ms)
+lo    tail of the job of the last occurrence that fired
 nf nt fired; triggered
 ns nm skipped; missed
 j.*   template: fields of the record of its jobs (see record.py), all that is not left open

@@ -148,9 +148,9 @@ class Scheduler:
         )
         if outcome == b"fired":
             self._doorbell.ring_soon(slot)
-            ended, worker = cancelled
-            if worker:
-                self._doorbell.tell_cancel(worker.decode(), slot.job_id(ended.decode()))
+            for ended, worker in zip(cancelled[::2], cancelled[1::2], strict=True):
+                if worker:
+                    self._doorbell.tell_cancel(worker.decode(), slot.job_id(ended.decode()))
         if step.missed:
             _log.warning("schedule %s: %d missed", waiting.schedule_id, step.missed)
         result: bytes = outcome

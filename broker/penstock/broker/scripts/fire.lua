@@ -14,8 +14,8 @@
 --       10 policy of overlap: 'skip' | 'queue' | 'cancel' | 'allow'
 --       11 when to look again (ms) if it has to wait  12 reason of a cancel
 --       13... what a policy says of the job: name, value, ...
--- Returns {'fired', job cancelled or '', its worker or ''} | {'moved'} | {'skipped'}
---         {'held'}: it waits for the end of the last job
+-- Returns {'fired', job cancelled, its worker or '', ...} | {'moved'} | {'skipped'}
+--         {'held'}: it waits for the end of a job
 --         {'passed'}: somebody else was first, or the schedule was changed
 --#include lib/slot.lua
 --#include lib/events.lua
@@ -27,35 +27,40 @@
 --#include lib/make_job.lua
 local id, key, now = ARGV[1], schedule_key(ARGV[1]), now_ms()
 local overlap = ARGV[10]
-local schedule = schedule_fields(id, 'v', 'nx', 'lj')
+local schedule = schedule_fields(id, 'v', 'nx', 'lj', 'lo')
 if schedule.v ~= ARGV[2] or schedule.nx ~= ARGV[3] then
   -- What stands in the set without a schedule that waits is stale.
   if not schedule.nx then redis.call('ZREM', schedules_key, id) end
   return {'passed'}
 end
 
-local fires = ARGV[4] ~= ''
-local last_state = fires and schedule.lj and redis.call('HGET', record_key(schedule.lj), 's')
-local alive = last_state == 'S' or last_state == 'Q' or last_state == 'R'
+-- The last job, and, where that was made by hand, the one of the last occurrence.
+local fires, alive = ARGV[4] ~= '', {}
+for _, job in ipairs({schedule.lj, schedule.lo}) do
+  local other = fires and job and job ~= ARGV[5] and job ~= alive[1]
+  local state = other and redis.call('HGET', record_key(job), 's')
+  if state == 'S' or state == 'Q' or state == 'R' then alive[#alive + 1] = job end
+end
 redis.call('HSET', key, 'lt', now)
-if alive and overlap == 'queue' then
+if #alive > 0 and overlap == 'queue' then
   redis.call('ZADD', schedules_key, ARGV[11], id)
   return {'held'}
 end
 
-local cancelled, worker = '', ''
 local answer = {'moved'}
-if alive and overlap == 'skip' then
+if #alive > 0 and overlap == 'skip' then
   redis.call('HINCRBY', key, 'ns', 1)
   answer = {'skipped'}
 elseif fires then
   local _, made = make_job(id, ARGV[5], now, ARGV[4], 13)
   if made then redis.call('HINCRBY', key, 'nf', 1) end
-  if alive and overlap == 'cancel' then
-    cancelled = schedule.lj
-    _, worker = cancel(cancelled, ARGV[12])
+  redis.call('HSET', key, 'lo', ARGV[5])
+  answer = {'fired'}
+  for _, job in ipairs(overlap == 'cancel' and alive or {}) do
+    local _, worker = cancel(job, ARGV[12])
+    answer[#answer + 1] = job
+    answer[#answer + 1] = worker
   end
-  answer = {'fired', cancelled, worker}
 end
 if ARGV[8] ~= '0' then redis.call('HINCRBY', key, 'nm', ARGV[8]) end
 if ARGV[9] ~= '0' then redis.call('HINCRBY', key, 'ns', ARGV[9]) end

@@ -17,8 +17,9 @@ export const protobufPackage = "penstock.v1";
 export const protobufFileName = "penstock/v1/schedule_service.proto";
 
 /**
- * OverlapPolicy says what happens to an occurrence while the job that the schedule made last has not
- * ended, whether it waits or runs.
+ * OverlapPolicy says what happens to an occurrence while a job of the schedule has not ended, whether
+ * it waits or runs: the one that was made last, or, where that was made by TriggerSchedule, the one of
+ * the last occurrence, too.
  */
 export const OverlapPolicy = {
   /** UNSPECIFIED - OVERLAP_POLICY_UNSPECIFIED means OVERLAP_POLICY_SKIP. */
@@ -26,12 +27,12 @@ export const OverlapPolicy = {
   /** SKIP - OVERLAP_POLICY_SKIP leaves the occurrence out, and counts it. */
   SKIP: 1,
   /**
-   * QUEUE - OVERLAP_POLICY_QUEUE has it wait: it fires once that job has ended (seen within 0.5 s, or a tenth
+   * QUEUE - OVERLAP_POLICY_QUEUE has it wait: it fires once they have ended (seen within 0.5 s, or a tenth
    * of the wait up to 5 s), and those after it in their order. A schedule that lags by more than 24 h
    * leaves the oldest out, and counts them.
    */
   QUEUE: 2,
-  /** CANCEL_RUNNING - OVERLAP_POLICY_CANCEL_RUNNING cancels that job (see CancelJob) and fires at once. */
+  /** CANCEL_RUNNING - OVERLAP_POLICY_CANCEL_RUNNING cancels them (see CancelJob) and fires at once. */
   CANCEL_RUNNING: 3,
   /** ALLOW - OVERLAP_POLICY_ALLOW fires all the same. */
   ALLOW: 4,
