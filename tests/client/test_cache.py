@@ -15,6 +15,7 @@ from penstock.client import (
     InvalidRequest,
     JobState,
     NewJob,
+    ResultMismatch,
     SubmitOutcome,
     Unavailable,
 )
@@ -48,6 +49,11 @@ async def test_what_became_of_a_submit_is_told(
         hit = await calls.submit("double", 4, cache=policy, retention=30)
         assert hit.outcome is CACHED
         assert calls.handle(hit.job_id).outcome is None
+        assert hit.submitted is not None
+        assert hit.submitted.result_content is not None, "the receipt tells it along"
+        assert await hit.result() == await hit.result(int) == 8
+        with pytest.raises(ResultMismatch):
+            await hit.result(list[str])
         job = await hit.status()
         assert (job.state, job.cached_from, job.result) == (JobState.SUCCEEDED, first.job_id, 8)
         assert [type(event).__name__ async for event in hit.watch()] == [

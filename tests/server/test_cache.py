@@ -52,6 +52,8 @@ async def test_equal_submits_join_and_are_answered(
 
     hit = await rig.submit(payload=b'{"name": "a", "width": 80}', **cached(retention=seconds(5)))
     assert (hit.outcome, hit.state) == (CACHED, job_pb2.JOB_STATE_SUCCEEDED)
+    assert hit.result.data == b'{"url": "x"}'
+    assert not joined.HasField("result")
     job = await rig.job(hit.job_id)
     assert (job.cached_from, job.result.data) == (first.job_id, b'{"url": "x"}')
     assert (job.retention, job.attempt, job.HasField("start_time")) == (seconds(5), 0, False)
@@ -167,3 +169,25 @@ async def test_no_payload_is_a_payload_too(rig: Rig) -> None:
         rig, cb.CacheTarget(entry=cb.CacheEntry(type="plain", payload=job_pb2.Content()))
     )
     assert (await rig.submit(type="plain", payload=nothing, **cached())).outcome == CREATED
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(64, True), (65, True), (65_536, True), (65_537, False)]
+)
+async def test_a_receipt_tells_a_short_result_along(rig: Rig, size: int, *, told: bool) -> None:
+    await rig.submit(**cached())
+    await rig.complete(await rig.claim(), b"x" * size)
+    hit = await rig.submit(**cached())
+    assert hit.outcome == CACHED
+    assert hit.HasField("result") is told
+    assert hit.result.data == b"x" * size * told
+    assert (await rig.job(hit.job_id)).result.data == b"x" * size
+
+
+async def test_the_receipts_of_a_batch_tell_no_results(rig: Rig) -> None:
+    await rig.submit(**cached())
+    await rig.complete(await rig.claim(), b"1")
+    item = spec(**cached())
+    (answer,) = (await rig.jobs.SubmitJobs(pb.SubmitJobsRequest(jobs=[item]))).results
+    assert answer.job.outcome == CACHED
+    assert not answer.job.HasField("result")

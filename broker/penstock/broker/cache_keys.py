@@ -81,12 +81,14 @@ def fields_for(job_type: str, policy: CachePolicy) -> list[str]:
     return [target.field for target in targets]
 
 
-def packed(job_type: str, policy: CachePolicy, generations: Mapping[str, str]) -> str:
+def packed(
+    job_type: str, policy: CachePolicy, generations: Mapping[str, str], *, tell_result: bool = False
+) -> str:
     """The policy as `submit.lua` takes it: digest, generations, ttl, retention of a hit, what."""
     fields = fields_for(job_type, policy)
     seen = ids.digest_of_texts(f"{field} {generations[field]}" for field in fields)
     digest = ids.cache_digest(job_type, policy.key)
-    what = "r" * policy.reads + "w" * policy.writes
+    what = "r" * policy.reads + "w" * policy.writes + "t" * tell_result
     return f"{digest} {seen} {policy.ttl_ms} {policy.hit_retention_ms} {what}"
 
 

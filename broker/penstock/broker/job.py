@@ -192,11 +192,19 @@ DEFAULTS: Final = Defaults()
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Receipt of a submit. state is None only for a duplicate whose first job is already gone."""
+    """Receipt of a submit.
+
+    Attributes:
+        job_id: of the job that stands for it.
+        state: of that; None only for a duplicate whose first job is already gone.
+        outcome: what became of the submit.
+        result: of a job that was answered from the cache, if it is short; else None.
+    """
 
     job_id: str
     state: JobState | None
     outcome: SubmitOutcome
+    result: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ LIST = load_script("list")
 RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 DEFAULT_IDEMPOTENCY_TTL_MS: Final = 86_400_000
 EVENTS_PER_PAGE: Final = 500
+#: Fields of a receipt without a result.
+_TOLD: Final = 3
 
 #: A page token: which structure, and where in it; '' is its beginning.
 _TOKEN = re.compile(r"([0-9]{1,6}):(.*)")
@@ -113,7 +115,7 @@ class Jobs:
 
         async def attempt() -> Submitted:
             # Prepared each time: after a reconnect, the server may have lost the queue or the mark.
-            slot, args = await self.prepare(job, budget_s)
+            slot, args = await self.prepare(job, budget_s, tell_result=True)
             flight = SUBMIT.run(self._engine.link, [slot.base], args)
             if job.cache is None:
                 # Issued behind the submit, on the same connection: it rings once the job is there.
@@ -317,7 +319,12 @@ class Jobs:
             return None
 
     async def prepare(
-        self, job: NewJob, budget_s: float, generations: Mapping[str, str] | None = None
+        self,
+        job: NewJob,
+        budget_s: float,
+        generations: Mapping[str, str] | None = None,
+        *,
+        tell_result: bool = False,
     ) -> tuple[Slot, Sequence[Arg]]:
         """The slot that a job belongs to, and the arguments of `SUBMIT`.
 
@@ -326,6 +333,7 @@ class Jobs:
             budget_s: for all that has to be asked for, in seconds.
             generations: that it goes by in the cache, read since its submit came in; None to read
                 them here.
+            tell_result: have a hit answered with its result, if that is not too long.
         """
         job = self._policies.fill(job)
         queue = await self._engine.ensure_queue(job.queue, budget_s)
@@ -335,7 +343,9 @@ class Jobs:
         if job.cache is not None:
             if generations is None:
                 generations = await self._cache.generations([job], budget_s)
-            cache = cache_keys.packed(job.type, job.cache, generations).encode()
+            cache = cache_keys.packed(
+                job.type, job.cache, generations, tell_result=tell_result
+            ).encode()
         # Once more, which costs nothing, unless the server went away and came back meanwhile.
         await self._engine.ensure_queue(job.queue, budget_s)
         payload = job.payload.data
@@ -364,7 +374,8 @@ class Jobs:
         state = JobState(reply[2].decode()) if reply[2] else None
         if state is JobState.SCHEDULED:
             self._expect(job, slot)
-        return Submitted(job_id, state, SubmitOutcome(kind.decode()))
+        told = Content(reply[3], reply[4].decode()) if len(reply) > _TOLD else None
+        return Submitted(job_id, state, SubmitOutcome(kind.decode()), told)
 
     def _expect(self, job: NewJob, slot: Slot) -> None:
         """Has a job that comes due before the next visit of its slot queued in time."""

@@ -39,16 +39,18 @@ class SubmitJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[SubmittedJob, _Mapping]] = ...) -> None: ...
 
 class SubmittedJob(_message.Message):
-    __slots__ = ("job_id", "state", "outcome", "durability")
+    __slots__ = ("job_id", "state", "outcome", "durability", "result")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     state: _job_pb2.JobState
     outcome: SubmitOutcome
     durability: _job_pb2.Durability
-    def __init__(self, job_id: _Optional[str] = ..., state: _Optional[_Union[_job_pb2.JobState, str]] = ..., outcome: _Optional[_Union[SubmitOutcome, str]] = ..., durability: _Optional[_Union[_job_pb2.Durability, str]] = ...) -> None: ...
+    result: _job_pb2.Content
+    def __init__(self, job_id: _Optional[str] = ..., state: _Optional[_Union[_job_pb2.JobState, str]] = ..., outcome: _Optional[_Union[SubmitOutcome, str]] = ..., durability: _Optional[_Union[_job_pb2.Durability, str]] = ..., result: _Optional[_Union[_job_pb2.Content, _Mapping]] = ...) -> None: ...
 
 class SubmitJobsRequest(_message.Message):
     __slots__ = ("jobs",)

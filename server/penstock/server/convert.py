@@ -207,6 +207,7 @@ def submitted(receipt: Submitted, durability: Durability) -> job_service_pb2.Sub
         state=_STATE_OUT[receipt.state] if receipt.state else job_pb2.JOB_STATE_UNSPECIFIED,
         outcome=_OUTCOME_OUT[receipt.outcome],
         durability=_DURABILITY_OUT[durability],
+        result=_content_out(receipt.result),
     )
 
 

@@ -12,7 +12,8 @@
 --       8 expires in (ms) or ''  9 deadline (ms) or ''  10 payload kept apart, or ''
 --       11 cache policy, packed as in lib/cache.lua, or ''
 --       12... further fields of the record: name, value, ...
--- Returns {'created' | 'repeated' | 'joined' | 'cached', id, state or ''}
+-- Returns {'created' | 'repeated' | 'joined', id, state or ''}
+--         {'cached', id, state}, and where it is asked for: result, its content type
 --         {'conflict', id}: the id or the idempotency key stands for other work
 --         {'late'}: the deadline has passed
 --#include lib/slot.lua
@@ -52,6 +53,9 @@ if deadline and deadline <= now then return {'late'} end
 if source then
   put(id, now, digest, priority, ARGV[10], unpack(ARGV, 12))
   answer_from(source, id, policy, now, ARGV[10] ~= '')
+  if policy.tells and #source.result <= longest_told then
+    return {'cached', id, 'D', source.result, source.rc or ''}
+  end
   return {'cached', id, 'D'}
 end
 local state = store(id, now, digest, priority, due, deadline, ARGV[10], unpack(ARGV, 12))

@@ -53,6 +53,7 @@ def submitted_of(message: job_service_pb2.SubmittedJob, request_id: str) -> Subm
         outcome=given_name_of(SubmitOutcome, message.outcome),
         durability=name_of(Durability, message.durability),
         request_id=request_id,
+        result_content=_content_of(message.result) if message.HasField("result") else None,
     )
 
 

@@ -105,6 +105,8 @@ class Submitted:
         outcome: whether this submit made it.
         durability: what the acknowledgement survives; None is unknown.
         request_id: under which the submit may be repeated.
+        result_content: the job's result, if it was answered from the cache and the gateway told
+            it along; a handle's result() then asks nothing.
     """
 
     job_id: str
@@ -112,6 +114,7 @@ class Submitted:
     outcome: SubmitOutcome
     durability: Durability | None
     request_id: str
+    result_content: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)

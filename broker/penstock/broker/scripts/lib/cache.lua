@@ -4,8 +4,11 @@
 -- Longer than a job lives: an end within it sets the entry's own life.
 local longest_life_ms = 31622400000
 
+-- A longer result (bytes) is fetched by itself.
+local longest_told = 65536
+
 -- A policy from its packed form: 'digest generations ttl retention-of-a-hit what', where what holds
--- r to read and w to write. '' is none.
+-- r to read, w to write, and t to tell the result of a hit. '' is none.
 local function cache_policy(packed)
   local digest, generations, ttl, retention, what =
     string.match(packed, '^(%w+) (%w+) (%d+) (%d+) (%a+)$')
@@ -17,6 +20,7 @@ local function cache_policy(packed)
     retention = retention,
     reads = string.find(what, 'r'),
     writes = string.find(what, 'w'),
+    tells = string.find(what, 't'),
   }
 end
 

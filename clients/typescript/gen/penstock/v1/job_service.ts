@@ -10,7 +10,7 @@ import type { handleServerStreamingCall, handleUnaryCall, UntypedServiceImplemen
 import { Any } from "../../google/protobuf/any.js";
 import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
-import { Durability, Job, JobSpec, JobState, Progress } from "./job.js";
+import { Content, Durability, Job, JobSpec, JobState, Progress } from "./job.js";
 
 export const protobufPackage = "penstock.v1";
 
@@ -65,6 +65,11 @@ export interface SubmittedJob {
   outcome: SubmitOutcome;
   /** durability of this acknowledgement. */
   durability: Durability;
+  /**
+   * result of the job: with OUTCOME_CACHED alone, if it has at most 64 KiB, and not in SubmitJobs.
+   * It saves the call that would ask for it.
+   */
+  result: Content | undefined;
 }
 
 /** SubmitJobsRequest is a batch. */
@@ -434,7 +439,7 @@ export const SubmitJobResponse: MessageFns<SubmitJobResponse> = {
 };
 
 function createBaseSubmittedJob(): SubmittedJob {
-  return { jobId: "", state: 0, outcome: 0, durability: 0 };
+  return { jobId: "", state: 0, outcome: 0, durability: 0, result: undefined };
 }
 
 export const SubmittedJob: MessageFns<SubmittedJob> = {
@@ -450,6 +455,9 @@ export const SubmittedJob: MessageFns<SubmittedJob> = {
     }
     if (message.durability !== 0) {
       writer.uint32(32).int32(message.durability);
+    }
+    if (message.result !== undefined) {
+      Content.encode(message.result, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -499,6 +507,14 @@ export const SubmittedJob: MessageFns<SubmittedJob> = {
             message.durability = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.result = Content.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -520,6 +536,9 @@ export const SubmittedJob: MessageFns<SubmittedJob> = {
     message.state = object.state ?? 0;
     message.outcome = object.outcome ?? 0;
     message.durability = object.durability ?? 0;
+    message.result = (object.result !== undefined && object.result !== null)
+      ? Content.fromPartial(object.result)
+      : undefined;
     return message;
   },
 };
