@@ -422,6 +422,27 @@ async def test_after_an_outage(rig: Rig, catch_up: CatchUp, jobs: int, missed: i
     assert after.next_ms == oldest + 3 * HOUR
 
 
+async def test_a_backlog_keeps_no_other_schedule_waiting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else others would be taken for missed, though somebody was there all the time."""
+    monkeypatch.setattr("penstock.broker.scheduler.SCRIPT_BATCH", 1)
+    monkeypatch.setattr("penstock.broker.scheduler.STEPS_AT_ONCE", 1)
+    behind = await created(
+        rig,
+        schedule_id="behind",
+        timing=Timing(interval_ms=1_000),
+        overlap=Overlap.ALLOW,
+        catch_up=CatchUp.ALL,
+    )
+    in_time = await created(rig)
+    await come_due(rig, behind, 30_000)
+    await come_due(rig, in_time)
+    for _ in range(2):
+        await fire(rig)
+    assert {job.schedule_id for job in await jobs_of(rig)} == {"behind", ID}
+
+
 async def test_a_schedule_ends_after_its_last_occurrence(rig: Rig) -> None:
     schedule = await created(rig, timing=Timing(interval_ms=HOUR, end_ms=2 * 10**12))
     last = replace(schedule, timing=replace(schedule.timing, end_ms=schedule.now_ms + 10))

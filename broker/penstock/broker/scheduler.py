@@ -106,6 +106,8 @@ class Scheduler:
             now_ms = clock.now_ms()
             step = next_step(waiting, now_ms)
             due_ms = 0 if step.next_ms is None else waiting.due_ms(step.next_ms)
+            # Whoever has a backlog stands in line anew, behind those that came due meanwhile.
+            due_ms = max(due_ms, now_ms)
             look_ms = look_again_ms(waiting, now_ms)
             outcome = await self._take(slot, row, waiting, step, due_ms, look_ms)
             if outcome == b"held":
