@@ -8,7 +8,6 @@
 -- Returns {state after the call, worker id or ''} | {'', ''}: no such job
 --#include lib/slot.lua
 --#include lib/events.lua
---#include lib/queue.lua
 --#include lib/finish.lua
 --#include lib/cancel.lua
 local state, worker = cancel(ARGV[1], ARGV[2])

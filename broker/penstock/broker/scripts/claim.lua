@@ -42,9 +42,13 @@ local function read(stream, count)
   return reply and reply[1][2] or {}
 end
 
+local of_record = {'s', 'x', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a'}
+-- Where there are no gates, nobody is parked, nor can be.
+if gates then of_record = {'t', 'pr', 'hd', unpack(of_record)} end
+
 -- From a stream, or, with a digest, from those who were parked under it.
 local function grant(id, entry, digest)
-  local record = fields_of(id, 's', 't', 'pr', 'x', 'hd', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a')
+  local record = fields_of(id, unpack(of_record))
   if record.s ~= 'Q' or (record.hd or nil) ~= digest or (entry and record.x ~= entry) then
     if digest then redis.call('ZREM', parked_key(digest), id) end
     if digest and not record.hd then redis.call('ZREM', held_key, id) end

@@ -9,7 +9,7 @@
 -- Returns {jobs ended, ms until the next deadline, or -1 if there is none}
 --#include lib/slot.lua
 --#include lib/events.lua
---#include lib/queue.lua
+--#include lib/leave.lua
 --#include lib/finish.lua
 local now = now_ms()
 local ids = redis.call('ZRANGEBYSCORE', deadlines_key, '-inf', now, 'LIMIT', 0, ARGV[1])

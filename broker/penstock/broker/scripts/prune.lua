@@ -15,6 +15,20 @@ local now, grace = now_ms(), tonumber(ARGV[3])
 local left, keep = tonumber(ARGV[1]), tonumber(ARGV[2])
 local forgotten, next_end = 0, -1
 
+-- The types that have limits of what is kept.
+local function types_kept()
+  local types = {}
+  if not limit_of_slot('types kept') then return types end
+  local limits = redis.call('HGETALL', limits_key)
+  for i = 1, #limits, 2 do
+    if string.sub(limits[i], 1, 5) == 'type ' then
+      local digest, _, kept = parse_limits(limits[i + 1])
+      types[#types + 1] = {digest = digest, kept = kept}
+    end
+  end
+  return types
+end
+
 -- The first so many of a set: those who are certain to go, then those who have had their grace.
 local function forget_first(set, state, certain, count)
   count = math.min(left, math.max(certain, count))

@@ -9,7 +9,7 @@
 -- Returns {jobs cancelled, 1 if more wait else 0}
 --#include lib/slot.lua
 --#include lib/events.lua
---#include lib/queue.lua
+--#include lib/leave.lua
 --#include lib/finish.lua
 local limit, reason = tonumber(ARGV[1]), ARGV[2]
 local now = now_ms()

@@ -9,6 +9,7 @@
 -- Returns how many jobs were put back
 --#include lib/slot.lua
 --#include lib/queue.lua
+--#include lib/held.lua
 --#include lib/finish.lua
 local function parts(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')

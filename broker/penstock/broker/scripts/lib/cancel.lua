@@ -1,3 +1,4 @@
+--#include lib/leave.lua
 -- End a waiting job, ask a running one to stop (the first reason stands), leave an ended one alone.
 -- Returns its state after that, or '' if it is not there, and the worker to be told, or ''.
 local function cancel(id, reason)

@@ -8,8 +8,9 @@
 local slot_limits
 local function limit_of_slot(name)
   if not slot_limits then
-    local names = {'running', 'kept:D', 'kept:F', 'types kept'}
     slot_limits = {}
+    if redis.call('EXISTS', limits_key) == 0 then return nil end
+    local names = {'running', 'kept:D', 'kept:F', 'types kept'}
     for i, value in ipairs(redis.call('HMGET', limits_key, unpack(names))) do
       slot_limits[names[i]] = value and tonumber(value)
     end
@@ -32,18 +33,4 @@ local function kept_of_type(id, state)
   local digest, _, kept = parse_limits(type and redis.call('HGET', limits_key, 'type ' .. type))
   local most = digest and kept[state == 'D' and 'D' or 'F']
   if most then return most, kept_key(digest, state) end
-end
-
--- The types that have limits of what is kept.
-local function types_kept()
-  local types = {}
-  if not limit_of_slot('types kept') then return types end
-  local limits = redis.call('HGETALL', limits_key)
-  for i = 1, #limits, 2 do
-    if string.sub(limits[i], 1, 5) == 'type ' then
-      local digest, _, kept = parse_limits(limits[i + 1])
-      types[#types + 1] = {digest = digest, kept = kept}
-    end
-  end
-  return types
 end

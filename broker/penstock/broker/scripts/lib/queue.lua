@@ -1,4 +1,3 @@
---#include lib/held.lua
 -- The one gate into QUEUED. Who may not run yet is parked when a claim comes upon him, not here: so
 -- his place by age is known, and a limit that nobody reaches costs nothing.
 local function enqueue(id, priority)
@@ -15,17 +14,4 @@ local function wait_until(id, record, due)
   redis.call('HSET', record_key(id), 's', 'S', 'du', due)
   redis.call('ZADD', due_key, due, id)
   if record.dl then redis.call('ZADD', deadlines_key, record.dl, id) end
-end
-
--- Out of whatever structure a waiting job (QUEUED or SCHEDULED) is in. The record must carry s, pr, x,
--- hd and dl.
-local function leave_queue(id, record)
-  if record.hd then
-    unpark(id, record.hd)
-  elseif record.s == 'Q' then
-    redis.call('XDEL', stream_key(record.pr or 'd'), record.x)
-  else
-    redis.call('ZREM', due_key, id)
-  end
-  if record.dl then redis.call('ZREM', deadlines_key, id) end
 end
