@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from examples.event_bus.bus import EventBus
+from examples.event_bus.bus import EventBus, set_up
 from examples.event_bus.events import (
     AnalyticsTrack,
     Event,
@@ -36,9 +36,10 @@ async def sell(bus: EventBus, order_id: str) -> None:
 
 
 async def main(name: str, orders: int) -> None:
-    """Sells a number of things, eight at a time."""
+    """Sets the bus up, then sells a number of things, eight at a time."""
     gate = asyncio.Semaphore(8)
     async with AsyncClient(timeout=60) as client, asyncio.TaskGroup() as selling:
+        await set_up(client)
         bus = EventBus(client, source=name)
 
         async def one(number: int) -> None:

@@ -15,13 +15,14 @@ import { givenNameOf, nameOf } from "./names.js";
 
 /** The receipt of a submit that was made under that request id. */
 export function submittedOf(message: SubmittedJob | undefined, requestId: string): Submitted {
-  const { jobId, state, outcome, durability } = present(message);
+  const { jobId, state, outcome, durability, result } = present(message);
   return {
     jobId,
     state: nameOf(wire.JobState, state),
     outcome: givenNameOf(SubmitOutcome, outcome),
     durability: nameOf(wire.Durability, durability),
     requestId,
+    resultContent: result,
   };
 }
 

@@ -32,6 +32,8 @@ export interface Submitted {
   readonly durability: Durability | undefined;
   /** Under which the submit may be repeated. */
   readonly requestId: string;
+  /** The result, if the cache answered and the gateway told it along: result() then asks nothing. */
+  readonly resultContent: Content | undefined;
 }
 
 /** How far a running job says it is: current of total units (total 0 is unknown). */

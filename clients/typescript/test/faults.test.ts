@@ -106,7 +106,11 @@ describe("submits", () => {
     const receipt = (jobId: string): SubmitResult["outcome"] => {
       const durability = 0;
       const outcome = SubmitOutcome.CREATED;
-      return { $case: "job", value: { jobId, state: JobState.QUEUED, outcome, durability } };
+      const result = undefined;
+      return {
+        $case: "job",
+        value: { jobId, state: JobState.QUEUED, outcome, durability, result },
+      };
     };
     const error = (code: status, retryAfterMs?: number): SubmitResult["outcome"] => {
       const details = retryAfterMs === undefined ? [] : [retryInfo(retryAfterMs)];

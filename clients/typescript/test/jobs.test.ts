@@ -357,6 +357,7 @@ describe("jobs", () => {
     await first.result();
     const second = await client.submit("add", [8, 9], { cache: { ttlMs: 60_000 } });
     assert.equal(second.submitted?.outcome, "CACHED");
+    assert.ok(second.submitted.resultContent, "the receipt tells the result along");
     assert.equal((await second.status()).cachedFrom, first.jobId);
 
     assert.equal(await submit([1, 1], ["ones"]), "CREATED");
