@@ -162,6 +162,21 @@ async def test_an_entry_without_a_schedule_means_nothing(rig: Rig) -> None:
     assert late == b"void"
 
 
+async def test_what_calls_left_that_were_cut_does_not_fill_the_list(
+    rig: Rig, other: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedules, "MAX_SCHEDULES", 2)
+    kept = await created(rig, schedule_id="kept")
+    names = rig.broker.engine.names
+    await rig.broker.engine.run(ENROL, [names.schedules()], ID, QUEUE, 10, b"")
+    with pytest.raises(LimitExceeded):
+        await rig.broker.schedules.create(definition("c"))
+    assert await other.reconciler.walk() == 0
+    await created(rig, schedule_id="c")
+    found, _ = await rig.broker.schedules.list()
+    assert [each.schedule_id for each in found] == ["c", kept.schedule_id]
+
+
 async def test_of_many_who_create_at_once_one_does(rig: Rig, other: Broker) -> None:
     queues = [QUEUE, "a", "b"]
     outcomes = await asyncio.gather(

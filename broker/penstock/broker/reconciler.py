@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.broker import ids
 from penstock.broker.engine import SCRIPT_BATCH, Engine
+from penstock.broker.errors import NotFound
+from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
+from penstock.broker.schedules import BURIED_FOR_MS, BURY, STRIKE, place_of
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ class Reconciler:
     def __init__(self, engine: Engine, activity: Activity) -> None:
         self._engine = engine
         self._activity = activity
+        self._enlisted: set[bytes] = set()  # Ids of schedules that this walk has met.
 
     async def walk(self) -> int:
         """Visits every record once. Returns how many jobs and schedules were put back in place.
@@ -63,12 +67,14 @@ class Reconciler:
     async def _walk(self) -> int:
         pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
         repaired, cursor = 0, b"0"
+        self._enlisted.clear()
         while True:
             cursor, found = await self._call(
                 "SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP
             )
             repaired += await self._repair(found)
             if cursor == b"0":
+                await self._strike_dead()
                 return repaired
             await asyncio.sleep(STEP_PAUSE_S)
 
@@ -93,9 +99,26 @@ class Reconciler:
         """Counts on: what the list of ids, in another slot, has lost of repaired schedules."""
         if not entries:
             return repaired
+        self._enlisted.update(entries[::3])
         keys = [self._engine.names.schedules()]
         enlisted: int = await self._engine.run(ENLIST, keys, *entries)
         return repaired + enlisted
+
+    async def _strike_dead(self) -> None:
+        """Takes entries off the list of ids that calls left which were cut between two writes."""
+        key = self._engine.names.schedules()
+        for name, entry in fields_of(await self._call("HGETALL", key)).items():
+            claim, _, queue = entry.partition(b" ")
+            if not queue or name in self._enlisted:
+                continue
+            try:
+                slot, tail = await place_of(self._engine, name.decode(), queue.decode())
+            except NotFound:
+                continue  # Its queue was lost, and is there again once somebody uses it.
+            # Nothing can be stored under the claim any more, if nothing is there yet.
+            buried = await self._engine.run(BURY, [slot.base], tail, claim, BURIED_FOR_MS, "empty")
+            if buried != -1:
+                await self._engine.run(STRIKE, [key], name, entry)
 
     async def _call(self, command: str, *args: Arg) -> Reply:
         link = self._engine.link

@@ -338,10 +338,16 @@ class Schedules:
         await self._engine.run(STRIKE, keys, schedule_id, entry, budget_s=budget_s)
 
     async def _place(self, schedule_id: str, queue: str, budget_s: float) -> tuple[Slot, str]:
-        """Slot and tail of a schedule in a queue. Raises NotFound if there is no such queue."""
-        info = await self._engine.queue(queue, budget_s)
-        slot = self._engine.slot(info.code, ids.partition_of(schedule_id, info.partitions))
-        return slot, ids.schedule_tail(self._engine.namespace, schedule_id)
+        return await place_of(self._engine, schedule_id, queue, budget_s)
+
+
+async def place_of(
+    engine: Engine, schedule_id: str, queue: str, budget_s: float = DEFAULT_BUDGET_S
+) -> tuple[Slot, str]:
+    """Slot and tail of a schedule in a queue. Raises NotFound if there is no such queue."""
+    info = await engine.queue(queue, budget_s)
+    slot = engine.slot(info.code, ids.partition_of(schedule_id, info.partitions))
+    return slot, ids.schedule_tail(engine.namespace, schedule_id)
 
 
 def anchored(timing: Timing, now_ms: int) -> Timing:
