@@ -290,6 +290,24 @@ async def test_a_paused_schedule_does_not_fire(rig: Rig) -> None:
     assert resumed.missed == 0
 
 
+async def test_after_a_leap_of_the_clock_a_pause_and_a_resume_begin_from_now(rig: Rig) -> None:
+    schedule = await created(rig)
+    occurrence = await come_due(rig, schedule)
+    await fire(rig)
+    tail = ids.schedule_tail("default", ID)
+    key = rig.slot.schedule(tail)
+    await rig.call("HSET", key, "nx", occurrence + 24 * HOUR)
+    await rig.broker.schedules.pause(ID)
+    resumed = await rig.broker.schedules.resume(ID)
+    assert resumed.next_ms == occurrence + HOUR
+    # An occurrence that was fired while the clock was wrong comes again.
+    await rig.call("HSET", key, "nx", occurrence)
+    await rig.call("ZADD", rig.slot.schedules(), occurrence, tail)
+    await fire(rig)
+    assert len(await jobs_of(rig)) == 1
+    assert (await rig.broker.schedules.get(ID)).fired == 1
+
+
 async def test_a_schedule_may_begin_paused(rig: Rig) -> None:
     schedule, _ = await rig.broker.schedules.create(definition(), paused=True)
     assert (schedule.paused, schedule.next_ms) == (True, None)
