@@ -319,6 +319,23 @@ async def test_lost_places_of_held_and_running_jobs_are_restored(rig: Rig) -> No
 
 
 @pytest.mark.foreign_hands
+@pytest.mark.parametrize("lost", ["limits", "parked"])
+async def test_who_is_held_without_a_limit_is_not_forgotten(rig: Rig, lost: str) -> None:
+    await limit(rig, WORK, 1)
+    jobs = [await rig.submit() for _ in range(3)]
+    await rig.claim()
+    await rig.broker.policies.delete(WORK)
+    parked = rig.slot.parked(ids.key_digest("work"))
+    await rig.call("DEL", rig.slot.limits() if lost == "limits" else parked)
+    assert await rig.claim() == []
+    repaired = await rig.broker.engine.run(REPAIR, [rig.slot.base], *map(tail_of, jobs))
+    assert repaired == (1 if lost == "limits" else 2)
+    assert ids_of(await rig.claim()) == jobs[1:]
+    assert await rig.claim() == []
+    assert await rig.call("EXISTS", rig.slot.limits()) == 0
+
+
+@pytest.mark.foreign_hands
 async def test_a_place_that_nobody_holds_is_free_again(rig: Rig) -> None:
     await limit(rig, WORK, 1)
     await rig.submit()

@@ -34,8 +34,11 @@ local function is_passed(stream, entry)
 end
 
 local function put_back_held(id, record)
+  -- Claims meet the parked by the field of their type, which stays for them where no limit does.
+  local kept_in_mind = record.hd .. ' - - -'
+  local missed = redis.call('HSETNX', limits_key, 'type ' .. record.t, kept_in_mind) == 1
   if redis.call('ZSCORE', held_key, id) and redis.call('ZSCORE', parked_key(record.hd), id) then
-    return false
+    return missed
   end
   park(id, record.pr, record.x, record.hd)
   return true
@@ -71,7 +74,7 @@ end
 
 local repaired = 0
 for _, id in ipairs(ARGV) do
-  local record = fields_of(id, 's', 'x', 'hd', 'gt', 'pr', 'du', 'dl', 'e', 'rt', 'rs')
+  local record = fields_of(id, 's', 't', 'x', 'hd', 'gt', 'pr', 'du', 'dl', 'e', 'rt', 'rs')
   if record.s and put_back(id, record) then repaired = repaired + 1 end
   if record.dl and (record.s == 'Q' or record.s == 'S') then
     redis.call('ZADD', deadlines_key, 'NX', record.dl, id)
