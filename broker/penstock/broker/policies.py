@@ -76,8 +76,11 @@ class Policies:
     # What holds.
 
     def fill(self, job: NewJob) -> NewJob:
-        """A submit, with what it leaves open from the policy that holds for it."""
-        if not self._set and not self._file:
+        """A submit, with what it leaves open from the policy that holds for it.
+
+        One that repeats an ended job leaves nothing open, not even that it has no timeout.
+        """
+        if job.retried_from or (not self._set and not self._file):
             return job
         return self.effective(job.queue, job.type).fill(job)
 
