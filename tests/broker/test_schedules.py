@@ -659,6 +659,7 @@ async def test_on_a_full_server_schedules_wait_and_lose_nothing(rig: Rig) -> Non
         with pytest.raises(StorageFull):
             await rig.broker.schedules.trigger("a", "r")
         assert (await rig.broker.schedules.get("b")).next_ms == occurrence
+        assert (await rig.broker.schedules.pause("a")).paused
         assert await rig.broker.schedules.delete("a")
     finally:
         await rig.call("CONFIG", "SET", "maxmemory", 0)

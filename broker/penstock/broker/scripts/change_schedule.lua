@@ -1,7 +1,8 @@
-#!lua
+#!lua flags=allow-oom
 -- Change a schedule: its definition, its pause, or what it waits for.
 --
 -- Guarantees: only the version that the caller has read is changed; a firing under way is then void.
+-- Also on a full server, where a pause may be what is needed; gateways turn away updates before that.
 --
 -- KEYS  1 slot
 -- ARGV  1 schedule  2 version  3 occurrence to wait for (ms), '' for none, '-' as before
