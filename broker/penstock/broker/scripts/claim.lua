@@ -61,7 +61,7 @@ local function grant(id, entry, digest)
     return
   end
   local gate = gates and gates[record.t]
-  if gate and gate.places < 1 then
+  if gate and places_at(gate) < 1 then
     park(id, record.pr, record.x, gate.digest)
     return
   end

@@ -1,34 +1,36 @@
 -- The gates of job types that have a limit, as a claim sees them. The gate of a type is the set of
 -- its jobs that are RUNNING. One without a limit any more stays until the last who was parked is gone.
 
--- Places at a gate. Of one that is full, some are looked at, lest a place be taken by a job that is
--- gone: it has no lease.
-local function free_places(digest, most)
-  if not most then return math.huge end
-  local gate = gate_key(digest)
-  local places = most - redis.call('SCARD', gate)
-  if places < 1 then
-    for _, id in ipairs(redis.call('SRANDMEMBER', gate, 3)) do
+-- Places at a gate, which are counted when they are first asked for. Of a gate that is full, some are
+-- looked at, lest a place be taken by a job that is gone: it has no lease.
+local function places_at(gate)
+  if gate.places then return gate.places end
+  local key = gate_key(gate.digest)
+  gate.places = gate.most and gate.most - redis.call('SCARD', key) or math.huge
+  if gate.places < 1 then
+    for _, id in ipairs(redis.call('SRANDMEMBER', key, 3)) do
       if not redis.call('ZSCORE', leases_key, id) then
-        places = places + redis.call('SREM', gate, id)
+        gate.places = gate.places + redis.call('SREM', key, id)
       end
     end
   end
-  return places
+  return gate.places
 end
 
 -- Most jobs of the slot that may be RUNNING, or nil; gates by type, or nil where there are none.
 local function open_gates()
   local limits = redis.call('HGETALL', limits_key)
+  local anybody_held = #limits > 0 and redis.call('EXISTS', held_key) == 1
   local most_running, gates
   for i = 1, #limits, 2 do
     local type = string.match(limits[i], '^type (.*)$')
     if limits[i] == 'running' then most_running = tonumber(limits[i + 1]) end
     if type then
       local digest, most = parse_limits(limits[i + 1])
-      if most or redis.call('EXISTS', parked_key(digest)) == 1 then
+      local parks = anybody_held and redis.call('EXISTS', parked_key(digest)) == 1
+      if most or parks then
         gates = gates or {}
-        gates[type] = {digest = digest, places = free_places(digest, most), limited = most ~= nil}
+        gates[type] = {digest = digest, most = most, parks = parks}
       elseif limits[i + 1] == digest .. ' - - -' then
         redis.call('HDEL', limits_key, limits[i])
       end
@@ -39,9 +41,9 @@ local function open_gates()
   return most_running, gates
 end
 
--- A job takes one of the places.
+-- A job takes one of the places, which were counted.
 local function enter(gate, id)
-  if not gate.limited then return end
+  if not gate.most then return end
   redis.call('SADD', gate_key(gate.digest), id)
   redis.call('HSET', record_key(id), 'gt', gate.digest)
   gate.places = gate.places - 1
@@ -52,7 +54,7 @@ end
 local function oldest_parked(gates, priority)
   local oldest
   for _, gate in pairs(gates) do
-    if gate.places >= 1 then
+    if gate.parks and places_at(gate) >= 1 then
       if not gate.first or gate.priority ~= priority then
         local low, high = band[priority], band[priority] + band.d - 1
         local found = redis.call('ZRANGEBYSCORE', parked_key(gate.digest), low, high, 'WITHSCORES',
