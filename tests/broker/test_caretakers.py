@@ -62,6 +62,22 @@ async def after_silence(keepers: list[Keeper]) -> None:
         await keeper.rota.beat()
 
 
+@pytest.mark.foreign_hands
+async def test_a_flushed_server_is_noticed_without_a_reconnect(rig: Rig, other: Broker) -> None:
+    """Else a gateway would store jobs in a queue that nobody else knows, or keeps house in."""
+    await rig.submit()
+
+    async def is_known() -> bool:
+        await rig.submit()
+        queues = await other.engine.queues()
+        return bool(queues) and rig.slot in await other.activity.slots()
+
+    async with Janitor(rig.broker.housekeeper):
+        await eventually(lambda: rig.call("EXISTS", rig.broker.engine.names.keepers()), "a beat")
+        await rig.call("FLUSHALL")
+        await eventually(is_known, "the queue and its slot are known again")
+
+
 # The rota.
 
 

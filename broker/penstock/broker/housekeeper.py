@@ -110,7 +110,10 @@ class Housekeeper:
         """Visits the slots whose turn it is. Returns how long to pause (s)."""
         now_s = time.monotonic()
         if now_s >= self._beat_at_s:
-            await self._rota.beat()
+            if await self._rota.beat():
+                # Flushed, without a reconnect: what is held here may be there no more.
+                self._engine.forget()
+                self._activity.forget()
             self._beat_at_s = now_s + BEAT_EVERY_S
         if now_s >= self._list_at_s:
             await self._list_slots()

@@ -46,6 +46,7 @@ class Rota:
         self._heard: dict[str, tuple[str, float]] = {}  # Last beat, and since when (s).
         self._others: frozenset[str] = frozenset()
         self._ranks: dict[Slot, int] = {}
+        self._beats = 0  # As the server counts them.
 
     @property
     def others(self) -> int:
@@ -62,8 +63,15 @@ class Rota:
             rank = self._ranks[slot] = self._rank(slot)
         return rank
 
-    async def beat(self) -> None:
-        """Says that this process is there, and looks who else is. Raises Unavailable."""
+    async def beat(self) -> bool:
+        """Says that this process is there, and looks who else is.
+
+        Returns:
+            Whether the server has forgotten this process meanwhile, and maybe more than that.
+
+        Raises:
+            Unavailable: the server cannot be reached.
+        """
         silent = self._silent()
         try:
             flat = await self._engine.run(
@@ -80,12 +88,13 @@ class Rota:
             _log.exception("the list of keepers cannot be kept")
             flat = []
         self._clock.answered()
-        self._take_in(
-            {
-                keeper.decode("utf-8", "replace"): beat.decode("utf-8", "replace")
-                for keeper, beat in zip(flat[::2], flat[1::2], strict=True)
-            }
-        )
+        beats = {
+            keeper.decode("utf-8", "replace"): beat.decode("utf-8", "replace")
+            for keeper, beat in zip(flat[::2], flat[1::2], strict=True)
+        }
+        before, self._beats = self._beats, int(beats.get(self._id, 0))
+        self._take_in(beats)
+        return self._beats <= before
 
     async def leave(self) -> None:
         """Says that this process keeps house no more. Raises PenstockError."""
