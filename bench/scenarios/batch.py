@@ -11,7 +11,6 @@ from bench.figures import Figure, ratios, samples
 from bench.load import rate
 from bench.specs import new_job, spec
 from penstock.broker import Broker
-from penstock.broker.jobs import SUBMIT
 from penstock.v1 import job_service_pb2, job_service_pb2_grpc
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ async def _raw(broker: Broker) -> float:
     """Jobs per second of the bare script: packed beforehand, sent in one go, replies counted."""
     calls = [await broker.jobs.prepare(new_job(), BUDGET_S) for _ in range(RAW_JOBS)]
     start = time.perf_counter()
-    flights = [SUBMIT.run(broker.link, [slot.base], args) for slot, args in calls]
+    flights = [script.run(broker.link, [slot.base], args) for slot, script, args in calls]
     for flight in flights:
         await flight
     return RAW_JOBS / (time.perf_counter() - start)

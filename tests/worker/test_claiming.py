@@ -6,7 +6,6 @@ from collections import Counter
 
 from penstock.broker import JobState, NewJob, Priority, StateChange
 from penstock.broker.attempts import CLAIM
-from penstock.broker.jobs import SUBMIT
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.worker import Context, Worker
 from tests.broker.relay import relay_to
@@ -107,8 +106,8 @@ async def test_a_lost_ring_costs_no_more_than_a_poll(rig: Rig) -> None:
         await rig.result(await rig.submit("quick"))
         # A submit as it is, but for the ring.
         job = NewJob(type="quick", queue="default", request_id="unheard")
-        slot, args = await rig.broker.jobs.prepare(job, 5)
-        _, tail, _ = await SUBMIT.run(rig.broker.link, [slot.base], args)
+        slot, script, args = await rig.broker.jobs.prepare(job, 5)
+        _, tail, _ = await script.run(rig.broker.link, [slot.base], args)
         ended = await rig.ended(slot.job_id(tail.decode()))
     assert ended.state is JobState.SUCCEEDED
     assert ended.started_ms is not None

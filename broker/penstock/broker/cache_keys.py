@@ -84,7 +84,7 @@ def fields_for(job_type: str, policy: CachePolicy) -> list[str]:
 def packed(
     job_type: str, policy: CachePolicy, generations: Mapping[str, str], *, tell_result: bool = False
 ) -> str:
-    """The policy as `submit.lua` takes it: digest, generations, ttl, retention of a hit, what."""
+    """The policy as `submit_cached.lua` takes it (see `lib/cache.lua`)."""
     fields = fields_for(job_type, policy)
     seen = ids.digest_of_texts(f"{field} {generations[field]}" for field in fields)
     digest = ids.cache_digest(job_type, policy.key)

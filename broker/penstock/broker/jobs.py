@@ -44,8 +44,10 @@ if TYPE_CHECKING:
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
     from penstock.broker.policies import Policies
+    from penstock.broker.script import Script
 
 SUBMIT = load_script("submit")
+SUBMIT_CACHED = load_script("submit_cached")
 READ = load_script("read")
 EVENTS = load_script("events")
 CANCEL = load_script("cancel")
@@ -115,8 +117,8 @@ class Jobs:
 
         async def attempt() -> Submitted:
             # Prepared each time: after a reconnect, the server may have lost the queue or the mark.
-            slot, args = await self.prepare(job, budget_s, tell_result=True)
-            flight = SUBMIT.run(self._engine.link, [slot.base], args)
+            slot, script, args = await self.prepare(job, budget_s, tell_result=True)
+            flight = script.run(self._engine.link, [slot.base], args)
             if job.cache is None:
                 # Issued behind the submit, on the same connection: it rings once the job is there.
                 self._doorbell.ring_soon(slot)
@@ -140,11 +142,11 @@ class Jobs:
         for job in jobs:
             try:
                 left_s = max(0.0, deadline - loop.time())
-                slot, args = await self.prepare(job, left_s, generations)
+                slot, script, args = await self.prepare(job, left_s, generations)
             except PenstockError as error:
                 flights.append(error)
                 continue
-            flights.append((slot, SUBMIT.run(self._engine.link, [slot.base], args)))
+            flights.append((slot, script.run(self._engine.link, [slot.base], args)))
             rings[slot] += 1
         for slot, count in rings.items():
             self._doorbell.ring(slot, count)
@@ -325,8 +327,8 @@ class Jobs:
         generations: Mapping[str, str] | None = None,
         *,
         tell_result: bool = False,
-    ) -> tuple[Slot, Sequence[Arg]]:
-        """The slot that a job belongs to, and the arguments of `SUBMIT`.
+    ) -> tuple[Slot, Script, Sequence[Arg]]:
+        """The slot that a job belongs to, the script that stores it there, and its arguments.
 
         Args:
             job: to be stored.
@@ -339,30 +341,23 @@ class Jobs:
         queue = await self._engine.ensure_queue(job.queue, budget_s)
         slot = self._engine.slot(queue.code, ids.partition_of(_routing_key(job), queue.partitions))
         await self._activity.mark(slot, budget_s)
-        cache = b""
-        if job.cache is not None:
+        payload = job.payload.data if len(job.payload.data) > INLINE_BYTES else b""
+        priority = (job.priority or DEFAULTS.priority).value
+        end = _optional(job.expires_in_ms), _optional(job.deadline_ms), payload
+        options: tuple[Arg, ...]
+        if job.cache is None:
+            key = ids.key_digest(job.idempotency_key) if job.idempotency_key else b""
+            start = _optional(job.delay_ms), _optional(job.run_at_ms)
+            script, options = SUBMIT, (key, self._idempotency_ttl_ms, priority, *start, *end)
+        else:
             if generations is None:
                 generations = await self._cache.generations([job], budget_s)
-            cache = cache_keys.packed(
-                job.type, job.cache, generations, tell_result=tell_result
-            ).encode()
+            cache = cache_keys.packed(job.type, job.cache, generations, tell_result=tell_result)
+            script, options = SUBMIT_CACHED, (priority, *end, cache)
         # Once more, which costs nothing, unless the server went away and came back meanwhile.
         await self._engine.ensure_queue(job.queue, budget_s)
-        payload = job.payload.data
-        return slot, [
-            ids.job_tail(self._engine.namespace, job.queue, job.request_id),
-            digest_of(job),
-            ids.key_digest(job.idempotency_key) if job.idempotency_key else b"",
-            self._idempotency_ttl_ms,
-            (job.priority or DEFAULTS.priority).value,
-            _optional(job.delay_ms),
-            _optional(job.run_at_ms),
-            _optional(job.expires_in_ms),
-            _optional(job.deadline_ms),
-            payload if len(payload) > INLINE_BYTES else b"",
-            cache,
-            *encode_new(job),
-        ]
+        tail = ids.job_tail(self._engine.namespace, job.queue, job.request_id)
+        return slot, script, [tail, digest_of(job), *options, *encode_new(job)]
 
     def _receipt(self, job: NewJob, slot: Slot, reply: Sequence[bytes]) -> Submitted:
         kind = reply[0]

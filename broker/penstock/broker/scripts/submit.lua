@@ -1,27 +1,22 @@
 #!lua
--- Store a job, or find the one that stands for this submit already.
--- -> SCHEDULED | QUEUED | SUCCEEDED (answered from the cache)
+-- Store a job, or find the one that stands for this submit already. -> SCHEDULED | QUEUED
+-- One with a cache policy comes by submit_cached.lua: what only that needs would cost every submit.
 --
 -- Guarantees: all or nothing, also when memory is short (the first write is one that the server
--- refuses then); repeating it never makes a second job; an equal idempotency key joins. With a cache
--- policy, at most one job that fills an entry is under way, but for those that skip the cache.
+-- refuses then); repeating it never makes a second job; an equal idempotency key joins.
 --
 -- KEYS  1 slot
 -- ARGV  1 id  2 digest of type and payload  3 digest of the idempotency key or ''
 --       4 life of the idempotency key (ms)  5 priority  6 delay (ms) or ''  7 run at (ms) or ''
 --       8 expires in (ms) or ''  9 deadline (ms) or ''  10 payload kept apart, or ''
---       11 cache policy, packed as in lib/cache.lua, or ''
---       12... further fields of the record: name, value, ...
+--       11... further fields of the record: name, value, ...
 -- Returns {'created' | 'repeated' | 'joined', id, state or ''}
---         {'cached', id, state}, and where it is asked for: result, its content type
 --         {'conflict', id}: the id or the idempotency key stands for other work
 --         {'late'}: the deadline has passed
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/queue.lua
 --#include lib/store.lua
---#include lib/finish.lua
---#include lib/cache.lua
 local id, digest, held_by, priority = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 
 local known = fields_of(id, 's', 'h')
@@ -39,28 +34,11 @@ if held_by ~= '' then
 end
 
 local now = now_ms()
-local policy = cache_policy(ARGV[11])
-local source = policy.reads and cached_job(policy, now)
-if source and not source.e then
-  redis.call('HINCRBY', slot, 'cache_joined', 1)
-  return {'joined', source.id, source.s}
-end
-
 local due = tonumber(ARGV[7]) or (now + (tonumber(ARGV[6]) or 0))
 local deadline = tonumber(ARGV[9]) or (ARGV[8] ~= '' and now + tonumber(ARGV[8]))
 if deadline and deadline <= now then return {'late'} end
 
-if source then
-  put(id, now, digest, priority, ARGV[10], unpack(ARGV, 12))
-  answer_from(source, id, policy, now, ARGV[10] ~= '')
-  if policy.tells and #source.result <= longest_told then
-    return {'cached', id, 'D', source.result, source.rc or ''}
-  end
-  return {'cached', id, 'D'}
-end
-local state = store(id, now, digest, priority, due, deadline, ARGV[10], unpack(ARGV, 12))
-if policy.reads then redis.call('HINCRBY', slot, 'cache_misses', 1) end
-if policy.writes then take_entry(id, policy) end
+local state = store(id, now, digest, priority, due, deadline, ARGV[10], unpack(ARGV, 11))
 if held_by ~= '' then
   redis.call('SET', idempotency_key(held_by), id .. ' ' .. digest, 'PX', ARGV[4])
 end
