@@ -83,6 +83,17 @@ async def test_the_first_runs_those_meanwhile_join_and_those_after_it_are_answer
     }
 
 
+async def test_a_submit_is_heard_also_if_its_first_try_came_not_so_far_as_to_ring(
+    rig: Rig, other: Broker
+) -> None:
+    bell = rig.broker.engine.names.bell("idle one")
+    for _ in range(2):
+        await other.doorbell.idle("idle one", [rig.slot.queue_code])
+        await rig.call("DEL", bell)
+        await rig.receipt(cache=CachePolicy(HOUR_MS, KEY), request_id="one")
+        await eventually(lambda: rig.call("LLEN", bell), "the bell of an idle worker is rung")
+
+
 @pytest.mark.parametrize("result", [RESULT, LARGE], ids=["small", "large"])
 async def test_a_hit_is_a_job_of_its_own_with_a_copy_of_the_result(
     rig: Rig, result: Content

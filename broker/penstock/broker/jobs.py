@@ -124,7 +124,8 @@ class Jobs:
                 self._doorbell.ring_soon(slot)
                 return self._receipt(job, slot, await flight)
             receipt = self._receipt(job, slot, await flight)
-            if receipt.outcome is SubmitOutcome.CREATED:  # Mostly there is nobody to wake.
+            # Mostly there is nobody to wake; but a first try may not have come to ring.
+            if receipt.outcome in {SubmitOutcome.CREATED, SubmitOutcome.REPEATED}:
                 self._doorbell.ring_soon(slot)
             return receipt
 
