@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Command
 
@@ -62,6 +64,35 @@ def test_all_options_reach_the_schedule(run: Command) -> None:
     (listed,) = run("schedule", "list", "-q", "cli-schedules", "--json").lines
     assert listed["schedule_id"] == "cli-all"
     assert listed.keys() == KEYS
+
+
+def test_the_pauses_between_attempts_reach_the_job(run: Command) -> None:
+    pauses = ("--max-attempts", "2", "--backoff", "50ms", "--backoff-jitter", "0")
+    answer = run(
+        *("schedule", "create", "cli-pauses", "flaky", "--every", "1h", *pauses),
+        *("-p", '{"failures": 1}'),
+    )
+    assert answer.code == 0, answer
+    watched = run("watch", run("schedule", "trigger", "cli-pauses").id)
+    assert "again in 50 ms" in watched.err, watched
+
+
+def test_people_are_told_in_which_zone_the_times_are(run: Command) -> None:
+    create = ("schedule", "create", "cli-zone", "echo", "--cron", "0 3 * * *")
+    zone = ("--time-zone", "Europe/Berlin")
+    created = run(*create, *zone, TZ="Asia/Tokyo").out
+    assert "0 3 * * * (Europe/Berlin)" in created
+    assert ":00:00 JST (in " in created
+    assert ":00:00 JST" in run("schedule", "list", TZ="Asia/Tokyo").out
+
+
+@pytest.mark.parametrize(
+    "command", [("create", "cli-no-zone", "echo"), ("next",), ("update", "cli-no-zone")]
+)
+def test_an_interval_has_no_time_zone(run: Command, command: tuple[str, ...]) -> None:
+    answer = run("schedule", *command, "--every", "5m", "--time-zone", "Europe/Berlin")
+    assert answer.code == 2, answer
+    assert "--time-zone" in answer.err
 
 
 def test_a_schedule_is_for_people(run: Command) -> None:

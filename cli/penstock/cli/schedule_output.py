@@ -140,7 +140,7 @@ def _next(found: ScheduleInfo) -> Text:
 
 
 def _moment(time: datetime | None) -> str:
-    return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+    return "" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _span(span: timedelta | float | None) -> timedelta | None:

@@ -28,6 +28,10 @@ from penstock.cli.schedule_options import (
 from penstock.cli.submit_options import (
     AllowUnregistered,
     AttemptTimeout,
+    BackoffInitial,
+    BackoffJitter,
+    BackoffMax,
+    BackoffMultiplier,
     ContentType,
     ExpiresIn,
     MaxAttempts,
@@ -80,6 +84,10 @@ def create(
     expires_in: ExpiresIn = None,
     attempt_timeout: AttemptTimeout = None,
     max_attempts: MaxAttempts = None,
+    backoff: BackoffInitial = None,
+    backoff_max: BackoffMax = None,
+    backoff_multiplier: BackoffMultiplier = None,
+    backoff_jitter: BackoffJitter = None,
     metadata: Metadata = None,
     retention: Retention = None,
     allow_unregistered: AllowUnregistered = False,
@@ -90,9 +98,10 @@ def create(
 
     Example: penstock schedule create poll inbox.poll --every 30s --overlap skip
     """
-    from penstock.client import NewJob, Schedule
+    from penstock.client import Backoff, NewJob, Schedule
 
     data = read_payload(payload, content_type)
+    pauses = Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter)
     job = NewJob(
         job_type,
         data if data is not None else b"{}" if content_type == JSON_TYPE else b"",
@@ -102,11 +111,12 @@ def create(
         expires_in=expires_in,
         timeout=attempt_timeout,
         max_attempts=max_attempts,
+        backoff=None if pauses == Backoff() else pauses,
         metadata=pairs(metadata or []),
         retention=retention,
         allow_unregistered=allow_unregistered,
     )
-    _check_recurrence(cron, every)
+    _check_recurrence(cron, every, time_zone)
     given = _without_none(
         cron=cron,
         time_zone=time_zone,
@@ -159,6 +169,7 @@ def update(
     """
     if cron is not None and every is not None:
         raise CommandError("--cron and --every exclude each other", "give one of them")
+    _check_time_zone(every, time_zone)
     changes = _without_none(
         time_zone=time_zone,
         start_time=start,
@@ -305,7 +316,7 @@ def next_times(
     if schedule_id is not None and (cron is not None or every is not None):
         raise CommandError("it is either a schedule's ID, or --cron or --every", "give one of them")
     if schedule_id is None:
-        _check_recurrence(cron, every)
+        _check_recurrence(cron, every, time_zone)
 
     async def work(client: "AsyncClient") -> Any:  # noqa: ANN401 - a tuple of times.
         if schedule_id is not None:
@@ -329,9 +340,17 @@ def next_times(
             emit_text(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}  {ago(time)}")
 
 
-def _check_recurrence(cron: str | None, every: timedelta | None) -> None:
+def _check_recurrence(cron: str | None, every: timedelta | None, time_zone: str | None) -> None:
     if (cron is None) == (every is None):
         raise CommandError("give either --cron or --every", "such as --cron '0 3 * * *'")
+    _check_time_zone(every, time_zone)
+
+
+def _check_time_zone(every: timedelta | None, time_zone: str | None) -> None:
+    if every is not None and time_zone is not None:
+        raise CommandError(
+            "--time-zone is of a --cron expression: an interval has none", "leave --time-zone out"
+        )
 
 
 def _without_none(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - of several types.
