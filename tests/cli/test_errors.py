@@ -97,6 +97,23 @@ def test_scripts_get_errors_as_json_too(run: Command) -> None:
     assert (error["code"], error["kind"]) == (4, "INVALID_ARGUMENT")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["submit", "echo", "--nothing"], "--nothing"),
+        (["submit", "echo", "--delay", "soon"], "1h30m"),
+        (["sumbit"], "sumbit"),
+        (["status"], "JOB_ID"),
+    ],
+)
+def test_scripts_get_wrong_arguments_as_json_too(arguments: list[str], text: str) -> None:
+    answer = penstock(*arguments, "--json")
+    assert (answer.code, answer.out) == (2, "")
+    error = json.loads(answer.err)["error"]
+    assert (error["code"], error["kind"]) == (2, "USAGE")
+    assert text in error["message"]
+
+
 @pytest.mark.parametrize("command", [["server"], ["worker", "penstock.cli.playground:app"]])
 def test_without_a_redis_address_it_says_how_to_give_one(command: list[str]) -> None:
     answer = penstock(*command)

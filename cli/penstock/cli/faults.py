@@ -27,6 +27,7 @@ _NO_QUEUE: Final = "A queue begins with its first job or worker; `penstock queue
 
 _HINTS: Final = {
     "STORAGE_UNAVAILABLE": "Its Redis is down or out of reach. It recovers by itself: try again.",
+    "MESSAGE_ID_REUSED": "Publish another message under another --message-id.",
     "SCHEDULE_EXISTS": "Change it with penstock schedule update, or choose another ID.",
     "SCHEDULE_NOT_FOUND": "`penstock schedule list` shows those that there are.",
     "UNKNOWN_JOB_TYPE": "Start a worker that handles it, or add --allow-unregistered.",
@@ -107,6 +108,10 @@ def explain(error: Exception) -> Fault:
         return Fault(error.code, error.kind, str(error), hints)
     if isinstance(error, CallError):
         return _of_call(error)
+    # An error of usage that typer found, whose class it keeps to itself.
+    format_message = getattr(error, "format_message", None)
+    if format_message is not None:
+        return Fault(ExitCode.USAGE, ExitCode.USAGE.name, format_message())
     # Told by their modules, which then are loaded already: none is loaded for this alone.
     family = type(error).__module__.split(".")[:2]
     if family == ["penstock", "broker"]:

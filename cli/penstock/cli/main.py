@@ -12,7 +12,7 @@ from penstock.cli.cancel import cancel
 from penstock.cli.dev import dev
 from penstock.cli.health import health
 from penstock.cli.listing import list_jobs
-from penstock.cli.output import emit_text, report
+from penstock.cli.output import emit_text, report, want_json
 from penstock.cli.policy import policy
 from penstock.cli.queues import queues
 from penstock.cli.retry import retry
@@ -87,8 +87,10 @@ def _program(
 
 def main() -> None:
     """Run the command line; every error leaves as an exit code and a line, none as a traceback."""
+    # Wrong arguments are found before `--json` is read among them: it is looked for here.
+    scripted = want_json("--json" in sys.argv[1:])
     try:
-        app(prog_name="penstock")
+        sys.exit(app(prog_name="penstock", standalone_mode=not scripted))
     except Exception as error:
         from penstock.cli.faults import explain
 
