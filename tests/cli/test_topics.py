@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.running import penstock
+from tests.cli.running import on_a_terminal, penstock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli.conftest import Command
+    from tests.cli.running import Dev
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_publishing_again_makes_no_second_job(subscribed: Command) -> None:
     refused = subscribed(*command, "-p", "1")
     assert refused.code == 4
     assert "MESSAGE_ID_REUSED" in refused.err
+    assert "another --message-id" in refused.err
+
+
+def test_a_person_is_told_of_a_message_that_nobody_works_on(dev: Dev, run: Command) -> None:
+    run("topic", "subscribe", "nobody", "stray.*")
+    code, shown = on_a_terminal("topic", "publish", "stray.cat", address=dev.address, width=80)
+    assert code == 0, shown
+    assert "warning:noworkerofqueuedefaulthandlesnobody" in shown
+    assert "warning" not in run("topic", "publish", "stray.dog").err
+    run("topic", "unsubscribe", "nobody")
 
 
 def test_options_reach_the_jobs(subscribed: Command) -> None:

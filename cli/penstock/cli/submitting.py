@@ -146,7 +146,7 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
 
 async def _warn(client: AsyncClient, order: Order, after: After) -> None:
     watched = after.watch or after.wait
-    await warn_if_unserved(client, order.options["queue"], order.type, watched=watched)
+    await warn_if_unserved(client, [(order.options["queue"], order.type)], watched=watched)
 
 
 async def _wait(handle: AsyncJobHandle, limit: timedelta | None) -> ExitCode:

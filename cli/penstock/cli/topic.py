@@ -94,12 +94,17 @@ def publish(
     }
 
     async def work(client: "AsyncClient") -> "Published":
+        from penstock.cli.unserved import warn_if_unserved
         from penstock.client import DeadlineExceeded
 
         try:
-            return await client.publish(name, data, **options)
+            published = await client.publish(name, data, **options)
         except DeadlineExceeded as error:
             raise _unsettled(message_id) from error
+        jobs = [(each.queue, each.subscription) for each in published.jobs]
+        if jobs:
+            await warn_if_unserved(client, jobs, watched=False)
+        return published
 
     published = with_client(address, work)
     if json_wanted():

@@ -19,15 +19,14 @@ _ASK_S: Final = 1.0
 
 
 async def warn_if_unserved(
-    client: AsyncClient, queue: str, job_type: str, *, watched: bool
+    client: AsyncClient, jobs: Iterable[tuple[str, str]], *, watched: bool
 ) -> None:
-    """Warn if no worker would run the job now. Best effort: a submit never fails for this.
+    """Warn of jobs that no worker would run now. Best effort: a submit never fails for this.
 
     Args:
         client: Connected.
-        queue: That the job waits in.
-        job_type: Of the job.
-        watched: Somebody waits for its end, so it is told even where there is no terminal.
+        jobs: The queue that each waits in, and its type.
+        watched: Somebody waits for the ends, so it is told even where there is no terminal.
     """
     if json_wanted() or not (watched or sys.stderr.isatty()):
         return
@@ -35,8 +34,8 @@ async def warn_if_unserved(
         workers = await client.workers(rpc_timeout=_ASK_S)
     except PenstockError:
         return
-    reason = reason_unserved(workers, queue, job_type)
-    if reason:
+    reasons = (reason_unserved(workers, queue, job_type) for queue, job_type in jobs)
+    for reason in dict.fromkeys(filter(None, reasons)):
         console = for_people()
         console.print("[yellow]warning[/]:", end=" ")
         console.print(reason, soft_wrap=True, markup=False)
