@@ -54,7 +54,8 @@ def invalidate(
 ) -> None:
     """Let no later submit be answered with what was submitted before, in any queue.
 
-    Jobs under way go on for those who wait for them. Repeating it is safe.
+    All that is named is forgotten: with a TYPE and a --tag, the results of the type and those with
+    the tag. Jobs under way go on for those who wait for them. Repeating it is safe.
 
     Example: penstock cache invalidate --tag room:7 --tag rooms
 
