@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pydantic_core import ErrorDetails
+
     from penstock.broker import Broker, Policy
     from penstock.broker.pipeline import Caller
     from penstock.server.validation import Found
@@ -101,7 +103,7 @@ def read_policies(path: Path) -> dict[PolicyKey, Policy]:
         raise _refused(path, [("", f"it is no TOML: {error}")]) from None
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise _refused(path, [(_path(each["loc"]), each["msg"]) for each in problems]) from None
+        raise _refused(path, [(_path(each["loc"]), _said(each)) for each in problems]) from None
     found: Found = []
     policies = {
         key: policy_convert.policy(_checked(found, key, table))
@@ -185,6 +187,12 @@ def _checked(found: Found, key: PolicyKey, table: _Policy) -> queue_service_pb2.
     )
     broken: Found = []
     check_policy(broken, path, message)
+    # In a message, 0 is what was not given; who writes it into a file means something else.
+    broken += [
+        (f"{path}.{field}", "it must be at least 1; left out, it is not set")
+        for field in ("max_attempts", "concurrency")
+        if field in table.model_fields_set and getattr(table, field) == 0
+    ]
     for field, text in broken:
         # As the file calls them: spans have their unit in the name.
         is_span = field.rpartition(".")[2] in {"timeout", "age", "initial", "max"}
@@ -212,6 +220,12 @@ def _span(span_s: float | None) -> Duration | None:
     span = Duration()
     span.FromNanoseconds(round(span_s * 1e9))
     return span
+
+
+def _said(problem: ErrorDetails) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return problem["msg"]
 
 
 def _path(parts: tuple[str | int, ...]) -> str:
