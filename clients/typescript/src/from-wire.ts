@@ -28,7 +28,7 @@ export function submittedOf(message: SubmittedJob | undefined, requestId: string
 
 /** A job as the gateway told it. */
 export function jobOf<Result>(message: wire.Job | undefined): Job<Result> {
-  const { failure, payload, priority, result, retention, state, timeout, ...rest } =
+  const { failure, holdReason, payload, priority, result, retention, state, timeout, ...rest } =
     present(message);
   const name = givenNameOf(wire.JobState, state);
   return {
@@ -36,6 +36,7 @@ export function jobOf<Result>(message: wire.Job | undefined): Job<Result> {
     state: name,
     done: isTerminal(name),
     priority: nameOf(wire.Priority, priority) ?? "DEFAULT",
+    holdReason: nameOf(wire.HoldReason, holdReason),
     failure: failure && failureOf(failure),
     // What the job's type promises: the schemas of the workers are what holds it.
     result: shown(result) as Result | undefined,

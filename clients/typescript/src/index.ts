@@ -55,6 +55,7 @@ export type {
   Durability,
   Failure,
   FailureReason,
+  HoldReason,
   Job,
   JobState,
   Priority,

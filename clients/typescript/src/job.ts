@@ -11,6 +11,9 @@ export type JobState = NameOf<typeof wire.JobState>;
 /** Why a job became FAILED. */
 export type FailureReason = NameOf<typeof wire.FailureReason>;
 
+/** Why a job that waits is passed by. */
+export type HoldReason = NameOf<typeof wire.HoldReason>;
+
 /** Which jobs of a queue are served first. */
 export type Priority = NameOf<typeof wire.Priority>;
 
@@ -50,7 +53,8 @@ export interface Failure {
 }
 
 /** The fields of the contract that read otherwise here. */
-type Reworded = "failure" | "payload" | "priority" | "result" | "retention" | "state" | "timeout";
+type Reworded =
+  "failure" | "holdReason" | "payload" | "priority" | "result" | "retention" | "state" | "timeout";
 
 /**
  * One unit of work as it stood when the gateway answered.
@@ -63,6 +67,8 @@ export interface Job<Result = unknown> extends Readonly<Omit<wire.Job, Reworded>
   /** Whether it has ended, in whatever way. */
   readonly done: boolean;
   readonly priority: Priority;
+  /** Why it is passed by, though it is QUEUED; undefined if it is not. */
+  readonly holdReason: HoldReason | undefined;
   /** Of the last failed attempt, kept when a later one succeeds. */
   readonly failure: Failure | undefined;
   /** What its handler returned: JSON decoded, other content as bytes. Its type is not checked. */

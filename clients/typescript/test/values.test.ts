@@ -6,9 +6,10 @@ import { describe, test } from "node:test";
 import { InvalidRequest, PenstockClient, ResultMismatch } from "@penstock/client";
 
 import { decode, encode, shown } from "../src/content.js";
+import { jobOf } from "../src/from-wire.js";
 import { nameOf } from "../src/names.js";
 import { durationOf, specOf } from "../src/to-wire.js";
-import { JobState } from "../gen/penstock/v1/job.js";
+import { HoldReason, Job, JobState } from "../gen/penstock/v1/job.js";
 
 const text = (data: Uint8Array): string => Buffer.from(data).toString();
 
@@ -51,6 +52,12 @@ describe("the wire", () => {
     assert.deepEqual(durationOf(0.0014), { seconds: 0, nanos: 1_000 });
     assert.deepEqual(durationOf(1_999.9999), { seconds: 2, nanos: 0 });
     assert.deepEqual(durationOf(-1_500), { seconds: -1, nanos: -500_000_000 });
+  });
+
+  test("has names where a job has them", () => {
+    const message = { state: JobState.QUEUED, holdReason: HoldReason.TYPE_CONCURRENCY };
+    assert.equal(jobOf(Job.fromPartial(message)).holdReason, "TYPE_CONCURRENCY");
+    assert.equal(jobOf(Job.fromPartial({ state: JobState.QUEUED })).holdReason, undefined);
   });
 
   test("has a random request id for each submit", () => {
