@@ -89,11 +89,14 @@ def process_avatar(avatar: Avatar, ctx: SyncContext) -> dict[str, Any]:
 def sweep_rooms(wanted: Sweep, ctx: SyncContext) -> dict[str, int]:
     """Deletes what is old. Stopped half-way, it leaves the rest for another time."""
     deleted = Counter(participants=0, rooms=0, messages=0)
-    for what, number in sweep(wanted):
-        deleted[what] += number
-        ctx.progress(deleted.total(), message=", ".join(f"{n:,} {w}" for w, n in deleted.items()))
-        ctx.check()
-    if deleted.total():
+    try:
+        for what, number in sweep(wanted):
+            deleted[what] += number
+            message = ", ".join(f"{n:,} {w}" for w, n in deleted.items())
+            ctx.progress(deleted.total(), message=message)
+            ctx.check()
+    finally:
+        # Also if this sweep was stopped, or found nothing: one before it may have died before this.
         ctx.invalidate("read.messages", tags=["rooms"])
     return dict(deleted)
 

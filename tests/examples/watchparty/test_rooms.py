@@ -198,6 +198,20 @@ def test_old_rooms_go_by_the_clock(viewer: Viewer, deployment: Deployment, jobs:
         jobs.delete_schedule("watchparty.sweep")
 
 
+def test_a_sweep_has_all_forgotten_that_one_before_it_deleted_and_died(
+    viewer: Viewer, administrator: Viewer, deployment: Deployment, jobs: Client
+) -> None:
+    address = "/api/queues/cleanup"
+    jobs.result(administrator.post(address).json()["job_id"], timeout=30)
+    room_id = open_room(viewer, "Half swept")
+    told(viewer, f"/api/rooms/{room_id}")
+    age(deployment, "DELETE FROM rooms WHERE id = ?", room_id)
+    assert told(viewer, f"/api/rooms/{room_id}")[1], "so far nobody knows"
+    swept = jobs.result(administrator.post(address).json()["job_id"], timeout=30)
+    assert sum(swept.values()) == 0
+    assert viewer.get(f"/api/rooms/{room_id}").status_code == 404
+
+
 def test_two_sweeps_run_one_after_the_other(administrator: Viewer, jobs: Client) -> None:
     ids = [administrator.post("/api/queues/cleanup").json()["job_id"] for _ in range(2)]
     ended = [jobs.wait(job_id, timeout=30) for job_id in ids]
