@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import sys
 
 from examples.event_bus.bus import EventBus, set_up
 from examples.event_bus.events import (
@@ -51,4 +51,8 @@ async def main(name: str, orders: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    parser = argparse.ArgumentParser(prog="python -m examples.event_bus.shop")
+    parser.add_argument("name", help="of the instance; its event ids begin with it")
+    parser.add_argument("count", type=int, help="how many things it sells")
+    given = parser.parse_args()
+    asyncio.run(main(given.name, given.count))
