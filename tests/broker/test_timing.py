@@ -117,6 +117,12 @@ def test_what_is_no_expression_is_told(cron: str) -> None:
     assert refusal.value.part == "expression"
 
 
+@pytest.mark.parametrize(("cron", "number"), [("0 3 * *", 4), ("@daily", 1)])
+def test_who_gives_too_few_fields_is_told_which_there_are(cron: str, number: int) -> None:
+    with pytest.raises(TimingError, match=f"five fields .* or six .*: found {number}"):
+        Timing(cron=cron).check()
+
+
 def test_an_expression_that_never_fires_is_seen_in_a_moment() -> None:
     timing = Timing(cron="0 0 * 2 MON#5", end_ms=ms("2040-01-01"))
     assert timing.after(ms("2026-01-01")) is None  # The next one is in 2044.

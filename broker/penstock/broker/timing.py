@@ -21,6 +21,10 @@ from cronsim import CronSim, CronSimError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CRON_FIELDS: Final = (5, 6)
+_FIELDS_TEXT: Final = (
+    "it takes five fields (minute, hour, day of month, month, day of week), or six with seconds first"
+)
 #: A day beyond all that a definition may name; an expression is read no further (ms).
 _END_OF_TIME_MS: Final = 32_503_680_000_000  # The year 3000.
 
@@ -63,6 +67,8 @@ class Timing:
         """Reads expression and time zone. Raises TimingError."""
         if self.cron:
             zone = zone_of(self.time_zone)
+            if (given := len(self.cron.split())) not in _CRON_FIELDS:
+                raise TimingError("expression", f"{_FIELDS_TEXT}: found {given}")
             try:
                 CronSim(self.cron, datetime.now(zone))
             except CronSimError as error:
