@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _CRON_FIELDS: Final = (5, 6)
 _FIELDS_TEXT: Final = (
-    "it takes five fields (minute, hour, day of month, month, day of week), or six with seconds first"
+    "it takes five fields (minute, hour, day of month, month, day of week), "
+    "or six with seconds first"
 )
 #: A day beyond all that a definition may name; an expression is read no further (ms).
 _END_OF_TIME_MS: Final = 32_503_680_000_000  # The year 3000.
