@@ -125,3 +125,15 @@ async def test_a_shutdown_is_told_to_watchers(redis_url: str) -> None:
         # Whatever a probe says from now on.
         health.set_ready(ready=True)
         assert not health.ready
+
+
+async def test_a_shutdown_is_told_also_to_those_who_have_just_come(redis_url: str) -> None:
+    async with rig_on(redis_url) as rig:
+        await eventually(lambda: rig.readiness.ready, "the gateway is ready")
+        watches = [rig.health.Watch(health_pb2.HealthCheckRequest()) for _ in range(50)]
+        assert (await next_of(watches[0])).status == SERVING
+        rest = [asyncio.create_task(rest_of(watch)) for watch in watches]
+        # The first answer to most of them is on its way.
+        rig.readiness.close()
+        for told in await asyncio.gather(*rest):
+            assert told[-1].status == NOT_SERVING

@@ -100,12 +100,13 @@ class Health:
         try:
             told: int | None = None
             while True:
-                changed = self._changed
+                # Before the write: what changes meanwhile must be told, too.
+                changed, closing = self._changed, self._closing
                 status = self._status(request.service)
                 if status != told:
                     await context.write(health_pb2.HealthCheckResponse(status=status))
                     told = status
-                if self._closing:
+                if closing:
                     return
                 await changed.wait()
         finally:
