@@ -200,7 +200,7 @@ async def test_a_subscription_is_read_back_by_another_process(
     assert stored.created_ms > 0
     directory = await other.topics.directory()
     assert directory.subscriptions == (stored,)
-    assert int(directory.version) == version
+    assert directory.changed_at == version
 
 
 async def test_a_rule_is_read_back_by_another_process(broker: Broker, other: Broker) -> None:
@@ -234,6 +234,23 @@ async def test_versions_rise_and_are_never_given_again(broker: Broker) -> None:
     _, second = await broker.topics.subscribe(STOCK)
     assert second > first
     assert (await broker.topics.directory()).subscriptions[0].name == "stock"
+
+
+async def test_a_hash_that_the_server_lost_is_noticed(broker: Broker) -> None:
+    """By who holds its contents: he must not go on with what a process that starts cannot know."""
+    await broker.topics.subscribe(MAIL)
+    await broker.topics.unsubscribe("mail")
+    await broker.topics.subscribe(STOCK)
+    await broker.topics.put_rule(TopicRule("a"))
+    names = broker.engine.names
+    held = await broker.topics.directory()
+    assert held.changed_at > held.ended_at > 0
+    await broker.link.call("DEL", names.subscriptions())
+    found = await broker.topics.directory()
+    assert (found.subscriptions, len(found.rules)) == ((), 1)
+    assert (found.changed_at, found.ended_at) == (0, 0)
+    await broker.link.call("DEL", names.topics())
+    assert (await broker.topics.directory()).rules == ()
 
 
 async def test_what_is_stored_before_a_reading_is_in_it(broker: Broker, other: Broker) -> None:
@@ -272,6 +289,8 @@ async def test_fields_of_a_newer_process_are_passed_over(broker: Broker) -> None
 async def test_there_are_only_so_many(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(topics, "MAX_SUBSCRIPTIONS", 2)
     monkeypatch.setattr(topics, "MAX_RULES", 1)
+    await broker.topics.subscribe(Subscription("ended", "*"))
+    assert await broker.topics.unsubscribe("ended")
     await broker.topics.subscribe(MAIL)
     await broker.topics.subscribe(STOCK)
     with pytest.raises(LimitExceeded, match="2 subscriptions"):

@@ -130,9 +130,7 @@ async def test_a_subscription_that_the_server_lost_is_made_again(
     """As after a crash of a server that had not written it to its disk yet."""
     monkeypatch.setattr("penstock.worker.presence.HEARTBEAT_EVERY_S", 0.02)
     async with rig.working(apps.bus):
-        names = rig.broker.engine.names
-        await rig.broker.link.call("DEL", names.subscriptions())
-        await rig.broker.link.call("HDEL", names.base, "topics")
+        await rig.broker.link.call("DEL", rig.broker.engine.names.subscriptions())
 
         async def there() -> bool:
             return bool((await rig.broker.topics.directory()).subscriptions)
@@ -146,17 +144,14 @@ async def test_each_worker_makes_his_again_whoever_comes_first(
     """The server lost all, and the others' new subscriptions have raised the version since."""
     monkeypatch.setattr("penstock.worker.presence.HEARTBEAT_EVERY_S", 0.02)
     async with rig.working(apps.bus):
-        names = rig.broker.engine.names
         lost = await rig.broker.topics.directory()
         # In one step, so that no worker looks in between.
         await rig.broker.link.call(
             "EVAL",
-            "redis.call('DEL', KEYS[1], KEYS[2]) redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])",
-            2,
-            names.subscriptions(),
-            names.base,
-            "topics",
-            int(lost.version) + 1_000_000,
+            "redis.call('DEL', KEYS[1]) redis.call('HSET', KEYS[1], '#', ARGV[1])",
+            1,
+            rig.broker.engine.names.subscriptions(),
+            lost.changed_at + 1_000_000,
         )
 
         async def there() -> bool:

@@ -39,7 +39,7 @@ class NamespaceKeys:
 
     @cached_property
     def base(self) -> bytes:
-        """Hash: the namespace's name (codes may collide), data format, and versions of topics."""
+        """Hash: the namespace's name (codes may collide), and the data format."""
         return f"ps{{{self.code}}}".encode()
 
     def queues(self) -> bytes:
@@ -55,11 +55,11 @@ class NamespaceKeys:
         return self.base + b":schemas"
 
     def subscriptions(self) -> bytes:
-        """Hash: name of a subscription -> 'created_ms JSON'."""
+        """Hash: name of a subscription -> 'created_ms JSON'; '#', '#ended' (see lib/topics.lua)."""
         return self.base + b":subscriptions"
 
     def topics(self) -> bytes:
-        """Hash: pattern of a topic rule -> 'created_ms JSON'."""
+        """Hash: pattern of a topic rule -> 'created_ms JSON', and '#' -> version."""
         return self.base + b":topics"
 
     def generations(self) -> bytes:

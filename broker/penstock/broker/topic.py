@@ -106,7 +106,8 @@ class Directory:
     """All subscriptions and rules as they stood at one version, and the routes they make.
 
     Attributes:
-        version: of what is stored.
+        version: of what is stored; b"" before anything was read.
+        changed_at: the version of the subscriptions alone; 0 if there are none, ended or not.
         ended_at: the version at which a subscription was last ended; 0 if none was.
         subscriptions: by name.
         rules: by pattern.
@@ -114,13 +115,15 @@ class Directory:
 
     def __init__(
         self,
-        version: bytes,
-        subscriptions: Iterable[Subscription],
-        rules: Iterable[TopicRule],
+        version: bytes = b"",
+        subscriptions: Iterable[Subscription] = (),
+        rules: Iterable[TopicRule] = (),
         *,
+        changed_at: int = 0,
         ended_at: int = 0,
     ) -> None:
         self.version = version
+        self.changed_at = changed_at
         self.ended_at = ended_at
         self.subscriptions = tuple(sorted(subscriptions, key=lambda each: each.name))
         self.rules = tuple(sorted(rules, key=lambda rule: rule.pattern))
@@ -132,7 +135,7 @@ class Directory:
         If any subscription was ended on purpose since, none is taken for lost.
         """
         known = {each.name for each in self.subscriptions}
-        return int(self.version) < since or (self.ended_at <= since and not known.issuperset(names))
+        return self.changed_at < since or (self.ended_at <= since and not known.issuperset(names))
 
     def route(self, topic: str) -> Route:
         """Where the messages of a topic go."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.errors import AlreadyExists, LimitExceeded, MessageReused, PenstockError
 from penstock.broker.job import NewJob, SubmitOutcome, Submitted
+from penstock.broker.record import fields_of
 from penstock.broker.script import load_script
 from penstock.broker.topic import (
     Directory,
@@ -20,7 +21,7 @@ from penstock.broker.topic import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from penstock.broker.jobs import Jobs
 
@@ -33,6 +34,9 @@ MAX_RULES: Final = 1_000
 
 _SUBSCRIPTIONS: Final = "subscriptions"
 _RULES: Final = "topics"
+#: Fields of their hashes that no name or pattern can have: see lib/topics.lua.
+_VERSION: Final = "#"
+_ENDED: Final = "#ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Topics:
     def __init__(self, engine: Engine, jobs: Jobs) -> None:
         self._engine = engine
         self._jobs = jobs
-        self._held = Directory(b"", (), ())
+        self._held = Directory()
 
     async def directory(self, budget_s: float = DEFAULT_BUDGET_S) -> Directory:
         """All subscriptions and rules that were stored before the call began.
@@ -69,12 +73,14 @@ class Topics:
         )
         if not contents:
             return held
-        subscriptions, rules, ended = contents
+        subscriptions, rules = map(_entries, contents)
+        rules.pop(_VERSION, None)
         found = Directory(
             version,
-            [decode_subscription(name, entry) for name, entry in _pairs(subscriptions)],
-            [decode_rule(pattern, entry) for pattern, entry in _pairs(rules)],
-            ended_at=int(ended),
+            changed_at=int(subscriptions.pop(_VERSION, 0)),
+            ended_at=int(subscriptions.pop(_ENDED, 0)),
+            subscriptions=[decode_subscription(*entry) for entry in subscriptions.items()],
+            rules=[decode_rule(*entry) for entry in rules.items()],
         )
         # Of several readings under way at once the one that ends last stays, which need not be the
         # newest: then the next call finds another version, and reads once more.
@@ -84,7 +90,7 @@ class Topics:
     async def subscribe(
         self, subscription: Subscription, budget_s: float = DEFAULT_BUDGET_S
     ) -> tuple[Subscription, int]:
-        """Stores a subscription, in place of the one of that name; it, and the version it has.
+        """Stores a subscription, in place of the one of that name; it, and the version they have.
 
         Raises:
             LimitExceeded: there are too many.
@@ -162,5 +168,5 @@ def _as_repeated(receipt: Submitted) -> Submitted:
     return Submitted(receipt.job_id, receipt.state, SubmitOutcome.REPEATED)
 
 
-def _pairs(flat: Sequence[bytes]) -> Iterable[tuple[str, bytes]]:
-    return zip((name.decode() for name in flat[::2]), flat[1::2], strict=True)
+def _entries(flat: Sequence[bytes]) -> dict[str, bytes]:
+    return {name.decode(): entry for name, entry in fields_of(flat).items()}

@@ -7,7 +7,8 @@
 -- ARGV  1 'subscriptions' | 'topics'  2 name or pattern
 -- Returns 1 if there was one, else 0
 --#include lib/topics.lua
-if redis.call('HDEL', key_of(ARGV[1]), ARGV[2]) == 0 then return 0 end
-local version = raise_version()
-if ARGV[1] == 'subscriptions' then redis.call('HSET', KEYS[1], ended_field, version) end
+local key = key_of(ARGV[1])
+if redis.call('HDEL', key, ARGV[2]) == 0 then return 0 end
+local version = raise_version(key)
+if ARGV[1] == 'subscriptions' then redis.call('HSET', key, ended_field, version) end
 return 1

@@ -6,14 +6,17 @@
 --
 -- KEYS  1 namespace
 -- ARGV  1 'subscriptions' | 'topics'  2 name or pattern  3 JSON  4 most of them
--- Returns {version, entry}, where the entry is 'created (ms) JSON'; {false} if there are too many
+-- Returns {version of its kind, entry}, where the entry is 'created (ms) JSON'; {false} if there are too many
 --#include lib/topics.lua
 local key, name, text = key_of(ARGV[1]), ARGV[2], ARGV[3]
 local known = redis.call('HGET', key, name)
-if not known and redis.call('HLEN', key) >= tonumber(ARGV[4]) then return {false} end
+if not known then
+  local fields = redis.call('HEXISTS', key, version_field) + redis.call('HEXISTS', key, ended_field)
+  if redis.call('HLEN', key) - fields >= tonumber(ARGV[4]) then return {false} end
+end
 local created = known and string.match(known, '^%d+')
 if known and string.sub(known, #created + 2) == text then
-  return {redis.call('HGET', KEYS[1], version_field) or raise_version(), known}
+  return {redis.call('HGET', key, version_field) or raise_version(key), known}
 end
 if not created then
   local time = redis.call('TIME')
@@ -21,4 +24,4 @@ if not created then
 end
 local entry = created .. ' ' .. text
 redis.call('HSET', key, name, entry)
-return {raise_version(), entry}
+return {raise_version(key), entry}
