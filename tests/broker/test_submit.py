@@ -234,6 +234,28 @@ async def test_each_job_of_a_batch_has_its_own_outcome(rig: Rig) -> None:
     assert answers[1].job_id == job_id
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "at_once"), [(16, 2**20 - 2, 4), (3, 5 * 2**20, 1), (1_000, 2, 1_000)]
+)
+async def test_a_batch_keeps_so_much_payload_under_way(
+    rig: Rig, count: int, size: int, at_once: int
+) -> None:
+    """What others send in the meantime waits behind it. Small jobs go out all at once."""
+    payload = Content(b'"%s"' % (b"x" * size))
+    jobs = [rig.new_job(payload=payload) for _ in range(count)]
+    await rig.submit()  # So that nothing else is under way.
+    submitting = asyncio.create_task(rig.broker.jobs.submit_many(jobs))
+    peak = 0
+    while not submitting.done():
+        peak = max(peak, rig.broker.link.stats.pending)
+        await asyncio.sleep(0)
+    assert at_once <= peak <= at_once + 2, "and the rings of the bell"
+    receipts = [answer for answer in await submitting if isinstance(answer, Submitted)]
+    assert {receipt.outcome for receipt in receipts} == {SubmitOutcome.CREATED}
+    again = [await rig.broker.jobs.submit(job) for job in jobs]
+    assert [receipt.job_id for receipt in receipts] == [receipt.job_id for receipt in again]
+
+
 async def test_jobs_spread_over_partitions_and_are_found_by_any_process(url: str) -> None:
     async with Broker(url, BrokerOptions(partitions=4)) as broker, Broker(url) as other:
         specs = [

@@ -36,7 +36,7 @@ from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 
     from penstock.broker.activity import Activity
     from penstock.broker.cache import Cache
@@ -57,6 +57,8 @@ LIST = load_script("list")
 RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 DEFAULT_IDEMPOTENCY_TTL_MS: Final = 86_400_000
 EVENTS_PER_PAGE: Final = 500
+#: Payload of one call's submits that are unanswered at any time, but for one that is longer.
+BYTES_UNDER_WAY: Final = 4 * 2**20
 #: Fields of a receipt without a result.
 _TOLD: Final = 3
 
@@ -134,12 +136,24 @@ class Jobs:
     async def submit_many(
         self, jobs: Sequence[NewJob], budget_s: float = DEFAULT_BUDGET_S
     ) -> list[Submitted | PenstockError]:
-        """Stores many jobs in one go; each has its own outcome, in the same order."""
+        """Stores many jobs in one go; each has its own outcome, in the same order.
+
+        Those with much payload go in several, so that others' commands, which wait behind them on
+        the same connection, do not wait for long.
+        """
+        deadline = asyncio.get_running_loop().time() + budget_s
+        generations = await self._generations(jobs, budget_s)
+        answers: list[Submitted | PenstockError] = []
+        for together in _in_goes(jobs):
+            answers += await self._submit_together(together, generations, deadline)
+        return answers
+
+    async def _submit_together(
+        self, jobs: Sequence[NewJob], generations: Mapping[str, str] | None, deadline: float
+    ) -> list[Submitted | PenstockError]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + budget_s
         flights: list[tuple[Slot, Awaitable[Any]] | PenstockError] = []
         rings: Counter[Slot] = Counter()
-        generations = await self._generations(jobs, budget_s)
         for job in jobs:
             try:
                 left_s = max(0.0, deadline - loop.time())
@@ -400,6 +414,17 @@ def renewed(job: Job, request_id: str) -> NewJob:
         schedule_id=job.schedule_id,
         occurrence_ms=job.occurrence_ms,
     )
+
+
+def _in_goes(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """The jobs, in order, in parts that may be under way at once."""
+    begin = size = 0
+    for index, job in enumerate(jobs):
+        size += len(job.payload.data)
+        if size > BYTES_UNDER_WAY and index > begin:
+            yield jobs[begin:index]
+            begin, size = index, len(job.payload.data)
+    yield jobs[begin:]
 
 
 def _routing_key(job: NewJob) -> str:
