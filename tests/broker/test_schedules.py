@@ -568,6 +568,38 @@ async def test_a_schedule_that_fell_off_the_list_of_ids_is_put_back(
 
 
 @pytest.mark.foreign_hands
+@pytest.mark.parametrize("listed", ["older", "newer"])
+async def test_of_two_of_one_id_the_older_is_buried(
+    rig: Rig, other: Broker, caplog: pytest.LogCaptureFixture, listed: str
+) -> None:
+    """The list was lost, and the id was created again, in another queue, before anybody walked."""
+    key = rig.broker.engine.names.schedules()
+    await created(rig)
+    older = await rig.call("HGET", key, ID)
+    await rig.call("DEL", key)
+    await rig.broker.schedules.create(definition(job=template(queue="another")))
+    if listed == "older":  # A walk met that one first.
+        await rig.call("HSET", key, ID, older)
+    await other.reconciler.walk()
+    assert "is in two queues: b'another' stays" in caplog.text
+    found, _ = await rig.broker.schedules.list()
+    assert [each.queue for each in found] == ["another"]
+    assert await rig.call("ZCARD", rig.slot.schedules()) == 0
+    assert await rig.broker.schedules.delete(ID)
+
+
+@pytest.mark.foreign_hands
+async def test_one_is_not_buried_for_a_call_that_was_cut(rig: Rig, other: Broker) -> None:
+    """It had claimed the id for another queue, and stored nothing there."""
+    await created(rig)
+    await rig.broker.engine.ensure_queue("another")
+    claim = 10**16
+    await rig.call("HSET", rig.broker.engine.names.schedules(), ID, f"{claim} another")
+    assert await other.reconciler.walk() == 1
+    assert (await rig.broker.schedules.get(ID)).queue == QUEUE
+
+
+@pytest.mark.foreign_hands
 async def test_claims_that_the_server_lost_are_never_given_again(rig: Rig) -> None:
     """Else a schedule whose entry is made anew could not be deleted any more."""
     for schedule_id in ("a", "b", ID):

@@ -45,6 +45,7 @@ class Reconciler:
     def __init__(self, engine: Engine, activity: Activity) -> None:
         self._engine = engine
         self._activity = activity
+        self._list = engine.names.schedules()
         self._enlisted: set[bytes] = set()  # Ids of schedules that this walk has met.
 
     async def walk(self) -> int:
@@ -100,25 +101,50 @@ class Reconciler:
         if not entries:
             return repaired
         self._enlisted.update(entries[::3])
-        keys = [self._engine.names.schedules()]
-        enlisted: int = await self._engine.run(ENLIST, keys, *entries)
-        return repaired + enlisted
+        enlisted, *doubles = await self._engine.run(ENLIST, [self._list], *entries)
+        for start in range(0, len(doubles), 4):
+            enlisted += await self._settle(*doubles[start : start + 4])
+        return repaired + int(enlisted)
+
+    async def _settle(self, name: bytes, claim: bytes, queue: bytes, entry: bytes) -> int:
+        """Buries the older one, where the list has the id of a schedule in another queue.
+
+        So it is if an id was created anew after the list had been lost. Both would fire, and nobody
+        could see the one that is not listed, or end it.
+        """
+        listed_claim, _, listed_queue = entry.partition(b" ")
+        try:
+            if int(claim) > int(listed_claim):
+                await self._bury(name, listed_queue, listed_claim)
+                _log.warning("schedule %r is in two queues: %r stays", name, queue)
+            elif await self._bury(name, listed_queue, listed_claim, "empty") == -1:
+                await self._bury(name, queue, claim)
+                _log.warning("schedule %r is in two queues: %r stays", name, listed_queue)
+                return 0
+        except NotFound:
+            return 0  # A queue was lost, and is there again once somebody uses it.
+        await self._engine.run(STRIKE, [self._list], name, entry)
+        enlisted, *_ = await self._engine.run(ENLIST, [self._list], name, claim, queue)
+        return int(enlisted)
 
     async def _strike_dead(self) -> None:
         """Takes entries off the list of ids that calls left which were cut between two writes."""
-        key = self._engine.names.schedules()
-        for name, entry in fields_of(await self._call("HGETALL", key)).items():
+        for name, entry in fields_of(await self._call("HGETALL", self._list)).items():
             claim, _, queue = entry.partition(b" ")
             if not queue or name in self._enlisted:
                 continue
             try:
-                slot, tail = await place_of(self._engine, name.decode(), queue.decode())
+                # Nothing can be stored under the claim any more, if nothing is there yet.
+                buried = await self._bury(name, queue, claim, "empty")
             except NotFound:
                 continue  # Its queue was lost, and is there again once somebody uses it.
-            # Nothing can be stored under the claim any more, if nothing is there yet.
-            buried = await self._engine.run(BURY, [slot.base], tail, claim, BURIED_FOR_MS, "empty")
             if buried != -1:
-                await self._engine.run(STRIKE, [key], name, entry)
+                await self._engine.run(STRIKE, [self._list], name, entry)
+
+    async def _bury(self, name: bytes, queue: bytes, claim: bytes, unless: str = "") -> int:
+        slot, tail = await place_of(self._engine, name.decode(), queue.decode())
+        buried: int = await self._engine.run(BURY, [slot.base], tail, claim, BURIED_FOR_MS, unless)
+        return buried
 
     async def _call(self, command: str, *args: Arg) -> Reply:
         link = self._engine.link
