@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from penstock.broker.schedules import place_of
 from penstock.v1 import job_pb2
 from penstock.v1 import job_service_pb2 as jb
 from penstock.v1 import schedule_service_pb2 as pb
@@ -130,6 +131,29 @@ async def test_schedules_are_listed_page_by_page_and_by_queue(rig: Rig) -> None:
         rig.schedules.ListSchedules(pb.ListSchedulesRequest(page_token="nonsense"))
     )
     assert "page_token" in refusal.violations
+
+
+async def test_one_whose_time_zone_is_unknown_here_hides_no_others(rig: Rig) -> None:
+    """A gateway with newer data of time zones stored it."""
+    await create(rig, "a")
+    await create(rig, "b", timing=pb.Timing(cron=pb.Cron(expression="0 9 * * *")))
+    slot, tail = await place_of(rig.broker.engine, "b", "default")
+    timing = '{"cron":"0 9 * * *","time_zone":"Atlantis/Poseidonis"}'
+    await rig.broker.link.call("HSET", slot.schedule(tail), "tm", timing)
+    page = await rig.schedules.ListSchedules(pb.ListSchedulesRequest())
+    assert [(each.schedule_id, len(each.next_run_times)) for each in page.schedules] == [
+        ("a", 1),
+        ("b", 0),
+    ]
+
+
+async def test_a_full_server_takes_no_job_by_hand(rig: Rig) -> None:
+    await create(rig)
+    rig.admission.storage_full = True
+    request = pb.TriggerScheduleRequest(schedule_id="nightly")
+    refusal = await refusal_of(rig.schedules.TriggerSchedule(request))
+    assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refusal.reason == "STORAGE_FULL"
 
 
 async def test_a_preview_stores_nothing(rig: Rig) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from penstock.broker.timing import TimingError
 
 if TYPE_CHECKING:
     from penstock.broker.job import NewJob
@@ -110,12 +113,11 @@ class Schedule:
     missed: int = 0
 
     def run_times(self, most: int) -> list[int]:
-        """The next times at which it fires, jitter included."""
+        """The next times at which it fires, jitter included; none if its zone is unknown here."""
         if self.next_ms is None:
             return []
-        times = []
-        for occurrence in self.timing.all_after(self.next_ms - 1):
-            times.append(occurrence + self.timing.delay_ms(self.schedule_id, occurrence))
-            if len(times) >= most:
-                break
-        return times
+        try:
+            occurrences = list(islice(self.timing.all_after(self.next_ms - 1), most))
+        except TimingError:
+            return []  # Another process fires it, which has newer data of time zones.
+        return [each + self.timing.delay_ms(self.schedule_id, each) for each in occurrences]

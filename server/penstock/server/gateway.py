@@ -72,7 +72,7 @@ class Gateway:
             calls=Calls(self._admission, settings.call_budget_s),
             jobs=JobService(broker, intake, self._streams),
             queues=QueueService(broker),
-            schedules=ScheduleService(broker, intake, settings.max_payload_bytes),
+            schedules=ScheduleService(broker, intake, self._admission, settings.max_payload_bytes),
             topics=TopicService(
                 broker,
                 TopicIntake(broker.topics, schemas, self._admission),

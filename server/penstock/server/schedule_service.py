@@ -12,6 +12,7 @@ from penstock.v1 import schedule_service_pb2 as pb
 
 if TYPE_CHECKING:
     from penstock.broker import Broker, NewSchedule
+    from penstock.server.admission import Admission
     from penstock.server.calls import Call
     from penstock.server.intake import Intake
 
@@ -23,10 +24,13 @@ DEFAULT_PAGE: Final = 100
 class ScheduleService:
     """The methods of penstock.v1.ScheduleService; see the contract for what each promises."""
 
-    def __init__(self, broker: Broker, intake: Intake, max_payload_bytes: int) -> None:
+    def __init__(
+        self, broker: Broker, intake: Intake, admission: Admission, max_payload_bytes: int
+    ) -> None:
         self._broker = broker
         self._schedules = broker.schedules
         self._intake = intake
+        self._admission = admission
         self._max_payload_bytes = max_payload_bytes
 
     # ruff: noqa: N802 - the methods have the names of the contract.
@@ -121,6 +125,7 @@ class ScheduleService:
     ) -> pb.TriggerScheduleResponse:
         """Makes a job now."""
         schedule_requests.refuse_bad_trigger(request)
+        self._admission.check_room()
         receipt = await self._schedules.trigger(
             request.schedule_id, request.request_id or new_request_id(), call.budget_s
         )
