@@ -186,7 +186,8 @@ export interface Schedule {
     | undefined;
   /**
    * next_run_times are the next times at which it fires, jitter included; none while it is paused,
-   * and once it has ended. Under OVERLAP_POLICY_QUEUE they may be past.
+   * once it has ended, and where the gateway does not know its time zone. Under OVERLAP_POLICY_QUEUE
+   * they may be past.
    */
   nextRunTimes: Date[];
   /** last_job_id is the job that was made last; empty if none was. */
@@ -229,7 +230,10 @@ export interface CreateScheduleResponse {
   schedule:
     | Schedule
     | undefined;
-  /** created is false if it was there already. */
+  /**
+   * created is false if it was there already. It may also be false for the very call that stored it:
+   * where the storage's answer to the gateway was lost, the gateway asked again.
+   */
   created: boolean;
 }
 
@@ -315,7 +319,10 @@ export interface DeleteScheduleRequest {
 
 /** DeleteScheduleResponse tells whether there was one. */
 export interface DeleteScheduleResponse {
-  /** deleted is false if there was none (any more). */
+  /**
+   * deleted is false if there was none (any more). It may also be false for the very call that deleted
+   * it: where the storage's answer to the gateway was lost, the gateway asked again.
+   */
   deleted: boolean;
 }
 
