@@ -113,6 +113,22 @@ async def test_creating_the_same_again_changes_nothing(rig: Rig) -> None:
         await rig.broker.schedules.create(definition(job=template(queue="other")))
 
 
+async def test_the_steps_of_a_creation_share_one_budget(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    run = rig.broker.engine.run
+
+    async def noted(*args: Any, budget_s: float) -> Any:  # noqa: ANN401 - as run.
+        given.append(budget_s)
+        return await run(*args, budget_s=budget_s)
+
+    monkeypatch.setattr(rig.broker.engine, "run", noted)
+    await created(rig)
+    assert given == sorted(set(given), reverse=True)
+    assert len(given) >= 3, "it claims the id, stores the schedule, and reads it"
+
+
 async def test_one_that_never_fires_is_not_stored(rig: Rig) -> None:
     timing = Timing(cron="0 0 1 1 *", end_ms=1)
     with pytest.raises(InvalidArgument):

@@ -30,6 +30,8 @@ from penstock.broker.scheduler import job_tail
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.broker.activity import Activity
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
@@ -97,11 +99,12 @@ class Schedules:
             LimitExceeded: there are too many schedules, or queues.
         """
         queue, schedule_id = schedule.job.queue, schedule.schedule_id
+        left_s = _countdown(budget_s)
         await self._engine.ensure_queue(queue, budget_s)
-        slot, tail = await self._place(schedule_id, queue, budget_s)
-        await self._activity.mark(slot, budget_s)
+        slot, tail = await self._place(schedule_id, queue, left_s())
+        await self._activity.mark(slot, left_s())
         for _ in range(TRIES):
-            claim, now_ms = await self._claim(schedule_id, queue, budget_s)
+            claim, now_ms = await self._claim(schedule_id, queue, left_s())
             timing = anchored(schedule.timing, now_ms)
             first_ms = _first(timing, now_ms)
             outcome = await self._engine.run(
@@ -113,12 +116,12 @@ class Schedules:
                 *_awaited(schedule_id, timing, None if paused else first_ms),
                 *encode_definition(schedule, timing),
                 *(("ps", 1) if paused else ()),
-                budget_s=budget_s,
+                budget_s=left_s(),
             )
             if outcome == b"other":
                 raise ScheduleExists(schedule_id)
             if outcome != b"void":
-                return await self.get(schedule_id, budget_s), outcome == b"created"
+                return await self.get(schedule_id, left_s()), outcome == b"created"
         raise _contended()
 
     async def get(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
@@ -269,6 +272,7 @@ class Schedules:
 
     async def _claim(self, schedule_id: str, queue: str, budget_s: float) -> tuple[int, int]:
         """A new claim on an id for a queue, and the server's time (ms)."""
+        left_s = _countdown(budget_s)
         taken_over = b""
         for _ in range(TRIES):
             outcome, *rest = await self._engine.run(
@@ -278,7 +282,7 @@ class Schedules:
                 queue,
                 MAX_SCHEDULES,
                 taken_over,
-                budget_s=budget_s,
+                budget_s=left_s(),
             )
             if outcome == b"full":
                 raise LimitExceeded(f"the namespace has {MAX_SCHEDULES} schedules already")
@@ -286,7 +290,7 @@ class Schedules:
                 claim, now_ms = rest
                 return claim, now_ms
             (entry,) = rest
-            slot, tail = await self._place(schedule_id, _queue_of(entry), budget_s)
+            slot, tail = await self._place(schedule_id, _queue_of(entry), left_s())
             # An entry without a schedule is taken over once nobody can store one under it any more.
             buried = await self._engine.run(
                 BURY,
@@ -295,7 +299,7 @@ class Schedules:
                 _claim_of(entry),
                 BURIED_FOR_MS,
                 "empty",
-                budget_s=budget_s,
+                budget_s=left_s(),
             )
             if buried == -1:
                 raise ScheduleExists(schedule_id)
@@ -348,6 +352,13 @@ async def place_of(
     info = await engine.queue(queue, budget_s)
     slot = engine.slot(info.code, ids.partition_of(schedule_id, info.partitions))
     return slot, ids.schedule_tail(engine.namespace, schedule_id)
+
+
+def _countdown(budget_s: float) -> Callable[[], float]:
+    """What tells how much of a budget is left (s), for each step of a call that has several."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + budget_s
+    return lambda: deadline - loop.time()
 
 
 def anchored(timing: Timing, now_ms: int) -> Timing:
