@@ -146,6 +146,14 @@ def test_jitter_is_the_same_each_time_and_spread() -> None:
     assert Timing(interval_ms=60_000).delay_ms("report", 0) == 0
 
 
+def test_the_shortest_distance_is_that_of_the_next_occurrences() -> None:
+    timing = Timing(cron="0 9,12 * * *")
+    assert timing.least_distance_ms(ms("2026-01-01"), 50) == 3 * 3_600_000
+    assert timing.least_distance_ms(ms("2026-01-01"), 1) is None
+    ended = Timing(cron="0 9,12 * * *", end_ms=ms("2026-01-01 10:00"))
+    assert ended.least_distance_ms(ms("2026-01-01"), 50) is None
+
+
 # Properties.
 
 ZONES = ["UTC", BERLIN, "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kabul"]

@@ -190,6 +190,8 @@ TIMINGS: list[tuple[pb.Timing, str]] = [
     (pb.Timing(interval=seconds(60), jitter=seconds(61)), ".jitter"),
     (pb.Timing(interval=seconds(60), jitter=seconds(-1)), ".jitter"),
     (pb.Timing(cron=pb.Cron(expression="* * * * *"), jitter=seconds(90_000)), ".jitter"),
+    (pb.Timing(cron=pb.Cron(expression="* * * * * *"), jitter=seconds(36_000)), ".jitter"),
+    (pb.Timing(cron=pb.Cron(expression="0 9,12 * * *"), jitter=seconds(10_801)), ".jitter"),
     (pb.Timing(interval=seconds(60), start_time=Timestamp(seconds=2**62)), ".start_time"),
     (
         pb.Timing(
@@ -256,6 +258,25 @@ async def test_a_bad_definition_is_refused_with_the_field(
         assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
         assert any(path.endswith(field) for field in refusal.violations)
     assert await rig.stored() == before
+
+
+async def test_the_bound_of_a_jitter_is_told_and_keeps_the_order(rig: Rig) -> None:
+    cron = pb.Cron(expression="*/20 * * * * *")
+    too_much = pb.Timing(cron=cron, jitter=seconds(20.001))
+    refusal = await refusal_of(
+        rig.schedules.PreviewSchedule(pb.PreviewScheduleRequest(timing=too_much))
+    )
+    assert refusal.violations == {
+        "timing.jitter": "it must be at most 20 s, "
+        "the shortest distance between the next 50 occurrences"
+    }
+    most = pb.PreviewScheduleRequest(
+        timing=pb.Timing(cron=cron, jitter=seconds(20)), schedule_id="s", run_times=100
+    )
+    answer = await rig.schedules.PreviewSchedule(most)
+    times = [each.ToNanoseconds() for each in answer.run_times]
+    assert len(times) == 100
+    assert times == sorted(times)
 
 
 async def test_all_that_is_wrong_is_told_at_once(rig: Rig) -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -110,6 +110,14 @@ class Timing:
                 break
             count += 1
         return count
+
+    def least_distance_ms(self, time_ms: int, most: int) -> int | None:
+        """The shortest distance between the next occurrences after a time, of which most are seen.
+
+        None if there are fewer than two.
+        """
+        pairs = pairwise(islice(self.all_after(time_ms), most))
+        return min((later - earlier for earlier, later in pairs), default=None)
 
     def delay_ms(self, schedule_id: str, occurrence_ms: int) -> int:
         """By how much jitter delays an occurrence of a schedule; always the same."""

@@ -45,6 +45,8 @@ MAX_RUN_TIMES: Final = 100
 MAX_CATCH_UP: Final = 1_000
 MAX_PAGE: Final = 1_000
 LEAST_INTERVAL_MS: Final = 1_000
+#: How many occurrences of a cron expression its jitter is measured by.
+MEASURED: Final = 50
 #: What an occurrence gives a job, or what would keep the second job from being one.
 NOT_FOR_TEMPLATES: Final = {
     "delay": "an occurrence fires at its time; use jitter to spread them",
@@ -208,6 +210,19 @@ def _check_whole(found: Found, path: str, timing: pb.Timing, now_ms: int) -> Non
     elif schedule_convert.timing(timing, now_ms).after(now_ms) is None:
         text = "it never fires" if ends_ms is None else "it does not fire between now and its end"
         found.append((path, text))
+    elif timing.HasField("cron") and timing.HasField("jitter"):
+        _check_jitter_of_cron(found, path, timing, now_ms)
+
+
+def _check_jitter_of_cron(found: Found, path: str, timing: pb.Timing, now_ms: int) -> None:
+    """An occurrence held back beyond the next would fire out of order, and hold that back, too."""
+    bound_ms = schedule_convert.timing(timing, now_ms).least_distance_ms(now_ms, MEASURED)
+    if bound_ms is not None and duration_ms(timing.jitter) > bound_ms:
+        text = (
+            f"it must be at most {bound_ms // 1000} s, the shortest distance between "
+            f"the next {MEASURED} occurrences"
+        )
+        found.append((f"{path}.jitter", text))
 
 
 def _refuse(found: Found) -> None:

@@ -73,7 +73,8 @@ export interface Timing {
   /**
    * jitter delays each occurrence by a part of it, so that schedules of one time do not fire at once.
    * The delay of an occurrence is fixed, drawn from the schedule's id and the occurrence. At most
-   * 24 h, and at most the interval.
+   * 24 h, and at most the interval; with cron, at most the shortest distance between the next 50
+   * occurrences, as seen when the timing is given.
    */
   jitter: Duration | undefined;
 }
