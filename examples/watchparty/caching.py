@@ -70,7 +70,8 @@ class Reader:
     def __init__(self, jobs: AsyncClient, *, cached: bool = True) -> None:
         self._jobs = jobs
         self._cached = cached
-        self._stale: set[str] = set()
+        self._stale: dict[str, int] = {}  # Tag -> number of the last write that made it so.
+        self._writes = 0
         self._asks_again_at = 0.0
 
     async def read(
@@ -98,16 +99,20 @@ class Reader:
 
     async def forget(self, *tags: str) -> None:
         """Forgets answers, once what makes them wrong is committed."""
-        self._stale.update(tags)
+        self._writes += 1
+        self._stale.update(dict.fromkeys(tags, self._writes))
         try:
             await self._settle()
         except _AWAY as error:
             _log.warning("%s: forgotten later: %s", ", ".join(tags), error)
 
     async def _settle(self) -> None:
-        if tags := frozenset(self._stale):
-            await self._jobs.invalidate(tags=tags, rpc_timeout=1)
-            self._stale -= tags
+        if owed := dict(self._stale):
+            await self._jobs.invalidate(tags=owed, rpc_timeout=1)
+            # What was written meanwhile, this may have come too early for.
+            for tag, write in owed.items():
+                if self._stale.get(tag) == write:
+                    del self._stale[tag]
 
     async def _through_cache(
         self, job_type: str, wanted: BaseModel, tags: tuple[str, ...], *, fresh: bool
