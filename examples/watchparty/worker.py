@@ -73,8 +73,14 @@ def process_avatar(avatar: Avatar, ctx: SyncContext) -> dict[str, Any]:
         try:
             images.make_files(source, avatar.user_id, avatar.version)
         except images.NotAPicture as error:
-            source.unlink()
+            source.unlink(missing_ok=True)
             raise PayloadInvalid(str(error)) from error
+        except FileNotFoundError as error:
+            # An attempt that refused it died before it could say so; or one that was given up has
+            # shown it just now.
+            if source.exists() or _user(avatar.user_id).avatar >= avatar.version:
+                raise
+            raise PayloadInvalid("it was refused before, and is deleted") from error
     newest = _show(avatar)
     outdated = {each for each in images.versions_of(avatar.user_id) if each < newest}
     images.delete_files(avatar.user_id, outdated)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image, ImageDraw
 
+from examples.watchparty.jobs import IMAGES, PROCESS_AVATAR, Avatar
 from penstock.client import Client, FailureReason, Job
 from tests.support.waiting import wait_until
 
@@ -123,6 +124,16 @@ def test_what_is_broken_or_huge_fails_cleanly(
     assert said in job.failure.message
     assert not any(name.startswith(f"{viewer.user_id}-") for name in deployment.avatars)
     wait_until(lambda: not deployment.uploads, "nothing of it is kept")
+
+
+def test_what_was_refused_by_an_attempt_that_died_is_refused_again(
+    viewer: Viewer, jobs: Client
+) -> None:
+    avatar = Avatar(user_id=viewer.user_id, upload="0" * 32, version=1)
+    job = jobs.submit(PROCESS_AVATAR, avatar, queue=IMAGES).wait(timeout=30)
+    assert (job.state, job.attempt) == ("FAILED", 1)
+    assert job.failure
+    assert job.failure.reason is FailureReason.NON_RETRYABLE
 
 
 def test_too_many_bytes_are_refused_at_the_door(viewer: Viewer) -> None:
