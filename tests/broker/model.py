@@ -159,6 +159,8 @@ class Model:
             return None
         if generations != self._generations(spec.cache) or (job.state is R and job.cancel):
             return None
+        if job.state in {S, Q} and job.past_deadline:
+            return None
         return job
 
     def _generations(self, policy: CachePolicy) -> tuple[object, ...]:

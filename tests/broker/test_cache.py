@@ -290,6 +290,32 @@ async def test_a_job_that_was_asked_to_stop_is_joined_no_more(rig: Rig) -> None:
     assert (second.outcome, second.job_id == grant.job_id) == (CREATED, False)
 
 
+async def test_a_job_that_waits_past_its_deadline_is_joined_no_more(rig: Rig) -> None:
+    late = await ask(rig)
+    await rig.pass_deadline(late.job_id)
+    second = await ask(rig)
+    assert second.outcome is CREATED
+    assert await rig.expire() == 1
+    joined = await ask(rig)
+    assert (joined.outcome, joined.job_id) == (JOINED, second.job_id), "the late one took nothing"
+
+
+async def test_a_retry_that_waits_past_the_deadline_is_joined_no_more(rig: Rig) -> None:
+    first = await ask(rig)
+    (grant,) = await rig.claim()
+    await rig.fail(grant, retry_after_ms=HOUR_MS)
+    await rig.pass_deadline(first.job_id)
+    assert (await ask(rig)).outcome is CREATED
+
+
+async def test_a_job_that_runs_past_its_deadline_is_joined(rig: Rig) -> None:
+    first = await ask(rig)
+    await rig.claim()
+    await rig.pass_deadline(first.job_id)
+    joined = await ask(rig)
+    assert (joined.outcome, joined.job_id) == (JOINED, first.job_id)
+
+
 @pytest.mark.parametrize("end", [Rig.complete, failed])
 async def test_a_job_leaves_alone_what_a_later_one_has_taken(
     rig: Rig, end: Callable[[Rig, Grant], Awaitable[None]]

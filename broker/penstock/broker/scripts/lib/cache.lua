@@ -29,11 +29,14 @@ local function cached_job(policy, now)
   local entry = redis.call('GET', cache_key(policy.digest))
   local id, generations = string.match(entry or '', '^(%w+) (%w+)$')
   if generations ~= policy.generations then return nil end
-  local job = fields_of(id, 's', 'e', 'ca', 'cr', 'r', 'rl', 'rc')
+  local job = fields_of(id, 's', 'e', 'ca', 'cr', 'dl', 'r', 'rl', 'rc')
   -- Under its id, another job may have been submitted since.
   if not job.ca or string.match(job.ca, '^%w+') ~= policy.digest then return nil end
   if job.e and (job.s ~= 'D' or now - job.e >= tonumber(policy.ttl)) then return nil end
   if job.cr and not job.e then return nil end
+  -- Nobody has expired it yet, but it will not run any more.
+  local waits = job.s == 'Q' or job.s == 'S'
+  if waits and job.dl and tonumber(job.dl) <= now then return nil end
   if job.e then job.result = job.r or redis.call('GET', result_key(id)) end
   if job.e and not job.result then return nil end
   job.id = id
