@@ -58,6 +58,20 @@ def test_every_command_of_topics_explains_itself(command: str) -> None:
     assert penstock("topic", command, "--help").code == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("submit", "none: the policy's, else 3"),
+        ("schedule create", "none: the policy's, else 3"),
+        ("topic publish", "none: the subscription's, else the rule's, else the policy's, else 3"),
+        ("topic subscribe", "none: the rule's, else the policy's, else 3"),
+        ("topic set-rule", "none: the policy's, else 3"),
+    ],
+)
+def test_help_tells_who_else_decides_on_attempts(command: str, text: str) -> None:
+    assert text in penstock(*command.split(), "--help", COLUMNS="200").out
+
+
 def test_a_slip_of_the_keyboard_is_met_with_a_suggestion() -> None:
     answer = penstock("statsu")
     assert answer.code == 2

@@ -36,6 +36,7 @@ __all__ = [
     "Retention",
     "RunAt",
     "SkipCache",
+    "attempts_option",
     "pairs",
 ]
 
@@ -133,16 +134,20 @@ AttemptTimeout = Annotated[
     ),
 ]
 
-MaxAttempts = Annotated[
-    int | None,
-    typer.Option(
+
+def attempts_option(others: str) -> typer.models.OptionInfo:
+    """``--max-attempts``, of a command where these others decide if it is not given."""
+    option: typer.models.OptionInfo = typer.Option(
         "--max-attempts",
         min=1,
         metavar="N",
-        help="Failed attempts until it is a dead letter (default: 3).",
+        help=f"Failed attempts until a job is a dead letter (none: {others}, else 3).",
         rich_help_panel=_FAILS,
-    ),
-]
+    )
+    return option
+
+
+MaxAttempts = Annotated[int | None, attempts_option("the policy's")]
 BackoffInitial = Annotated[
     timedelta | None,
     typer.Option(

@@ -17,11 +17,11 @@ from penstock.cli.submit_options import (
     BackoffMultiplier,
     ContentType,
     Delay,
-    MaxAttempts,
     Metadata,
     PayloadText,
     PriorityName,
     Retention,
+    attempts_option,
     pairs,
 )
 
@@ -46,6 +46,11 @@ Name = Annotated[
 ]
 Queue = Annotated[str, typer.Option("--queue", "-q", metavar="NAME", help="Where the jobs wait.")]
 Priority = Annotated[PriorityName | None, typer.Option("--priority", help="Within the queue.")]
+OfMessage = Annotated[
+    int | None, attempts_option("the subscription's, else the rule's, else the policy's")
+]
+OfSubscription = Annotated[int | None, attempts_option("the rule's, else the policy's")]
+OfRule = Annotated[int | None, attempts_option("the policy's")]
 OfTopic = Annotated[
     str, typer.Option("--topic", "-t", metavar="TOPIC", help="Only those that match it.")
 ]
@@ -68,7 +73,7 @@ def publish(
     source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Who publishes it.")] = "",
     priority: Priority = None,
     delay: Delay = None,
-    max_attempts: MaxAttempts = None,
+    max_attempts: OfMessage = None,
     metadata: Metadata = None,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
@@ -145,7 +150,7 @@ def subscribe(
     *,
     queue: Queue = "",
     priority: Priority = None,
-    max_attempts: MaxAttempts = None,
+    max_attempts: OfSubscription = None,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
@@ -195,7 +200,7 @@ def set_rule(
     *,
     queue: Queue = "",
     priority: Priority = None,
-    max_attempts: MaxAttempts = None,
+    max_attempts: OfRule = None,
     backoff: BackoffInitial = None,
     backoff_max: BackoffMax = None,
     backoff_multiplier: BackoffMultiplier = None,
