@@ -72,6 +72,12 @@ def test_help_tells_who_else_decides_on_attempts(command: str, text: str) -> Non
     assert text in penstock(*command.split(), "--help", COLUMNS="200").out
 
 
+def test_help_tells_how_long_jobs_are_kept_at_least() -> None:
+    told = penstock("policy", "set", "--help", COLUMNS="200").out
+    assert "succeeded (less than 10s counts as 10s)" in told
+    assert "expired (less than 10s counts as 10s)" in told
+
+
 def test_a_slip_of_the_keyboard_is_met_with_a_suggestion() -> None:
     answer = penstock("statsu")
     assert answer.code == 2

@@ -110,7 +110,7 @@ def set_policy(
             "--keep-succeeded",
             parser=duration,
             metavar="DURATION",
-            help="How long jobs are kept that succeeded (at least 10s).",
+            help="How long jobs are kept that succeeded (less than 10s counts as 10s).",
             rich_help_panel=_KEPT,
         ),
     ] = None,
@@ -130,7 +130,8 @@ def set_policy(
             "--keep-failed",
             parser=duration,
             metavar="DURATION",
-            help="How long jobs are kept that failed, were cancelled or expired.",
+            help="How long jobs are kept that failed, were cancelled or expired "
+            "(less than 10s counts as 10s).",
             rich_help_panel=_KEPT,
         ),
     ] = None,
