@@ -78,6 +78,17 @@ async def test_a_submit_without_an_answer_names_the_request_id_that_settles_it()
     assert f"--request-id {request_id} settles it" in fault.hints[0]
 
 
+@pytest.mark.parametrize("option", ["--cache-key", "--idempotency-key", "--request-id"])
+def test_a_key_that_is_given_and_empty_is_refused(option: str) -> None:
+    answer = penstock("submit", "echo", "--cache-ttl", "5m", option, "", COLUMNS="200")
+    assert answer.code == 2, answer
+    assert option in answer.err
+    assert "it is empty: is a variable not set?" in answer.err
+    scripted = penstock("submit", "echo", "--json", f"{option}=")
+    assert scripted.code == 2, scripted
+    assert "it is empty" in json.loads(scripted.err)["error"]["message"]
+
+
 @pytest.mark.parametrize("address", ["localhost", "http://127.0.0.1:50051", "127.0.0.1:"])
 def test_a_malformed_address_is_refused_with_its_form(address: str) -> None:
     answer = penstock("queues", address=address)

@@ -190,10 +190,24 @@ BackoffJitter = Annotated[
     ),
 ]
 
+
+def _not_empty(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
+    """Refuse a value that was given and is empty: unlike none, it would name nothing in silence.
+
+    Raises:
+        typer.BadParameter: It is.
+    """
+    source = context.get_parameter_source(option.name or "")
+    if not value and source is not None and source.name != "DEFAULT":
+        raise typer.BadParameter("it is empty: is a variable not set?")
+    return value
+
+
 IdempotencyKey = Annotated[
     str,
     typer.Option(
         "--idempotency-key",
+        callback=_not_empty,
         metavar="KEY",
         help="Names the work: an equal submit is answered with the first job.",
         rich_help_panel=_WHICH,
@@ -203,6 +217,7 @@ RequestId = Annotated[
     str,
     typer.Option(
         "--request-id",
+        callback=_not_empty,
         metavar="ID",
         help="Names the call, so that it can be repeated (default: a random one).",
         rich_help_panel=_WHICH,
@@ -242,6 +257,7 @@ CacheKey = Annotated[
     str,
     typer.Option(
         "--cache-key",
+        callback=_not_empty,
         metavar="KEY",
         help="What makes jobs of a type equal (default: their payload).",
         rich_help_panel=_CACHE,
