@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import pytest
 
 from penstock.cli.unserved import reason_unserved
 from penstock.client import WorkerInfo
 from penstock.runtime.embedded import EmbeddedServer
-from tests.cli.running import penstock
+from tests.cli.running import ROOT, clean_environment, penstock
 from tests.support.processes import Fleet, free_port
 from tests.support.waiting import wait_until
 
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cli.conftest import Command
+    from tests.cli.running import Dev
 
 
 def worker(*queues: str, draining: bool = False) -> WorkerInfo:
@@ -71,6 +77,36 @@ def test_a_batch_that_takes_too_long_is_exit_code_5(run: Command) -> None:
     answer = run(*batch, given="1\n2\n")
     assert answer.code == 5, answer
     assert "2 of 2 jobs are not done after 0.3 s" in answer.err
+
+
+@pytest.mark.parametrize("jobs", [(), ("-f", "-")], ids=["one", "a batch"])
+def test_who_stops_waiting_is_told_how_to_watch_again(
+    run: Command, dev: Dev, jobs: tuple[str, ...]
+) -> None:
+    queue = f"cli-stopped-{len(jobs)}"
+    command = ("submit", "echo", "-q", queue, "--wait", *jobs)
+    with subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(PENSTOCK_ADDRESS=dev.address),
+        cwd=ROOT,
+    ) as waiting:
+        assert waiting.stdin is not None
+        assert waiting.stderr is not None
+        waiting.stdin.write("1\n")
+        waiting.stdin.close()
+        waiting.stdin = None
+        assert "no worker serves queue" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=30)
+    job_id = run("list", "-q", queue, "--json").json["job_id"]
+    assert (waiting.returncode, out) == (130, "")
+    told = f"error: stopped; the work goes on, see it with: penstock watch {job_id}"
+    assert err.splitlines()[-1] == told
+    assert err.count("penstock watch") == 1
 
 
 def test_a_gateway_without_its_redis_is_heard_out(tmp_path: Path) -> None:

@@ -101,16 +101,10 @@ async def submit_one(
         handle = await client.submit(order.type, data, **options)
     except DeadlineExceeded as error:
         raise UnsettledSubmitError(request_id) from error
-    if handle.outcome is not SubmitOutcome.CACHED:  # Nobody has to serve what has ended.
-        await _warn(client, order, after)
-    if after.watch:
-        if not json_wanted():
-            for_people().print(f"[dim]{handle.job_id}[/]")
-        return await follow_jobs(client, [handle.job_id], after.timeout)
-    if after.wait:
-        return await _wait(handle, after.timeout)
-    _print_receipt(handle)
-    return ExitCode.OK
+    try:
+        return await _see_through(client, order, handle, after)
+    except asyncio.CancelledError as stop:
+        raise _stopped([handle.job_id]) from stop
 
 
 async def submit_file(client: AsyncClient, order: Order, source: str, after: After) -> ExitCode:
@@ -144,6 +138,29 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
     return _code_of(refused) if refused else ended
 
 
+async def _see_through(
+    client: AsyncClient, order: Order, handle: AsyncJobHandle, after: After
+) -> ExitCode:
+    if handle.outcome is not SubmitOutcome.CACHED:  # Nobody has to serve what has ended.
+        await _warn(client, order, after)
+    if after.watch:
+        if not json_wanted():
+            for_people().print(f"[dim]{handle.job_id}[/]")
+        return await follow_jobs(client, [handle.job_id], after.timeout)
+    if after.wait:
+        return await _wait(handle, after.timeout)
+    _print_receipt(handle)
+    return ExitCode.OK
+
+
+def _stopped(job_ids: Sequence[str]) -> CommandError:
+    """What Ctrl-C, which cancels the command, is answered with: ids nobody may have seen yet."""
+    return CommandError(
+        f"stopped; the work goes on, see it with: penstock watch {' '.join(job_ids)}",
+        code=ExitCode.INTERRUPTED,
+    )
+
+
 async def _warn(client: AsyncClient, order: Order, after: After) -> None:
     watched = after.watch or after.wait
     await warn_if_unserved(client, [(order.options["queue"], order.type)], watched=watched)
@@ -166,7 +183,8 @@ async def _wait_for_all(handles: Sequence[AsyncJobHandle], limit: timedelta | No
     """Wait for the ends of jobs, and print each's result, in their order.
 
     Raises:
-        CommandError: The limit passed first; results up to the first late one are printed.
+        CommandError: The limit passed first, or Ctrl-C came; results up to the first late one are
+            printed.
     """
     _name(handles)
     limit_s = None if limit is None else limit.total_seconds()
@@ -177,6 +195,14 @@ async def _wait_for_all(handles: Sequence[AsyncJobHandle], limit: timedelta | No
             return await handle.wait()
 
     waits = [asyncio.create_task(end_of(handle)) for handle in handles]
+
+    def late() -> list[str]:
+        return [
+            handle.job_id
+            for handle, wait in zip(handles, waits, strict=True)
+            if not wait.done() or wait.cancelled()
+        ]
+
     code = ExitCode.OK
     try:
         async with asyncio.timeout(limit_s):
@@ -185,16 +211,13 @@ async def _wait_for_all(handles: Sequence[AsyncJobHandle], limit: timedelta | No
     except TimeoutError as error:
         if limit_s is None or isinstance(error, PenstockError):
             raise  # A call's own, which tells more.
-        late = [
-            handle.job_id
-            for handle, wait in zip(handles, waits, strict=True)
-            if not wait.done() or wait.cancelled()
-        ]
         raise CommandError(
-            f"{len(late)} of {len(handles)} jobs are not done after {limit_s:g} s; they go on",
-            f"see them with: penstock watch {' '.join(late)}",
+            f"{len(late())} of {len(handles)} jobs are not done after {limit_s:g} s; they go on",
+            f"see them with: penstock watch {' '.join(late())}",
             ExitCode.TIMED_OUT,
         ) from error
+    except asyncio.CancelledError as stop:
+        raise _stopped(late()) from stop
     finally:
         for wait in waits:
             wait.cancel()
