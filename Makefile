@@ -128,17 +128,17 @@ test-uvloop: $(EXAMPLES) ## Run all tests but the slow ones on uvloop (`make tes
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
 
 .PHONY: test-properties
-test-properties: $(STAMP) ## Run the property tests with 1000 examples each, and 2 x 2000 lives of the broker's model.
+test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, and 2 x 2000 lives of the broker's model.
 	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
 .PHONY: test-redis7
-test-redis7: $(STAMP) ## Run the broker, gateway, worker and fault tests on a Redis 7.0, from REDIS7 or PATH.
+test-redis7: $(EXAMPLES) ## Run the broker, gateway, worker and fault tests on a Redis 7.0, from REDIS7 or PATH.
 	$(Q)test -n '$(REDIS7)' || { echo 'redis-server not found: apt install redis-server' >&2; exit 1; }
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --redis-server='$(REDIS7)' \
 	  tests/broker tests/faults tests/runtime tests/server tests/worker $(ARGS)
 
 .PHONY: soak-schedules
-soak-schedules: $(STAMP) ## Kill gateways and workers under 200 schedules for a minute: each occurrence is fired once.
+soak-schedules: $(EXAMPLES) ## Kill gateways and workers under 200 schedules for a minute: each occurrence is fired once.
 	$(Q)$(PYTEST) -s -k whole tests/faults/test_schedules.py $(ARGS)
 
 .PHONY: bench
