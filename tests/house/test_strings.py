@@ -1,30 +1,28 @@
 """Nothing that is committed tells on the machine that it was written on."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+#: Patterns, so that this list itself holds none of what it forbids.
 FORBIDDEN = [
-    ("/work/", "a path of one machine"),
-    ("/root/", "a path of one machine"),
-    ("/opt/pypi", "a path of one machine"),
-    ("/opt/wheels", "a path of one machine"),
-    ("../shared", "a folder outside the checkout"),
-    ("pypi.org", "a registry's address"),
-    ("pythonhosted.org", "a registry's address"),
-    ("npmjs.org", "a registry's address"),
-    ("--index-url", "a registry's address"),
-    ("TODO", "work that is not done"),
-    ("FIXME", "work that is not done"),
+    (r"/(?:work|root)/", "a path of one machine"),
+    (r"/opt/(?:pypi|wheels)", "a path of one machine"),
+    (r"\.\./share[d]", "a folder outside the checkout"),
+    (r"pypi[.]org", "a registry's address"),
+    (r"pythonhosted[.]org", "a registry's address"),
+    (r"npmjs[.]org", "a registry's address"),
+    (r"-{2}index-url", "a registry's address"),
+    (r"TOD[O]", "work that is not done"),
+    (r"FIXM[E]", "work that is not done"),
 ]
 
 
 def texts(files: list[Path]) -> list[tuple[Path, str]]:
-    """Every file but this one and those that are no text."""
+    """Every file but those that are no text."""
     found = []
     for path in files:
-        if path == Path(__file__):
-            continue
         try:
             found.append((path, path.read_text(encoding="utf-8")))
         except UnicodeDecodeError:
@@ -34,7 +32,8 @@ def texts(files: list[Path]) -> list[tuple[Path, str]]:
 
 @pytest.mark.parametrize(("forbidden", "why"), FORBIDDEN)
 def test_a_string_is_nowhere(forbidden: str, why: str, root: Path, files: list[Path]) -> None:
-    holders = [str(path.relative_to(root)) for path, text in texts(files) if forbidden in text]
+    pattern = re.compile(forbidden)
+    holders = [str(path.relative_to(root)) for path, text in texts(files) if pattern.search(text)]
     assert not holders, f"{forbidden!r} ({why}) is in {', '.join(holders)}"
 
 
