@@ -34,13 +34,12 @@ from penstock.broker import (
 )
 from penstock.server.payloads import is_json
 from penstock.server.validation import duration_ms, timestamp_ms
-from penstock.v1 import cache_service_pb2, job_pb2, job_service_pb2, queue_service_pb2
+from penstock.v1 import cache_service_pb2, job_pb2, job_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from penstock.broker import Event, Job, Message, QueueStats, Submitted, WorkerInfo
-    from penstock.broker.engine import QueueInfo
+    from penstock.broker import Event, Job, Message, Submitted
     from penstock.server.errors import Fault
 
 EndReason = Literal["MAX_AGE", "SHUTDOWN", "SLOW_READER"]
@@ -197,7 +196,7 @@ def _cache(options: job_pb2.JobOptions) -> CachePolicy:
     )
 
 
-# To the contract: jobs.
+# To the contract.
 
 
 def submitted(receipt: Submitted, durability: Durability) -> job_service_pb2.SubmittedJob:
@@ -309,6 +308,11 @@ def event(told: Event, final: Job | None) -> job_service_pb2.StreamProgressRespo
     return message
 
 
+def reason_out(reason: FailureReason) -> job_pb2.FailureReason:
+    """Why a job failed."""
+    return _REASON_OUT[reason]
+
+
 def priority_out(priority: Priority | None) -> job_pb2.Priority:
     """A priority that there may be."""
     return _PRIORITY_OUT[priority] if priority else job_pb2.PRIORITY_UNSPECIFIED
@@ -344,9 +348,7 @@ def _failure(found: Job) -> job_pb2.Failure | None:
     if failure is None:
         return None
     return job_pb2.Failure(
-        reason=_REASON_OUT[failure.reason]
-        if failure.reason
-        else job_pb2.FAILURE_REASON_UNSPECIFIED,
+        reason=reason_out(failure.reason) if failure.reason else job_pb2.FAILURE_REASON_UNSPECIFIED,
         type=failure.type,
         message=failure.message,
     )
@@ -374,65 +376,3 @@ def span_of(span_ms: int | None) -> Duration | None:
         return None
     seconds, rest_ms = divmod(span_ms, 1000)
     return Duration(seconds=seconds, nanos=rest_ms * 1_000_000)
-
-
-# To the contract: queues.
-
-
-def queue(info: QueueInfo, *, paused: bool) -> queue_service_pb2.Queue:
-    """A queue."""
-    return queue_service_pb2.Queue(
-        name=info.name,
-        partitions=info.partitions,
-        paused=paused,
-        create_time=time_of(info.created_ms),
-    )
-
-
-def stats(found: QueueStats) -> queue_service_pb2.QueueStats:
-    """The counts of a queue."""
-    return queue_service_pb2.QueueStats(
-        waiting=queue_service_pb2.WaitingByPriority(
-            high=found.waiting[Priority.HIGH],
-            default=found.waiting[Priority.DEFAULT],
-            low=found.waiting[Priority.LOW],
-        ),
-        scheduled=found.scheduled,
-        running=found.running,
-        succeeded=found.succeeded,
-        failed=found.failed,
-        cancelled=found.cancelled,
-        expired=found.expired,
-        failed_by_reason=[
-            queue_service_pb2.FailedCount(reason=_REASON_OUT[reason], count=count)
-            for reason, count in found.failed_by_reason.items()
-        ],
-        oldest_waiting_age=span_of(found.oldest_waiting_age_ms),
-        throughput=found.throughput_per_s,
-        submitted=found.counters.get("submitted", 0),
-        retries=found.counters.get("retries", 0),
-        lost_leases=found.counters.get("lost", 0),
-        stale_writes=found.counters.get("stale", 0),
-        released=found.counters.get("released", 0),
-        misrouted=found.counters.get("misrouted", 0),
-        held=found.held,
-        cache_hits=found.counters.get("cache_hits", 0),
-        cache_misses=found.counters.get("cache_misses", 0),
-        cache_joined=found.counters.get("cache_joined", 0),
-    )
-
-
-def worker(found: WorkerInfo) -> queue_service_pb2.WorkerInfo:
-    """A worker process."""
-    return queue_service_pb2.WorkerInfo(
-        worker_id=found.worker_id,
-        host=found.host,
-        pid=found.pid,
-        queues=found.queues,
-        types=found.types,
-        slots=found.slots,
-        running=found.running,
-        draining=found.draining,
-        start_time=time_of(found.started_ms),
-        heartbeat_time=time_of(found.heartbeat_ms),
-    )

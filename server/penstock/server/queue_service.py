@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from penstock.server import convert, policy_convert, requests
+from penstock.server import convert, policy_convert, queue_convert, requests
 from penstock.server.tokens import open_token, seal_token
 from penstock.v1 import queue_service_pb2 as pb
 
@@ -33,7 +33,7 @@ class QueueService:
         paused = await asyncio.gather(*(self._queues.paused(info.name, budget_s) for info in infos))
         return pb.ListQueuesResponse(
             queues=[
-                convert.queue(info, paused=is_paused)
+                queue_convert.queue(info, paused=is_paused)
                 for info, is_paused in zip(infos, paused, strict=True)
             ]
         )
@@ -48,7 +48,7 @@ class QueueService:
         running = self._policies.concurrency(name)
         return pb.GetQueueStatsResponse(
             queue=await self._queue(name, call),
-            stats=convert.stats(stats),
+            stats=queue_convert.stats(stats),
             limits=policy_convert.limits(running, stats),
         )
 
@@ -112,7 +112,7 @@ class QueueService:
         """Worker processes seen lately."""
         requests.refuse_bad_queue(request.queue)
         found = await self._registry.workers(request.queue, call.budget_s)
-        return pb.ListWorkersResponse(workers=[convert.worker(worker) for worker in found])
+        return pb.ListWorkersResponse(workers=[queue_convert.worker(worker) for worker in found])
 
     async def SetQueuePolicy(
         self, request: pb.SetQueuePolicyRequest, call: Call
@@ -155,7 +155,7 @@ class QueueService:
 
     async def _queue(self, name: str, call: Call) -> pb.Queue:
         info = await self._queues.get(name, call.budget_s)
-        return convert.queue(info, paused=await self._queues.paused(name, call.budget_s))
+        return queue_convert.queue(info, paused=await self._queues.paused(name, call.budget_s))
 
 
 def _named(queue: str) -> str:
