@@ -26,11 +26,12 @@ from penstock.broker import (
     StorageFull,
     SubmitOutcome,
     ids,
-    schedules,
+    schedule_ids,
 )
 from penstock.broker.errors import ScheduleExists
 from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Schedule, SchedulePolicy
-from penstock.broker.schedules import CREATE, ENROL
+from penstock.broker.schedule_ids import ENROL
+from penstock.broker.schedules import CREATE
 from penstock.broker.timing import Timing, write_timing
 from tests.broker.rig import QUEUE, Rig
 from tests.support.waiting import eventually
@@ -181,7 +182,7 @@ async def test_an_entry_without_a_schedule_means_nothing(rig: Rig) -> None:
 async def test_what_calls_left_that_were_cut_does_not_fill_the_list(
     rig: Rig, other: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedules, "MAX_SCHEDULES", 2)
+    monkeypatch.setattr(schedule_ids, "MAX_SCHEDULES", 2)
     kept = await created(rig, schedule_id="kept")
     names = rig.broker.engine.names
     await rig.broker.engine.run(ENROL, [names.schedules()], ID, QUEUE, 10, b"")
@@ -213,7 +214,7 @@ async def test_of_many_who_create_at_once_one_does(rig: Rig, other: Broker) -> N
 async def test_the_number_of_schedules_is_bounded(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedules, "MAX_SCHEDULES", 2)
+    monkeypatch.setattr(schedule_ids, "MAX_SCHEDULES", 2)
     for schedule_id in ("a", "b"):
         await created(rig, schedule_id=schedule_id)
     with pytest.raises(LimitExceeded):
@@ -597,7 +598,7 @@ async def test_of_two_of_one_id_the_older_is_buried(
     if listed == "older":  # A walk met that one first.
         await rig.call("HSET", key, ID, older)
     await other.reconciler.walk()
-    assert "is in two queues: b'another' stays" in caplog.text
+    assert "is in two queues: 'another' stays" in caplog.text
     found, _ = await rig.broker.schedules.list()
     assert [each.queue for each in found] == ["another"]
     assert await rig.call("ZCARD", rig.slot.schedules()) == 0

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from penstock.broker.schedules import place_of
+from penstock.broker.schedule_ids import ScheduleIds
 from penstock.v1 import job_pb2
 from penstock.v1 import job_service_pb2 as jb
 from penstock.v1 import schedule_service_pb2 as pb
@@ -137,7 +137,7 @@ async def test_one_whose_time_zone_is_unknown_here_hides_no_others(rig: Rig) -> 
     """A gateway with newer data of time zones stored it."""
     await create(rig, "a")
     await create(rig, "b", timing=pb.Timing(cron=pb.Cron(expression="0 9 * * *")))
-    slot, tail = await place_of(rig.broker.engine, "b", "default")
+    slot, tail = await ScheduleIds(rig.broker.engine).place("b", "default")
     timing = '{"cron":"0 9 * * *","time_zone":"Atlantis/Poseidonis"}'
     await rig.broker.link.call("HSET", slot.schedule(tail), "tm", timing)
     page = await rig.schedules.ListSchedules(pb.ListSchedulesRequest())

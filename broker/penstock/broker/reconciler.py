@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final
 from penstock.broker import ids
 from penstock.broker.engine import SCRIPT_BATCH, Engine
 from penstock.broker.errors import NotFound
-from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
-from penstock.broker.schedules import BURIED_FOR_MS, BURY, STRIKE, place_of
+from penstock.broker.schedule_ids import ALIVE, ScheduleIds, entry_of
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 REPAIR = load_script("repair")
 REPAIR_SCHEDULE = load_script("repair_schedule")
-ENLIST = load_script("enlist")
 
 KEYS_PER_STEP: Final = 500
 #: Between two steps of a walk (s), so that a walk takes a small share of the server.
@@ -45,7 +43,7 @@ class Reconciler:
     def __init__(self, engine: Engine, activity: Activity) -> None:
         self._engine = engine
         self._activity = activity
-        self._list = engine.names.schedules()
+        self._ids = ScheduleIds(engine)
         self._enlisted: set[bytes] = set()  # Ids of schedules that this walk has met.
 
     async def walk(self) -> int:
@@ -101,50 +99,45 @@ class Reconciler:
         if not entries:
             return repaired
         self._enlisted.update(entries[::3])
-        enlisted, *doubles = await self._engine.run(ENLIST, [self._list], *entries)
+        enlisted, doubles = await self._ids.enlist(*entries)
         for start in range(0, len(doubles), 4):
             enlisted += await self._settle(*doubles[start : start + 4])
-        return repaired + int(enlisted)
+        return repaired + enlisted
 
-    async def _settle(self, name: bytes, claim: bytes, queue: bytes, entry: bytes) -> int:
+    async def _settle(self, name: bytes, claim: bytes, queue: bytes, listed: bytes) -> int:
         """Buries the older one, where the list has the id of a schedule in another queue.
 
         So it is if an id was created anew after the list had been lost. Both would fire, and nobody
         could see the one that is not listed, or end it.
         """
-        listed_claim, _, listed_queue = entry.partition(b" ")
+        schedule_id, entry = name.decode(), entry_of(listed)
+        met = entry_of(claim + b" " + queue)
         try:
-            if int(claim) > int(listed_claim):
-                await self._bury(name, listed_queue, listed_claim)
-                _log.warning("schedule %r is in two queues: %r stays", name, queue)
-            elif await self._bury(name, listed_queue, listed_claim, "empty") == -1:
-                await self._bury(name, queue, claim)
-                _log.warning("schedule %r is in two queues: %r stays", name, listed_queue)
+            if int(claim) > int(entry.claim):
+                await self._ids.bury(schedule_id, entry)
+                _log.warning("schedule %r is in two queues: %r stays", schedule_id, met.queue)
+            elif await self._ids.bury(schedule_id, entry, if_empty=True) == ALIVE:
+                await self._ids.bury(schedule_id, met)
+                _log.warning("schedule %r is in two queues: %r stays", schedule_id, entry.queue)
                 return 0
         except NotFound:
             return 0  # A queue was lost, and is there again once somebody uses it.
-        await self._engine.run(STRIKE, [self._list], name, entry)
-        enlisted, *_ = await self._engine.run(ENLIST, [self._list], name, claim, queue)
-        return int(enlisted)
+        await self._ids.strike(schedule_id, entry)
+        enlisted, _ = await self._ids.enlist(name, claim, queue)
+        return enlisted
 
     async def _strike_dead(self) -> None:
         """Takes entries off the list of ids that calls left which were cut between two writes."""
-        for name, entry in fields_of(await self._call("HGETALL", self._list)).items():
-            claim, _, queue = entry.partition(b" ")
-            if not queue or name in self._enlisted:
+        for schedule_id, entry in (await self._ids.all()).items():
+            if schedule_id.encode() in self._enlisted:
                 continue
             try:
                 # Nothing can be stored under the claim any more, if nothing is there yet.
-                buried = await self._bury(name, queue, claim, "empty")
+                buried = await self._ids.bury(schedule_id, entry, if_empty=True)
             except NotFound:
                 continue  # Its queue was lost, and is there again once somebody uses it.
-            if buried != -1:
-                await self._engine.run(STRIKE, [self._list], name, entry)
-
-    async def _bury(self, name: bytes, queue: bytes, claim: bytes, unless: str = "") -> int:
-        slot, tail = await place_of(self._engine, name.decode(), queue.decode())
-        buried: int = await self._engine.run(BURY, [slot.base], tail, claim, BURIED_FOR_MS, unless)
-        return buried
+            if buried != ALIVE:
+                await self._ids.strike(schedule_id, entry)
 
     async def _call(self, command: str, *args: Arg) -> Reply:
         link = self._engine.link

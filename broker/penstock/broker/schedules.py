@@ -7,19 +7,16 @@ import bisect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker import ids
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.errors import (
     FailedPrecondition,
     InvalidArgument,
-    LimitExceeded,
     NotFound,
     ScheduleExists,
-    Unavailable,
 )
 from penstock.broker.job import JobState, SubmitOutcome, Submitted
 from penstock.broker.record import fields_of
-from penstock.broker.retry import with_retry
+from penstock.broker.schedule_ids import TRIES, ScheduleIds, contended, countdown
 from penstock.broker.schedule_record import (
     decode_schedule,
     definition_digest,
@@ -30,8 +27,6 @@ from penstock.broker.scheduler import job_tail
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from penstock.broker.activity import Activity
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
@@ -41,22 +36,13 @@ if TYPE_CHECKING:
     from penstock.broker.schedule import NewSchedule, Schedule
     from penstock.broker.timing import Timing
 
-ENROL = load_script("enrol")
-STRIKE = load_script("strike")
 CREATE = load_script("create_schedule")
 CHANGE = load_script("change_schedule")
-BURY = load_script("bury_schedule")
 READ = load_script("read_schedule")
 TRIGGER = load_script("trigger")
 
-#: Each is a hash of its own, and is looked at whenever it fires.
-MAX_SCHEDULES: Final = 10_000
-#: Longer than any call lasts, so that a void claim is so for as long as it is used (ms).
-BURIED_FOR_MS: Final = 3_600_000
 #: What a schedule waits for, where it stays as it is.
 AS_BEFORE: Final = (b"-", b"")
-#: How often a call begins anew, when others change the same schedule meanwhile.
-TRIES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +58,7 @@ class _Found:
 class Schedules:
     """What may be asked of schedules.
 
-    A schedule lives in a slot of its queue, with its jobs; a list in the namespace's slot says in
-    which queue each id is. An id is claimed there before anything is stored or deleted, and a claim
-    that was overtaken is void, so that no schedule is ever without its entry. An entry without a
-    schedule, as a process leaves it that dies between the two, means nothing.
+    A schedule lives in a slot of its queue, with its jobs; `ScheduleIds` says in which queue it is.
 
     Every method raises Unavailable, Overloaded or StorageFull when Redis cannot serve.
     """
@@ -87,6 +70,7 @@ class Schedules:
         self._policies = policies
         self._doorbell = doorbell
         self._activity = activity
+        self._ids = ScheduleIds(engine)
 
     async def create(
         self, schedule: NewSchedule, *, paused: bool = False, budget_s: float = DEFAULT_BUDGET_S
@@ -99,12 +83,12 @@ class Schedules:
             LimitExceeded: there are too many schedules, or queues.
         """
         queue, schedule_id = schedule.job.queue, schedule.schedule_id
-        left_s = _countdown(budget_s)
+        left_s = countdown(budget_s)
         await self._engine.ensure_queue(queue, budget_s)
-        slot, tail = await self._place(schedule_id, queue, left_s())
+        slot, tail = await self._ids.place(schedule_id, queue, left_s())
         await self._activity.mark(slot, left_s())
         for _ in range(TRIES):
-            claim, now_ms = await self._claim(schedule_id, queue, left_s())
+            claim, now_ms = await self._ids.claim(schedule_id, queue, left_s())
             timing = anchored(schedule.timing, now_ms)
             first_ms = _first(timing, now_ms)
             outcome = await self._engine.run(
@@ -122,7 +106,7 @@ class Schedules:
                 raise ScheduleExists(schedule_id)
             if outcome != b"void":
                 return await self.get(schedule_id, left_s()), outcome == b"created"
-        raise _contended()
+        raise contended()
 
     async def get(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
         """The schedule as it stands. Raises NotFound."""
@@ -147,18 +131,12 @@ class Schedules:
             limit: of the ids looked at; fewer schedules may be found.
             budget_s: for all of it.
         """
-        link, key = self._engine.link, self._engine.names.schedules()
-        flat = await with_retry(lambda: link.call("HGETALL", key), link=link, budget_s=budget_s)
-        entries = {
-            name.decode(): _queue_of(entry)
-            for name, entry in fields_of(flat).items()
-            if name != b"#"
-        }
-        wanted = sorted(name for name, place in entries.items() if queue in {"", place})
+        entries = await self._ids.all(budget_s)
+        wanted = sorted(name for name, entry in entries.items() if queue in {"", entry.queue})
         start = bisect.bisect_right(wanted, after)
         page = wanted[start : start + limit]
         found = await asyncio.gather(
-            *(self._read(name, entries[name], budget_s, brief=True) for name in page)
+            *(self._read(name, entries[name].queue, budget_s, brief=True) for name in page)
         )
         more = page[-1] if start + limit < len(wanted) else ""
         return [each.schedule for each in found if each is not None], more
@@ -193,7 +171,7 @@ class Schedules:
             fields = ["h", digest, *encode_definition(schedule, timing)]
             if await self._change(found, waits_for, *fields, spec=True, budget_s=budget_s):
                 return await self.get(schedule.schedule_id, budget_s)
-        raise _contended()
+        raise contended()
 
     async def pause(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
         """Stops firing. Raises NotFound."""
@@ -205,15 +183,12 @@ class Schedules:
 
     async def delete(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> bool:
         """Forgets a schedule; its jobs stay. Tells whether there was one."""
-        entry = await self._entry(schedule_id, budget_s)
+        entry = await self._ids.find(schedule_id, budget_s)
         if entry is None:
             return False
-        slot, tail = await self._place(schedule_id, _queue_of(entry), budget_s)
-        deleted = await self._engine.run(
-            BURY, [slot.base], tail, _claim_of(entry), BURIED_FOR_MS, b"", budget_s=budget_s
-        )
-        await self._strike(schedule_id, entry, budget_s)
-        return bool(deleted == 1)
+        buried = await self._ids.bury(schedule_id, entry, budget_s)
+        await self._ids.strike(schedule_id, entry, budget_s)
+        return buried == 1
 
     async def trigger(
         self, schedule_id: str, request_id: str, budget_s: float = DEFAULT_BUDGET_S
@@ -246,7 +221,7 @@ class Schedules:
             fields = ("ps", 1 if paused else b"")
             if await self._change(found, waits_for, *fields, budget_s=budget_s):
                 return await self.get(schedule_id, budget_s)
-        raise _contended()
+        raise contended()
 
     async def _change(
         self,
@@ -270,47 +245,11 @@ class Schedules:
         )
         return bool(changed)
 
-    async def _claim(self, schedule_id: str, queue: str, budget_s: float) -> tuple[int, int]:
-        """A new claim on an id for a queue, and the server's time (ms)."""
-        left_s = _countdown(budget_s)
-        taken_over = b""
-        for _ in range(TRIES):
-            outcome, *rest = await self._engine.run(
-                ENROL,
-                [self._engine.names.schedules()],
-                schedule_id,
-                queue,
-                MAX_SCHEDULES,
-                taken_over,
-                budget_s=left_s(),
-            )
-            if outcome == b"full":
-                raise LimitExceeded(f"the namespace has {MAX_SCHEDULES} schedules already")
-            if outcome == b"enrolled":
-                claim, now_ms = rest
-                return claim, now_ms
-            (entry,) = rest
-            slot, tail = await self._place(schedule_id, _queue_of(entry), left_s())
-            # An entry without a schedule is taken over once nobody can store one under it any more.
-            buried = await self._engine.run(
-                BURY,
-                [slot.base],
-                tail,
-                _claim_of(entry),
-                BURIED_FOR_MS,
-                "empty",
-                budget_s=left_s(),
-            )
-            if buried == -1:
-                raise ScheduleExists(schedule_id)
-            taken_over = entry
-        raise _contended()
-
     async def _find(self, schedule_id: str, budget_s: float) -> _Found:
-        entry = await self._entry(schedule_id, budget_s)
+        entry = await self._ids.find(schedule_id, budget_s)
         found = None
         if entry is not None:
-            found = await self._read(schedule_id, _queue_of(entry), budget_s)
+            found = await self._read(schedule_id, entry.queue, budget_s)
         if found is None:
             raise NotFound("schedule", schedule_id)
         return found
@@ -319,7 +258,7 @@ class Schedules:
         self, schedule_id: str, queue: str, budget_s: float, *, brief: bool = False
     ) -> _Found | None:
         try:
-            slot, tail = await self._place(schedule_id, queue, budget_s)
+            slot, tail = await self._ids.place(schedule_id, queue, budget_s)
         except NotFound:
             return None
         now_ms, flat = await self._engine.run(
@@ -329,36 +268,6 @@ class Schedules:
         if not fields:
             return None
         return _Found(slot, tail, fields, decode_schedule(slot, queue, now_ms, fields))
-
-    async def _entry(self, schedule_id: str, budget_s: float) -> bytes | None:
-        link, key = self._engine.link, self._engine.names.schedules()
-        entry: bytes | None = await with_retry(
-            lambda: link.call("HGET", key, schedule_id), link=link, budget_s=budget_s
-        )
-        return entry
-
-    async def _strike(self, schedule_id: str, entry: bytes, budget_s: float) -> None:
-        keys = [self._engine.names.schedules()]
-        await self._engine.run(STRIKE, keys, schedule_id, entry, budget_s=budget_s)
-
-    async def _place(self, schedule_id: str, queue: str, budget_s: float) -> tuple[Slot, str]:
-        return await place_of(self._engine, schedule_id, queue, budget_s)
-
-
-async def place_of(
-    engine: Engine, schedule_id: str, queue: str, budget_s: float = DEFAULT_BUDGET_S
-) -> tuple[Slot, str]:
-    """Slot and tail of a schedule in a queue. Raises NotFound if there is no such queue."""
-    info = await engine.queue(queue, budget_s)
-    slot = engine.slot(info.code, ids.partition_of(schedule_id, info.partitions))
-    return slot, ids.schedule_tail(engine.namespace, schedule_id)
-
-
-def _countdown(budget_s: float) -> Callable[[], float]:
-    """What tells how much of a budget is left (s), for each step of a call that has several."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + budget_s
-    return lambda: deadline - loop.time()
 
 
 def anchored(timing: Timing, now_ms: int) -> Timing:
@@ -385,15 +294,3 @@ def _awaited(schedule_id: str, timing: Timing, next_ms: int | None) -> tuple[Arg
     if next_ms is None:
         return b"", b""
     return next_ms, next_ms + timing.delay_ms(schedule_id, next_ms)
-
-
-def _claim_of(entry: bytes) -> int:
-    return int(entry.partition(b" ")[0])
-
-
-def _queue_of(entry: bytes) -> str:
-    return entry.partition(b" ")[2].decode()
-
-
-def _contended() -> Unavailable:
-    return Unavailable("others change the same schedule all the time")
