@@ -6,23 +6,63 @@ the monotonic clock, which all processes of a machine share and no jump of the d
 Every line has the fields ``at`` (ns), ``by`` (the process) and ``kind``. The kinds:
 
 ==========  ===============================================================================
-call        a client begins a call: ``op`` (its number, unique per process), ``rpc`` (submit,
-            status, wait, watch, cancel, retry, list), and what it asked for
-answer      that call ended well: ``op``, and what the answer told
+call        a client begins a call: ``op`` (its number, unique per process), ``rpc``, and what it
+            asks for (below). Whoever submits a job says so, also a probe
+answer      that call ended well: ``op``, and what the answer told (below)
 error       that call failed: ``op``, ``code`` (of gRPC), ``sure`` (true where the status says that
             nothing was done; a call with neither line, or with sure = false, is indeterminate)
 event       a watch told: ``op``, ``job``, ``first``, ``last`` (sequences), ``state`` (or null),
-            ``gap`` (true for a message that stands for trimmed history), ``chunk`` (text, or null)
+            ``gap`` (true for a message that stands for trimmed history), ``chunk`` (text, or null),
+            ``attempt`` (of a state or chunk). A snapshot has ``snapshot`` (a view) instead, and
+            covers no sequence. With a terminal state, ``view`` is the job that came with it
 start       a handler begins: ``job``, ``type``, ``token``, ``attempt``, ``crashes``, ``payload``
-effect      a handler does what others can see: ``job``, ``token``, ``what`` (chunk, progress,
-            checkpoint, resumed), ``value``
+effect      a handler does what others can see: ``job``, ``token``, ``what``, ``value``. Told before
+            it is done: chunk, progress, checkpoint. Told after: saved (a checkpoint was stored),
+            resumed (what an attempt found as its checkpoint, null if nothing)
 end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, cancel, stopped)
 strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``
 heal        what was broken is whole again: ``fault``, ``strike``
 recovered   the service is seen to work after it: ``fault``, ``strike``, ``after_ms``
-final       what the server holds of a job at the end: ``job``, ``type``, ``state``, ``reason``,
-            ``attempt``, ``crashes``, ``token``, ``result``, ``request``, ``sequence`` (the last)
+final       what the server holds of a job at the end: a view, and ``type``, ``request``
 audit       what is wrong with the server's data at the end: ``fault`` (one line each)
+bound       what a process or the server holds after the drain: ``name`` (such as "connections of
+            gateway-1"), ``value``, ``most``
+==========  ===============================================================================
+
+What calls ask for, and what their answers tell:
+
+========  ==================================  ==================================================
+rpc       call                                answer
+========  ==================================  ==================================================
+submit    ``jobs``: a list of items           ``jobs``: in the same order, each a receipt, or
+                                              ``{"code": ..., "sure": ...}``
+retry     ``job``, ``request``                a receipt
+status    ``job``                             a view
+wait      ``job``                             a view
+cancel    ``job``                             a view
+list      ``queue``                           ``jobs``: views without result
+watch     ``job``, ``after`` (the cursor)     nothing: the watch came to its end
+========  ==================================  ==================================================
+
+=======  ===========================================================================================
+item     ``request``, ``type``, ``payload``, ``ends`` (the ends that its plan permits, such as
+         "SUCCEEDED" or "FAILED:EXHAUSTED"; those that a cancel, a deadline or crashes bring need
+         not be named), and where they are given ``key`` (of idempotency), ``cache`` (true),
+         ``delay_ms``, ``deadline_ms`` (from the submit), ``max_attempts``
+receipt  ``job``, ``state``, ``outcome``, ``durability``
+view     ``job``, ``state``, ``reason`` (of a FAILED one, else null), ``attempt``, ``crashes``,
+         ``token``, ``sequence`` (the last), ``cancel`` (true while one is requested), ``result``
+         (where it was asked for and is there), ``cached_from`` (where it is)
+=======  ===========================================================================================
+
+Payloads, chunks, checkpoints and results say where they come from, since that is what is checked:
+
+==========  ===============================================================================
+payload     an object with ``work``: unique to each piece of work. Submits have equal payloads only
+            where they mean the same work: a repeated request, an idempotency key, a cache hit
+result      an object with ``work``, as the payload, and ``token`` of the attempt that returned it
+chunk       "TOKEN/NUMBER", with numbers from 1 within an attempt; what follows a space is free
+checkpoint  ``{"token": of who saves it, "step": 1, 2, 3 ... over all attempts}``
 ==========  ===============================================================================
 """
 
