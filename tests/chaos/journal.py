@@ -15,7 +15,7 @@ event       a watch told: ``op``, ``job``, ``first``, ``last`` (sequences), ``st
             ``gap`` (true for a message that stands for trimmed history), ``chunk`` (text, or null),
             ``attempt`` (of a state or chunk). A snapshot has ``snapshot`` (a view) instead, and
             covers no sequence. With a terminal state, ``view`` is the job that came with it
-start       a handler begins: ``job``, ``type``, ``token``, ``attempt``, ``crashes``, ``payload``
+start       a handler begins: ``job``, ``type``, ``token``, ``attempt``, ``payload``
 effect      a handler does what others can see: ``job``, ``token``, ``what``, ``value``. Told before
             it is done: chunk, progress, checkpoint. Told after: saved (a checkpoint was stored),
             resumed (what an attempt found as its checkpoint, null if nothing)
@@ -23,7 +23,7 @@ end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, c
 strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``
 heal        what was broken is whole again: ``fault``, ``strike``
 recovered   the service is seen to work after it: ``fault``, ``strike``, ``after_ms``
-final       what the server holds of a job at the end: a view, and ``type``, ``request``
+final       what the server holds of a job at the end: a view, and ``type``, ``payload``
 audit       what is wrong with the server's data at the end: ``fault`` (one line each)
 bound       what a process or the server holds after the drain: ``name`` (such as "connections of
             gateway-1"), ``value``, ``most``
@@ -41,7 +41,7 @@ status    ``job``                             a view
 wait      ``job``                             a view
 cancel    ``job``                             a view
 list      ``queue``                           ``jobs``: views without result
-watch     ``job``, ``after`` (the cursor)     nothing: the watch came to its end
+watch     ``job``, ``after`` (the cursor)     ``complete``: false if the client left before its end
 ========  ==================================  ==================================================
 
 =======  ===========================================================================================

@@ -1,0 +1,1 @@
+"""The invariants, a family to a file. Each function yields what refutes one of them."""
