@@ -1,0 +1,177 @@
+"""A worker that was suspended for longer than its leases last, and goes on as if nothing was."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import statistics
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from penstock.client import ChunkEvent, JobState
+from tests.chaos.scenario import Scenario
+from tests.chaos.stage import PATIENCE_S, Pulse, Stage, name_of, when
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from penstock.client import AsyncClient
+    from tests.chaos.journal import Line
+    from tests.chaos.scenario import Run
+
+__all__ = ["RevivedWorker"]
+
+LEASE_S: Final = 1.0
+LEASES: Final = 3
+ROUNDS: Final = 4
+JOBS_OF_A_TYPE: Final = 4
+TYPES: Final = ("hold", "hold.thread", "hold.process", "talk")
+#: Some of them end while their worker is suspended, so that it writes their outcome at once (s).
+DURATIONS_S: Final = (1.0, 8.0)
+#: Handlers of a revived worker have stopped after it (s).
+STOPPED_IN_S: Final = 1.0
+
+
+class RevivedWorker(Scenario):
+    """A worker is suspended (SIGSTOP) for three leases while it runs jobs, then goes on (SIGCONT)."""
+
+    name: ClassVar = "revived_worker"
+    rows: ClassVar = (3,)
+    expects: ClassVar = (
+        "no write of it is accepted, it steals no lease back, and its handlers are told to stop"
+    )
+    seconds: ClassVar = 50.0
+
+    async def run(self, run: Run) -> None:
+        """See `Scenario`."""
+        settings = {
+            "lease_s": LEASE_S,
+            "slots": 2 * len(TYPES) * JOBS_OF_A_TYPE,
+            "max_crashes": 100,
+        }
+        async with Stage(run, **settings) as stage, Pulse() as pulse:
+            await stage.gateway()
+            workers = [stage.worker() for _ in range(2)]
+            async with stage.client(timeout_s=PATIENCE_S) as client:
+                await stage.registered(client)
+                for number in range(round(ROUNDS * run.scale)):
+                    await _Round(run, stage, client, workers).go()
+                    run.say(f"revived {number + 1} times")
+                stats = await client.queue_stats()
+            run.result.figures["writes refused"] = str(stats.stale_writes)
+            run.result.expect(
+                stats.stale_writes,
+                "revived",
+                "no write was refused, so nothing was tried: the run proves nothing",
+            )
+            _judge_stops(run, stage.lines(), pulse)
+
+
+class _Round:
+    """Jobs, and one suspension of the worker that has most of them."""
+
+    def __init__(
+        self,
+        run: Run,
+        stage: Stage,
+        client: AsyncClient,
+        workers: list[subprocess.Popen[bytes]],
+    ) -> None:
+        self._run = run
+        self._stage = stage
+        self._client = client
+        self._workers = workers
+        self._jobs: list[str] = []
+
+    async def go(self) -> None:
+        """Does it, and looks at what came of each job."""
+        for type_ in TYPES * JOBS_OF_A_TYPE:
+            seconds = self._run.chance.uniform(*DURATIONS_S)
+            self._jobs.append((await self._client.submit(type_, seconds)).job_id)
+        self._run.result.jobs += len(self._jobs)
+        await when(lambda: len(self._starts()) == len(self._jobs), "all jobs have begun")
+        held = Counter(lines[-1].by for lines in self._starts().values())
+        victim = max(self._workers, key=lambda worker: held[name_of(worker)])
+        await self._suspend(victim)
+        ended = await asyncio.gather(
+            *(self._client.wait(job_id, timeout=PATIENCE_S) for job_id in self._jobs)
+        )
+        for job in ended:
+            tokens = [line["token"] for line in self._starts()[job.job_id]]
+            self._run.result.expect(
+                job.state is JobState.SUCCEEDED and job.result == max(tokens),
+                "I5",
+                f"{job.type} job {job.job_id} ended {job.state.name} with the result of token "
+                f"{job.result}, and was granted under {tokens}",
+            )
+            self._run.result.expect(
+                tokens == sorted(set(tokens)),
+                "I6",
+                f"the tokens of job {job.job_id} did not rise from start to start: {tokens}",
+            )
+            if job.type == "talk":
+                await self._check_output(job.job_id)
+
+    async def _suspend(self, victim: subprocess.Popen[bytes]) -> None:
+        tally = self._run.result.tally("a worker is suspended for three leases", RevivedWorker.rows)
+        tally.strikes += 1
+        self._stage.journal.write("strike", fault=name_of(victim))
+        victim.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(LEASES * LEASE_S)
+        victim.send_signal(signal.SIGCONT)
+        self._stage.journal.write("heal", fault=name_of(victim))
+
+    async def _check_output(self, job_id: str) -> None:
+        """No chunk of an earlier attempt stands behind one of a later."""
+        tokens = []
+        async with asyncio.timeout(PATIENCE_S):
+            async for event in self._client.watch(job_id):
+                if isinstance(event, ChunkEvent):
+                    tokens += [int(part.split(b":")[0]) for part in event.data.split(b";")[:-1]]
+        self._run.result.expect(
+            tokens == sorted(tokens),
+            "I5",
+            f"the output of job {job_id} goes on with that of an earlier attempt",
+        )
+
+    def _starts(self) -> dict[str, list[Line]]:
+        starts: dict[str, list[Line]] = {}
+        for line in self._stage.lines():
+            if line.kind == "start" and line["job"] in self._jobs:
+                starts.setdefault(line["job"], []).append(line)
+        return starts
+
+
+def _judge_stops(run: Run, lines: list[Line], pulse: Pulse) -> None:
+    """How soon after their worker was revived the handlers of lost attempts have ended."""
+    ends = {(line["job"], line["token"]): line for line in lines if line.kind == "end"}
+    newest = {line["job"]: line["token"] for line in lines if line.kind == "start"}
+    running: list[tuple[str, int]] = []
+    stopped_s, told = [], 0
+    for line in lines:
+        if line.kind == "start":
+            running.append((line["job"], line["token"]))
+        if line.kind != "heal":
+            continue
+        lost = [(job, token) for job, token in running if token < newest[job]]
+        for job, token in lost:
+            end = ends.get((job, token))
+            run.result.expect(
+                end, "revived", f"the handler of job {job} under token {token} was never stopped"
+            )
+            if end is not None and end.at > line.at:
+                stopped_s.append((end.at - line.at) / 1e9)
+                told += end["how"] == "stopped"
+        running.clear()
+    if not stopped_s:
+        run.result.expect(told, "revived", "no handler was stopped: the run proves nothing")
+        return
+    run.result.figures["handlers of a revived worker ended after"] = (
+        f"median {statistics.median(stopped_s) * 1000:.0f} ms, worst {max(stopped_s) * 1000:.0f} ms"
+        f" ({len(stopped_s)} handlers, {told} of them stopped, the others at their end)"
+    )
+    run.result.expect(
+        max(stopped_s) <= STOPPED_IN_S + pulse.worst_s,
+        "revived",
+        f"a handler went on for {max(stopped_s):.2f} s after its worker was revived",
+    )
