@@ -8,10 +8,9 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, Self
 
-from penstock.broker import Broker
 from penstock.client import AsyncClient
-from penstock.runtime.embedded import EmbeddedServer
 from tests.chaos.journal import Journal, read_journals
+from tests.chaos.server import ChaosServer
 from tests.support.processes import Fleet, free_port
 
 if TYPE_CHECKING:
@@ -92,32 +91,27 @@ class Stage:
     """
 
     def __init__(self, run: Run, *, folder: str = "stage", **settings: object) -> None:
-        self.server = EmbeddedServer(binary=run.server_binary, port=0, appendfsync="always")
-        self.ports: list[int] = []
         self._run = run
         self._folder = run.folder / folder
+        self.server = ChaosServer(self._folder / "server", run.server_binary)
+        self.ports: list[int] = []
         self._journals = self._folder / "journals"
         self._settings = {"chaos_journals": self._journals, **settings}
         self.journal: Journal
         self._fleet: Fleet
-        self._exits = AsyncExitStack()
+        self._exits: AsyncExitStack
 
     async def __aenter__(self) -> Self:
-        await self._exits.enter_async_context(self.server)
-        self._journals.mkdir(parents=True, exist_ok=True)
-        self._fleet = Fleet(self.server.url, self._folder)
-        self._fleet.__enter__()
-        self.journal = self._exits.enter_context(Journal(self._journals, "scenario"))
-        self._exits.push_async_callback(asyncio.to_thread, self._fleet.__exit__, None, None, None)
-        async with Broker(self.server.url) as broker:
-            info = dict(
-                line.split(":", 1)
-                for line in (await broker.link.call("INFO", "server")).decode().splitlines()
-                if ":" in line
-            )
-        name = "Valkey" if "valkey_version" in info else "Redis"
-        version = info.get("valkey_version", info["redis_version"])
-        self._run.result.server = f"{name} {version}, appendfsync always"
+        async with AsyncExitStack() as exits:
+            await asyncio.to_thread(self.server.start)
+            exits.push_async_callback(asyncio.to_thread, self.server.stop)
+            self._journals.mkdir(parents=True, exist_ok=True)
+            self.journal = exits.enter_context(Journal(self._journals, "scenario"))
+            self._fleet = Fleet(self.server.url, self._folder)
+            self._fleet.__enter__()
+            exits.push_async_callback(asyncio.to_thread, self._fleet.__exit__, None, None, None)
+            self._run.result.server = self.server.title
+            self._exits = exits.pop_all()
         return self
 
     async def __aexit__(

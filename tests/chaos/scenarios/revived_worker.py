@@ -33,7 +33,7 @@ STOPPED_IN_S: Final = 1.0
 
 
 class RevivedWorker(Scenario):
-    """A worker is suspended (SIGSTOP) for three leases while it runs jobs, then goes on (SIGCONT)."""
+    """A worker at work is suspended (SIGSTOP) for three leases, then goes on (SIGCONT)."""
 
     name: ClassVar = "revived_worker"
     rows: ClassVar = (3,)
@@ -44,12 +44,11 @@ class RevivedWorker(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        settings = {
-            "lease_s": LEASE_S,
-            "slots": 2 * len(TYPES) * JOBS_OF_A_TYPE,
-            "max_crashes": 100,
-        }
-        async with Stage(run, **settings) as stage, Pulse() as pulse:
+        slots = 2 * len(TYPES) * JOBS_OF_A_TYPE
+        async with (
+            Stage(run, lease_s=LEASE_S, slots=slots, max_crashes=100) as stage,
+            Pulse() as pulse,
+        ):
             await stage.gateway()
             workers = [stage.worker() for _ in range(2)]
             async with stage.client(timeout_s=PATIENCE_S) as client:
