@@ -141,6 +141,12 @@ test-redis7: $(EXAMPLES) ## Run the broker, gateway, worker and fault tests on a
 soak-schedules: $(EXAMPLES) ## Kill gateways and workers under 200 schedules for a minute: each occurrence is fired once.
 	$(Q)$(PYTEST) -s -k whole tests/faults/test_schedules.py $(ARGS)
 
+.PHONY: chaos
+chaos: $(EXAMPLES) ## Strike with every fault at random for MINUTES=3 (SEED=1 repeats a run), and check the history.
+	$(Q)$(BIN)/python -m tests.chaos run mixed --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+MINUTES ?= 3
+
 .PHONY: bench
 bench: $(STAMP) ## Measure Penstock against its limits, in about a minute.
 	$(Q)$(BIN)/python -m bench $(ARGS)

@@ -2,8 +2,316 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import json
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from penstock.client import AsyncClient, NotFound, PenstockError, StatusError, WaitTimeout
+from tests.chaos.client import ClientSettings
+from tests.chaos.closing import close_books
+from tests.chaos.journal import Journal
+from tests.chaos.member import Crew, Member
+from tests.chaos.plan import QUEUE, TYPES, Plan
+from tests.chaos.proxy import FaultProxy
+from tests.chaos.recorder import Recorder, Submit
+from tests.chaos.server import ChaosServer
+from tests.support.processes import free_port
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
+
+    from tests.chaos.scenario import Run
+
 __all__ = ["World"]
+
+APP: Final = "tests.chaos.app:app"
+_START_S: Final = 60.0
+_STOP_S: Final = 60.0
+#: How long the server may be away for those who ask it something past the links (s).
+_SERVER_AWAY_S: Final = 60.0
+_PROBE_S: Final = 1.0
+_LOOK_S: Final = 0.1
 
 
 class World:
-    """All processes of a run."""
+    """All processes of a run. An async context manager: it starts them, and leaves none behind.
+
+    Args:
+        run: that it is for.
+        gateways: how many.
+        workers: how many.
+        clients: how many processes of many sessions each; 0 is none but `client`.
+        appendfsync: of the server.
+        lease_s: of the workers.
+        max_crashes: of gateways and workers; a job has many in a run of many kills.
+        server_options: further directives of the server.
+        gateway_settings: by the names of `ServerSettings`.
+        worker_settings: by the names of `WorkerSettings`.
+        client_settings: by the names of `ClientSettings`.
+        shims: of the server; see `ChaosServer`.
+        env: further variables of gateways and workers.
+
+    Attributes:
+        run: as given.
+        server: it is killed and started here.
+        gateways: the processes, likewise.
+        workers: likewise.
+        clients: likewise.
+        targets: the gateways' addresses, host:port with commas between them.
+        journals: the folder of the history.
+        journal: of the harness itself.
+        gateway_link: between the gateways and the server.
+        worker_link: between the workers and the server.
+        lease_s: as given.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        gateways: int = 2,
+        workers: int = 3,
+        clients: int = 2,
+        appendfsync: Literal["always", "everysec", "no"] = "always",
+        lease_s: float = 2.0,
+        max_crashes: int = 50,
+        server_options: Mapping[str, str] | None = None,
+        gateway_settings: Mapping[str, object] | None = None,
+        worker_settings: Mapping[str, object] | None = None,
+        client_settings: Mapping[str, Any] | None = None,
+        shims: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.run = run
+        self.lease_s = lease_s
+        self.journals = run.folder / "journals"
+        self.journal = Journal(self.journals, "harness")
+        self.server = ChaosServer(
+            run.folder / "server",
+            run.server_binary,
+            appendfsync=appendfsync,
+            options=server_options or {},
+            shims=shims,
+        )
+        self._numbers = (gateways, workers, clients)
+        self._gateway_settings = {"max_crashes": max_crashes, **(gateway_settings or {})}
+        self._worker_settings = {
+            "max_crashes": max_crashes,
+            "lease_s": lease_s,
+            "drain_grace_s": 2.0,
+            "stop_grace_s": 1.0,
+            **(worker_settings or {}),
+        }
+        self._client_settings = dict(client_settings or {})
+        self._env = dict(env or {})
+        self._stack = AsyncExitStack()
+        self._ports = [free_port() for _ in range(gateways)]
+        self._ops = itertools.count(1)
+        self._probes = itertools.count(1)
+        self._finished = False
+        self.targets = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        self.gateways: list[Member] = []
+        self.workers: list[Member] = []
+        self.clients: list[Member] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        stack = self._stack
+        stack.callback(self.journal.close)
+        stack.push_async_callback(asyncio.to_thread, self.server.stop)
+        await asyncio.to_thread(self.server.start)
+        self.run.result.server = self.server.title
+        self.gateway_link = await stack.enter_async_context(
+            FaultProxy("127.0.0.1", self.server.port)
+        )
+        self.worker_link = await stack.enter_async_context(
+            FaultProxy("127.0.0.1", self.server.port)
+        )
+        self._redis = redis.asyncio.Redis.from_url(self.server.url, protocol=2)
+        stack.push_async_callback(self._redis.aclose)
+        crew = Crew()
+        stack.push_async_callback(asyncio.to_thread, crew.close)
+        self._populate(crew)
+        for member in (*self.gateways, *self.workers):
+            member.start()
+        self._probing = await stack.enter_async_context(self.client())
+        await self.working()
+        for member in self.clients:
+            member.start()
+
+    async def __aexit__(self, *_error: object) -> None:
+        for member in self._members():
+            if member.alive:
+                member.kill()
+        await self._stack.aclose()
+
+    def client(self, **options: Any) -> AsyncClient:  # noqa: ANN401 - the arguments of AsyncClient.
+        """A client of all gateways."""
+        return AsyncClient(f"ipv4:{self.targets}", **options)
+
+    async def redis(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - by command.
+        """Sends the server a command past the links; waits where it is away."""
+        give_up = asyncio.get_running_loop().time() + _SERVER_AWAY_S
+        while True:
+            try:
+                return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
+            except (RedisConnectionError, redis.exceptions.TimeoutError):
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                await asyncio.sleep(_LOOK_S)
+
+    async def working(self, within_s: float = _START_S) -> float:
+        """Waits until a short job that was submitted after this call has run.
+
+        Returns:
+            How long that took (s).
+
+        Raises:
+            TimeoutError: none has run in time.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        calls = Recorder(self._probing, self.journal, self._ops)
+        name = f"probe-{next(self._probes)}"
+        plan: Plan = {"work": name}
+        submit = Submit(TYPES[0], plan, name, {"queue": QUEUE, "max_attempts": 30})
+        job = ""
+        while True:
+            try:
+                job = job or await calls.submit(submit, rpc_timeout=_PROBE_S)
+                if (await calls.wait(job, _PROBE_S)).done:
+                    return loop.time() - began
+            except WaitTimeout:
+                pass
+            except StatusError:
+                await asyncio.sleep(_LOOK_S / 2)
+            if loop.time() - began > within_s:
+                raise TimeoutError(f"nothing has worked for {within_s:g} s")
+
+    async def accepting(self, gateway: Member, within_s: float = _START_S) -> None:
+        """Waits until a gateway that was started is ready.
+
+        Raises:
+            TimeoutError: it was not in time.
+        """
+        port = self._ports[self.gateways.index(gateway)]
+        async with asyncio.timeout(within_s), AsyncClient(f"127.0.0.1:{port}") as client:
+            while True:
+                if await _is_ready(client):
+                    return
+                await asyncio.sleep(_LOOK_S)
+
+    async def stop_clients(self, within_s: float = 180.0) -> None:
+        """Has the clients begin nothing new; returns when they have followed all to its end."""
+        for member in self.clients:
+            if member.alive:
+                member.terminate()
+        for member in self.clients:
+            status = await member.stopped(within_s)
+            self.run.result.expect(
+                member.ended_well(status),
+                "harness",
+                f"{member.name} ended with {status}: {member.log}",
+            )
+
+    async def settled(self, within_s: float = 180.0) -> None:
+        """Stops the clients, and waits until no job is left that has not ended.
+
+        Raises:
+            AssertionError: some are left.
+        """
+        await self.stop_clients()
+
+        async def no_live_job() -> bool:
+            try:
+                stats = await self._probing.queue_stats(QUEUE)
+            except NotFound:
+                return True
+            except PenstockError:
+                return False
+            waiting = sum(stats.waiting.values())
+            return not (waiting or stats.running or stats.scheduled)
+
+        await eventually(no_live_job, "all jobs have ended", within_s=within_s)
+
+    async def finish(self) -> None:
+        """Ends the run: all is made whole, drained, written down and checked."""
+        self.gateway_link.restore()
+        self.worker_link.restore()
+        for member in self._members():
+            if member.alive:
+                member.resume()
+            elif member not in self.clients:
+                member.start()
+        self.run.say("waiting for the last jobs")
+        try:
+            await self.working()
+            await self.settled()
+        except (TimeoutError, AssertionError) as error:
+            self.run.result.expect(None, "I1", f"the run does not come to rest: {error}")
+        await self.stop_members()
+        await close_books(self)
+
+    async def stop_members(self) -> None:
+        """Ends workers and gateways in good order."""
+        for member in (*self.workers, *self.gateways):
+            if member.alive:
+                member.terminate()
+        for member in (*self.workers, *self.gateways):
+            try:
+                status = await member.stopped(_STOP_S)
+            except TimeoutError as error:
+                self.run.result.expect(None, "drain", str(error))
+            else:
+                self.run.result.expect(
+                    member.ended_well(status),
+                    "drain",
+                    f"{member.name} ended with {status}: {member.log}",
+                )
+
+    def _members(self) -> tuple[Member, ...]:
+        return (*self.clients, *self.workers, *self.gateways)
+
+    def _populate(self, crew: Crew) -> None:
+        def member(name: str, command: list[str], env: Mapping[str, str]) -> Member:
+            folder = self.run.folder
+            return Member(crew, name, command, env, folder=folder, journals=self.journals)
+
+        gateways, workers, clients = self._numbers
+        for number, port in zip(range(1, gateways + 1), self._ports, strict=True):
+            settings = {"listen": f"127.0.0.1:{port}", **self._gateway_settings}
+            env = self._environment(self.gateway_link.url, settings)
+            self.gateways.append(member(f"gateway-{number}", ["penstock.server"], env))
+        env = self._environment(self.worker_link.url, self._worker_settings)
+        for number in range(1, workers + 1):
+            self.workers.append(member(f"worker-{number}", ["penstock.worker", APP], env))
+        asked = ClientSettings(self.targets, self.run.seed, **self._client_settings)
+        env = {"CHAOS_CLIENT": json.dumps(asdict(asked))}
+        for number in range(1, clients + 1):
+            self.clients.append(member(f"client-{number}", ["tests.chaos.client"], env))
+
+    def _environment(self, url: str, settings: Mapping[str, object]) -> dict[str, str]:
+        own = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
+        return {"PENSTOCK_REDIS_URL": url, "PENSTOCK_LOG_FORMAT": "json", **own, **self._env}
+
+
+async def _is_ready(client: AsyncClient) -> bool:
+    try:
+        return await client.health(rpc_timeout=_PROBE_S)
+    except StatusError:
+        return False

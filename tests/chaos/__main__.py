@@ -1,0 +1,92 @@
+"""``python -m tests.chaos``: brings trouble about, and tells which promises were kept.
+
+Exit code 0 if all were, 1 if one was violated.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import uvloop
+from rich.console import Console
+
+from penstock.runtime.embedded import find_binary
+from tests.chaos.catalogue import FAULTS, SCENARIOS
+from tests.chaos.running import run_scenario
+from tests.chaos.scenarios.mixed import SECONDS, Mixed
+from tests.chaos.tables import catalogue, report
+
+_console: Final = Console(stderr=True)
+app: Final = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+_BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+@app.command()
+def run(  # noqa: PLR0917 - typer calls it by name.
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios; none is all.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides all that is left to chance.")] = None,
+    scale: Annotated[float, typer.Option(min=0.01, help="1 is the short run.")] = 1.0,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="How long `mixed` lasts, instead of --scale.")
+    ] = None,
+    server: Annotated[Path | None, typer.Option(help="Of Valkey or Redis.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Takes what is kept.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep histories of good runs.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,  # noqa: FBT002
+) -> None:
+    """Runs scenarios, one after the other."""
+    unknown = set(names or ()) - set(_BY_NAME)
+    if unknown:
+        raise typer.BadParameter(f"no scenario {', '.join(sorted(unknown))}")
+    seed = random.randrange(1_000_000) if seed is None else seed  # noqa: S311 - no secret.
+    out = out or Path(tempfile.mkdtemp(prefix="chaos-"))
+    results = []
+    _console.print(f"seed {seed}")
+    for scenario in [_BY_NAME[name] for name in names or _BY_NAME]:
+        chosen = scale
+        if minutes is not None and scenario is Mixed:
+            chosen = minutes * 60 / SECONDS
+        with _console.status(scenario.name) as status:
+            result = uvloop.run(
+                run_scenario(
+                    scenario,
+                    seed=seed,
+                    scale=chosen,
+                    server=server or find_binary(),
+                    folder=out / scenario.name,
+                    keep=keep,
+                    say=status.update,
+                )
+            )
+        results.append(result)
+        for each in report(result):
+            _console.print(each)
+        if (out / scenario.name).exists():
+            _console.print(f"history, logs and data: {out / scenario.name}")
+    if as_json:
+        json.dump([asdict(result) for result in results], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    skipped = sum(bool(result.skipped) for result in results)
+    found = sum(len(result.violations) for result in results)
+    _console.print(f"{len(results)} scenarios, {skipped} skipped, {found} violations")
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command(name="list")
+def list_all() -> None:
+    """Lists the scenarios and the faults of `mixed`."""
+    for table in catalogue(SCENARIOS, FAULTS):
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    app()

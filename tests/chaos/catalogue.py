@@ -1,0 +1,30 @@
+"""All scenarios, and all faults of the mixed one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.faults import processes
+from tests.chaos.scenarios.mixed import Mixed
+
+if TYPE_CHECKING:
+    from tests.chaos.fault import Fault
+    from tests.chaos.scenario import Scenario
+
+__all__ = ["FAULTS", "SCENARIOS"]
+
+FAULTS: Final[tuple[type[Fault], ...]] = (
+    processes.WorkerKilled,
+    processes.WorkerSuspended,
+    processes.WorkerTold,
+    processes.WorkersRolled,
+    processes.GatewayKilled,
+    processes.GatewaySuspended,
+    processes.GatewayTold,
+    processes.GatewaysRolled,
+    processes.ServerKilled,
+    processes.ServerSuspended,
+    processes.ClientKilled,
+)
+
+SCENARIOS: Final[tuple[type[Scenario], ...]] = (Mixed,)

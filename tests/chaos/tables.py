@@ -1,0 +1,71 @@
+"""What a run found, as tables for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import RenderableType
+
+    from tests.chaos.fault import Fault
+    from tests.chaos.result import Result
+    from tests.chaos.scenario import Scenario
+
+__all__ = ["catalogue", "report"]
+
+_SHOWN = 20
+
+
+def catalogue(
+    scenarios: Iterable[type[Scenario]], faults: Iterable[type[Fault]]
+) -> Iterator[RenderableType]:
+    """All that there is to run, and the rows of the fault matrix that it covers."""
+    table = Table("scenario", "rows", "about", "what must hold")
+    for scenario in scenarios:
+        table.add_row(
+            scenario.name, _rows(scenario.rows), f"{scenario.seconds:.0f} s", scenario.expects
+        )
+    yield table
+    table = Table("fault of the mixed run", "rows", "strikes at", "weight")
+    for fault in faults:
+        table.add_row(fault.name, _rows(fault.rows), fault.subject, f"{fault.weight:g}")
+    yield table
+
+
+def report(result: Result) -> Iterator[RenderableType]:
+    """What a run did and found."""
+    if result.skipped:
+        yield f"[yellow]{result.scenario}: skipped, it {result.skipped}[/]"
+        return
+    if result.faults:
+        table = Table(
+            "fault", "rows", "strikes", "recovery: median", "worst", title=result.scenario
+        )
+        for name, tally in sorted(result.faults.items()):
+            times = _ms(tally.median_ms), _ms(tally.worst_ms)
+            table.add_row(name, _rows(tally.rows), str(tally.strikes), *times)
+        yield table
+    for name, value in result.figures.items():
+        yield f"{result.scenario}: {name}: {value}"
+    calls = ", ".join(f"{count:,} {rpc}" for rpc, count in sorted(result.operations.items()))
+    work = f"{result.jobs:,} jobs; {calls}" if calls else "done"
+    yield f"{result.scenario}: {work}; {result.seconds:.0f} s on {result.server or 'no server'}"
+    for violation in result.violations[:_SHOWN]:
+        yield f"[red]{violation.invariant}[/]: {violation.text}"
+        yield from (f"    {line}" for line in violation.witness)
+    if left := len(result.violations[_SHOWN:]):
+        yield f"[red]and {left} more violations[/]"
+    verdict = f"{len(result.violations)} violations" if result.violations else "no violation"
+    yield f"{result.scenario}: [bold]{verdict}[/]. Repeat it with: {result.command}"
+
+
+def _rows(rows: Iterable[int]) -> str:
+    return ", ".join(map(str, rows))
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value / 1000:.2f} s"
