@@ -131,6 +131,10 @@ test-uvloop: $(EXAMPLES) ## Run all tests but the slow ones on uvloop (`make tes
 test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, and 2 x 2000 lives of the broker's model.
 	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fire requests by chance at a gateway for MINUTES: none may hurt it.
+	$(Q)$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),1) $(ARGS)
+
 .PHONY: test-redis7
 test-redis7: $(EXAMPLES) ## Run the broker, gateway, worker and fault tests on a Redis 7.0, from REDIS7 or PATH.
 	$(Q)test -n '$(REDIS7)' || { echo 'redis-server not found: apt install redis-server' >&2; exit 1; }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -54,6 +54,23 @@ async def test_an_unknown_service_is_not_found(ready: Rig) -> None:
     request = health_pb2.HealthCheckRequest(service="nobodys")
     assert (await refusal_of(ready.health.Check(request))).code is grpc.StatusCode.NOT_FOUND
     assert (await next_of(ready.health.Watch(request))).status == SERVICE_UNKNOWN
+
+
+@pytest.mark.parametrize("method", ["Check", "List", "Watch"])
+async def test_bytes_that_are_no_message_are_refused(
+    ready: Rig, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"/grpc.health.v1.Health/{method}"
+    if method == "Watch":
+        watch: Any = ready.channel.unary_stream(path)
+        refusal = await refusal_of(next_of(watch(b"\xff")))
+    else:
+        call: Any = ready.channel.unary_unary(path)
+        refusal = await refusal_of(call(b"\xff"))
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.message == "the request is not a message of the method's type"
+    assert not caplog.records
+    assert not ready.readiness.watches
 
 
 async def test_readiness_follows_the_storage_and_liveness_does_not(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from penstock.server.hangup import hang_up
@@ -106,7 +106,7 @@ class Front:
         """
         server = grpc.aio.server(options=_options(self._settings, share_port=self._share_port))
         server.add_generic_rpc_handlers(self._handlers)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        server.add_generic_rpc_handlers((self._health.handlers(),))
         if self._settings.reflection:
             names = (*SERVICES, _HEALTH.full_name, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)

@@ -14,12 +14,16 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc.aio
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
 from penstock.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from google.protobuf.descriptor import MethodDescriptor
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,6 +33,7 @@ LIVENESS: Final = "liveness"
 #: For the last answers to watchers (s).
 _TELL_S: Final = 1.0
 
+_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _SERVING: Final[int] = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final[int] = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN: Final[int] = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -67,6 +72,11 @@ class Health:
     async def finish(self) -> None:
         """After `close`: waits until watchers were told, but not for those who do not read."""
         await self._open.ended(_TELL_S)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """What a server is to be given to serve it."""
+        made = {method.name: self._handler(method) for method in _SERVICE.methods}
+        return grpc.method_handlers_generic_handler(_SERVICE.full_name, made)
 
     # ruff: noqa: N802 - the methods have the names of the standard.
 
@@ -111,6 +121,30 @@ class Health:
                 await changed.wait()
         finally:
             self.watches -= 1
+
+    def _handler(self, descriptor: MethodDescriptor) -> grpc.RpcMethodHandler[bytes, Any]:
+        # Requests are parsed here rather than by gRPC, which would answer UNKNOWN with the parser's
+        # text, and log a traceback for each.
+        parse = GetMessageClass(descriptor.input_type).FromString
+        method: Callable[[Any, Context], Awaitable[Any]] = getattr(self, descriptor.name)
+
+        async def handle(data: bytes, context: Context) -> object:
+            try:
+                request = parse(data)
+            except DecodeError:
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    "the request is not a message of the method's type",
+                )
+            return await method(request, context)
+
+        make = (
+            grpc.unary_stream_rpc_method_handler
+            if descriptor.server_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        serialize = GetMessageClass(descriptor.output_type).SerializeToString
+        return make(handle, request_deserializer=None, response_serializer=serialize)
 
     def _status(self, service: str) -> int:
         if service == LIVENESS:
