@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _FIRST_DELAY_S: Final = 0.05
-_LONGEST_DELAY_S: Final = 2.0
+_LONGEST_DELAY_S: Final = 0.5
 
 _log = logging.getLogger(__name__)
 

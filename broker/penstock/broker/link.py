@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 Hook: TypeAlias = Callable[[Caller], Awaitable[None]]
 
 _FIRST_DELAY_S: Final = 0.05
-_LONGEST_DELAY_S: Final = 2.0
+#: A server that is back is met within this and half of it (s): its return is what everybody waits for.
+_LONGEST_DELAY_S: Final = 0.5
+#: A connection that lasted for so long was a good one (s).
+_GOOD_S: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +150,7 @@ class RedisLink:
             self._last_error = ConnectionError(reason)
             _log.warning("redis %s: connection lost: %s", self.endpoint, reason)
             # A server that accepts and drops us again is not asked more and more often for it.
-            if loop.time() - since > _LONGEST_DELAY_S:
+            if loop.time() - since > _GOOD_S:
                 delays_s = backoff(_FIRST_DELAY_S, _LONGEST_DELAY_S)
             await asyncio.sleep(next(delays_s))
 

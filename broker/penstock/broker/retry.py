@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
 FIRST_DELAY_S: Final = 0.025
-LONGEST_DELAY_S: Final = 1.0
+LONGEST_DELAY_S: Final = 0.5
 #: A budget of at least so much needs no timer for its first attempt, which costs as much as a
 #: command: the link gives a connection up that answers nothing for so long.
 UNTIMED_S: Final = 5.0

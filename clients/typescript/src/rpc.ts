@@ -20,7 +20,7 @@ import {
 } from "./errors.js";
 
 const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 1_000;
 
 /** The options of any call. */
 export interface CallOptions {

@@ -31,7 +31,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 1.0
 
 
 def is_passing(error: StatusError) -> bool:
