@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.faults import processes
+from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
+from tests.chaos.scenarios.revived_worker import RevivedWorker
+from tests.chaos.scenarios.rolling_restart import RollingRestart
+from tests.chaos.scenarios.server_restart import ServerRestart
 
 if TYPE_CHECKING:
     from tests.chaos.fault import Fault
@@ -27,4 +31,10 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     processes.ClientKilled,
 )
 
-SCENARIOS: Final[tuple[type[Scenario], ...]] = (Mixed,)
+SCENARIOS: Final[tuple[type[Scenario], ...]] = (
+    Mixed,
+    LostWorker,
+    RevivedWorker,
+    RollingRestart,
+    ServerRestart,
+)

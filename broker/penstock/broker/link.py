@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Hook: TypeAlias = Callable[[Caller], Awaitable[None]]
 
 _FIRST_DELAY_S: Final = 0.05
-#: A server that is back is met within this and half of it (s): its return is what everybody waits for.
+#: A server that is back is met within this and half of it (s): everybody waits for it.
 _LONGEST_DELAY_S: Final = 0.5
 #: A connection that lasted for so long was a good one (s).
 _GOOD_S: Final = 2.0
