@@ -188,7 +188,7 @@ class History:
             for submit, receipt in zip(asked, receipts, strict=True):
                 self._take_receipt(submit, line.at, receipt)
         elif op in self._watches:
-            if told.get("complete", True):
+            if told.get("complete"):
                 self._watches[op].done = line.at
         elif op in self._asked:
             look = self._asked.pop(op)

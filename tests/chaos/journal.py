@@ -41,7 +41,7 @@ status    ``job``                             a view
 wait      ``job``                             a view
 cancel    ``job``                             a view
 list      ``queue``                           ``jobs``: views without result
-watch     ``job``, ``after`` (the cursor)     ``complete``: false if the client left before its end
+watch     ``job``, ``after`` (the cursor)     ``complete``: true unless the client left it before
 ========  ==================================  ==================================================
 
 =======  ===========================================================================================
