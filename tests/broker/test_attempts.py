@@ -135,8 +135,10 @@ async def test_a_cancel_is_told_with_each_renewal_and_report_and_its_first_reaso
     job = await rig.broker.jobs.cancel(grant.job_id, "first")
     assert (job.state, job.cancel_requested) == (R, True)
     await rig.broker.jobs.cancel(grant.job_id, "second")
-    assert (await attempts.renew({grant.job_id: 1}))[grant.job_id].name == "CANCEL_REQUESTED"
-    assert await attempts.report(grant.job_id, 1, 1, [Progress(1, 2)]) is True
+    held = {grant.job_id: grant.fencing_token}
+    assert (await attempts.renew(held))[grant.job_id].name == "CANCEL_REQUESTED"
+    token = grant.fencing_token
+    assert await attempts.report(grant.job_id, token, 1, [Progress(1, 2)]) is True
     await rig.fail(grant, "cancelled")
     job = await rig.job(grant.job_id)
     assert (job.state, job.cancel_reason, job.cancel_requested) == (C, "first", False)

@@ -25,6 +25,7 @@ from penstock.broker.link import RedisLink
 from penstock.broker.pipeline import LinkOptions
 from penstock.runtime.embedded import EmbeddedServer
 from tests.support.proxy import proxy
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -279,8 +280,9 @@ async def test_over_tls(redis_server: EmbeddedServer, redis_url: str, tmp_path: 
             assert link.stats.connects == 2
         stranger = RedisLink(url)
         stranger.start()
+        await eventually(lambda: stranger._last_error, "it tried to connect", within_s=30)
         with pytest.raises(Unavailable) as refused:
-            await stranger.ready(0.2)
+            await stranger.ready(0.01)
         await stranger.close()
     assert "CERTIFICATE_VERIFY_FAILED" in str(refused.value.__cause__)
 

@@ -102,6 +102,23 @@ specs = st.builds(
 )
 
 
+class Tokens:
+    """The server's token for each of the model, which counts them: 1, 2, 3 ..."""
+
+    def __init__(self) -> None:
+        self._known = {0: 0}
+
+    def see(self, number: int, token: int) -> None:
+        """The server gave this token; it must fit in with all that are known."""
+        assert self._known.setdefault(number, token) == token
+        numbers = sorted(self._known)
+        tokens = [self._known[each] for each in numbers]
+        assert tokens == sorted(set(tokens))
+
+    def __getitem__(self, number: int) -> int:
+        return self._known[number]
+
+
 class BrokerMachine(RuleBasedStateMachine):
     """One life of one queue."""
 
@@ -111,6 +128,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.grants: list[GrantModel] = []
         self.held: dict[str, set[str]] = {worker: set() for worker in WORKERS}
+        self.tokens = Tokens()
         self.reports: dict[GrantModel, int] = {}
         self.final: dict[str, Fields] = {}
         self.told: dict[str, list[Event]] = {}
@@ -194,7 +212,11 @@ class BrokerMachine(RuleBasedStateMachine):
         expected = self.model.claim(worker, count, order)
         granted = self.run(self.rigs[gateway].claim(count, worker, order))
         told = [(g.job_id, g.fencing_token, g.attempt, g.crashes, g.checkpoint) for g in granted]
-        assert told == [(j.job_id, j.token, j.attempts, j.crashes, j.checkpoint) for j in expected]
+        for grant, job in zip(granted, expected, strict=True):
+            self.tokens.see(job.token, grant.fencing_token)
+        assert told == [
+            (j.job_id, self.tokens[j.token], j.attempts, j.crashes, j.checkpoint) for j in expected
+        ]
         assert [grant.payload for grant in granted] == [job.spec.payload for job in expected]
         for job in expected:
             self.grants.append(GrantModel(job.job_id, job.token, worker))
@@ -207,7 +229,7 @@ class BrokerMachine(RuleBasedStateMachine):
         """By any grant there ever was, so that most writes come late."""
         grant = self.grants[-1 - pick % len(self.grants)]
         attempts, pause_ms = self.rigs[gateway].broker.attempts, FAR_MS if far else NEAR_MS
-        identity = grant.job_id, grant.token
+        identity = grant.job_id, self.tokens[grant.token]
 
         def write() -> None:
             call: Coroutine[Any, Any, JobState | None]
@@ -252,12 +274,12 @@ class BrokerMachine(RuleBasedStateMachine):
         """One heartbeat for all that a worker ever held, by its newest tokens."""
         newest = {grant.job_id: grant for grant in self.grants if grant.worker == worker}
         expected = self.model.renew(list(newest.values()))
-        tokens = {job_id: grant.token for job_id, grant in newest.items()}
+        tokens = {job_id: self.tokens[grant.token] for job_id, grant in newest.items()}
         answers = self.run(self.rig.broker.attempts.renew(tokens))
         assert [answer.value for answer in answers.values()] == expected
 
     def _checkpoint(self, grant: GrantModel, data: bytes) -> None:
-        write = self.rig.broker.attempts.checkpoint(grant.job_id, grant.token, data)
+        write = self.rig.broker.attempts.checkpoint(grant.job_id, self.tokens[grant.token], data)
         if self.model.accepts(grant):
             self.run(write)
             self.model.jobs[grant.job_id].checkpoint = data
@@ -269,7 +291,8 @@ class BrokerMachine(RuleBasedStateMachine):
         number = self.reports.get(grant, 0) + (not (again and grant in self.reports))
         self.reports[grant] = number
         events = [Progress(number, 10, "on it"), Chunk(b"out put", 0)]
-        write = self.rig.broker.attempts.report(grant.job_id, grant.token, number, events)
+        token = self.tokens[grant.token]
+        write = self.rig.broker.attempts.report(grant.job_id, token, number, events)
         if not self.model.accepts(grant):
             self.model.refused(grant, ())
             self.refused(write)
@@ -419,7 +442,8 @@ class BrokerMachine(RuleBasedStateMachine):
             expected.attempts,
             expected.crashes,
         )
-        assert (job.fencing_token, job.last_sequence) == (expected.token, expected.events)
+        assert job.last_sequence == expected.events
+        self.tokens.see(expected.token, job.fencing_token)
         events = await rig.events(job_id)
         assert states_of(events) == expected.states
         # What was told once is never told otherwise.

@@ -39,7 +39,8 @@ async def test_a_killed_worker_s_job_goes_on_elsewhere_from_its_checkpoint(
             assert await heir.exited() == 0
     job = await rig.job(job_id)
     # The crash cost none of the attempts, of which there was one.
-    assert (job.attempt, job.crashes, job.fencing_token) == (2, 1, 3)
+    assert (job.attempt, job.crashes) == (2, 1)
+    assert job.fencing_token > first.fencing_token
     assert job.started_ms is not None
     assert job.started_ms - killed_ms <= (LEASE_S + 1) * 1000
     assert (await rig.stats()).counters["lost"] == 1
@@ -64,7 +65,8 @@ async def test_a_suspended_worker_s_late_write_is_refused(rig: Rig, tmp_path: Pa
 
             await eventually(refused, "the late write has been refused", within_s=10)
     ended = await rig.job(job_id)
-    assert (ended.worker_id, ended.fencing_token, ended.crashes) == (job.worker_id, 3, 1)
+    assert (ended.worker_id, ended.fencing_token) == (job.worker_id, job.fencing_token)
+    assert ended.crashes == 1
     terminal = [
         event.body
         for event in await rig.events(job_id)

@@ -102,10 +102,10 @@ async def test_the_context_tells_what_is_known_of_the_attempt(rig: Rig) -> None:
             max_attempts=5,
             metadata={"traceparent": "00-1-2-3"},
         )
-        await rig.until(job_id, JobState.SUCCEEDED)
+        job = await rig.until(job_id, JobState.SUCCEEDED)
     assert told == [
         *(job_id, "facts", "default", 1, 5),
-        *(1, deadline, {"traceparent": "00-1-2-3"}, None),
+        *(job.fencing_token, deadline, {"traceparent": "00-1-2-3"}, None),
         *(None, False, False),
     ]
 

@@ -68,7 +68,7 @@ local function grant(id, entry, digest)
   if record.dl then redis.call('ZREM', deadlines_key, id) end
   if gate then enter(gate, id) end
   local key = record_key(id)
-  raise_token(id)
+  raise_token(id, now)
   local attempt = redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'R', 'st', now, 'w', worker, 'l', lease_ms)
   tick = tick or redis.call('HINCRBY', slot, 'tick', 1)

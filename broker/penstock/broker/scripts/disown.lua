@@ -23,7 +23,7 @@ local back = 0
 local function hand_back(id, record)
   local key = record_key(id)
   leave_leases(id, record)
-  raise_token(id)
+  raise_token(id, now)
   back = back + 1
   if record.cr then
     finish(id, record, now, 'C', record.cr, 'cancelled', {})

@@ -19,7 +19,7 @@ local queued, ended = 0, 0
 
 local function take_back(id, record)
   local key = record_key(id)
-  raise_token(id)
+  raise_token(id, now)
   local crashes = redis.call('HINCRBY', key, 'k', 1)
   redis.call('HINCRBY', slot, 'lost', 1)
   if record.cr then

@@ -12,14 +12,15 @@ local function refusal(record, token)
 end
 
 -- A new token for a job, above all that were ever given in this slot: a job that is stored anew
--- under its old id does not begin again at 1, where an old worker's token would fit.
-local function raise_token(id)
-  local last = tonumber(redis.call('HGET', record_key(id), 'f') or 0)
-  local token = redis.call('HINCRBY', slot, 'token', 1)
-  if token <= last then
-    -- The server lost the counter, but not the record.
-    token = last + 1
-    redis.call('HSET', slot, 'token', token)
-  end
+-- under its old id does not begin again at 1, where an old worker's token would fit. It is made of the
+-- clock (us), so that tokens that the server has lost, in a crash, are not given again either. Where
+-- the clock was set back they go on by one.
+local last_token
+local function raise_token(id, now)
+  last_token = last_token or tonumber(redis.call('HGET', slot, 'token') or 0)
+  local of_job = tonumber(redis.call('HGET', record_key(id), 'f') or 0)
+  last_token = math.max(last_token + 1, of_job + 1, now * 1000)
+  local token = string.format('%.0f', last_token)
+  redis.call('HSET', slot, 'token', token)
   redis.call('HSET', record_key(id), 'f', token)
 end
