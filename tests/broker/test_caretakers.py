@@ -13,9 +13,9 @@ import pytest
 from penstock.broker import Broker, BrokerOptions, Janitor
 from penstock.broker.agenda import HINT_GRAIN_S, VISIT_EVERY_S, Agenda
 from penstock.broker.housekeeper import LOOK
+from penstock.broker.info import parse_info
 from penstock.broker.observer import WatchedClock
 from penstock.broker.rota import CARETAKERS, SILENT_S, Rota
-from penstock.broker.server_check import parse_info
 from tests.broker.rig import pairs
 from tests.support.waiting import eventually
 

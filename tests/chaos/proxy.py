@@ -84,6 +84,10 @@ class FaultProxy:
         for connection in tuple(self._connections):
             connection.pump()
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Has new connections go to another server, as an address does that fails over."""
+        self._upstream = (host, port)
+
     def reset(self) -> int:
         """Resets all connections, at both ends. Returns how many."""
         connections = tuple(self._connections)

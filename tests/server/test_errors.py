@@ -19,6 +19,7 @@ from penstock.broker import (
     LimitExceeded,
     MessageReused,
     NotFound,
+    NotReplicated,
     Overloaded,
     PenstockError,
     ReplyError,
@@ -67,6 +68,7 @@ TABLE: Final[list[tuple[Exception, grpc.StatusCode, str, set[str]]]] = [
     (StaleToken("x", JobState.QUEUED), Code.ABORTED, "STALE_TOKEN", set()),
     (CursorOutOfRange(7), Code.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", {"BadRequest"}),
     (Unavailable(SECRET), Code.UNAVAILABLE, "STORAGE_UNAVAILABLE", {"RetryInfo"}),
+    (NotReplicated(1, 2.0), Code.UNAVAILABLE, "NOT_REPLICATED", {"RetryInfo"}),
     (
         ConnectionLost(SECRET, maybe_executed=True),
         Code.UNAVAILABLE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from penstock.broker import BrokerSettings, Durability, ReplicationOptions
 from penstock.runtime import ConfigurationError
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.server import ServerSettings
@@ -91,6 +92,25 @@ def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_ASSERT_DURABILITY", "perhaps")
     with pytest.raises(ConfigurationError, match="PENSTOCK_ASSERT_DURABILITY"):
         ServerSettings.load()
+
+
+def test_gateways_alone_ask_replicas() -> None:
+    settings = ServerSettings.load(min_durability="replicated", replicas=2)
+    asked = settings.broker_options("gateway")
+    assert asked.replication == ReplicationOptions(replicas=2)
+    assert asked.minimum_durability is Durability.ALWAYS
+    worker = BrokerSettings.load(min_durability="replicated", redis_url="redis://nowhere")
+    assert worker.broker_options("worker").replication is None
+    assert worker.broker_options("worker").minimum_durability is Durability.ALWAYS
+    others = ServerSettings.load(min_durability="always", replicas=2)
+    assert others.broker_options("gateway").replication is None
+
+
+def test_where_the_server_replicates_by_itself_none_is_asked() -> None:
+    settings = ServerSettings.load(min_durability="replicated", assert_durability="replicated")
+    options = settings.broker_options("gateway")
+    assert options.replication is None
+    assert options.minimum_durability is options.asserted_durability is Durability.REPLICATED
 
 
 def test_every_setting_is_documented() -> None:

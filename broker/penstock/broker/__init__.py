@@ -12,6 +12,7 @@ from penstock.broker.errors import (
     LimitExceeded,
     MessageReused,
     NotFound,
+    NotReplicated,
     Overloaded,
     PenstockError,
     ReplyError,
@@ -53,6 +54,7 @@ from penstock.broker.policies import MAX_POLICIES, MAX_TYPES_PER_QUEUE, Policies
 from penstock.broker.policy import Keep, Policy, PolicyEntry, PolicyKey, PolicySource
 from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
+from penstock.broker.replication import ReplicationOptions
 from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Schedule, SchedulePolicy
 from penstock.broker.schedules import anchored
 from penstock.broker.server_check import Durability
@@ -103,6 +105,7 @@ __all__ = [
     "NewMessage",
     "NewSchedule",
     "NotFound",
+    "NotReplicated",
     "Overlap",
     "Overloaded",
     "PenstockError",
@@ -117,6 +120,7 @@ __all__ = [
     "Published",
     "QueueStats",
     "Renewal",
+    "ReplicationOptions",
     "ReplyError",
     "Route",
     "Schedule",

@@ -14,6 +14,7 @@ from penstock.broker.doorbell import Doorbell
 from penstock.broker.engine import Engine
 from penstock.broker.errors import UnsafeServer
 from penstock.broker.housekeeper import MAX_CRASHES, MAX_RETAINED, Housekeeper
+from penstock.broker.info import parse_info
 from penstock.broker.jobs import DEFAULT_IDEMPOTENCY_TTL_MS, Jobs
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
@@ -22,6 +23,7 @@ from penstock.broker.policies import LimitMender, Policies
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
+from penstock.broker.replication import Replication, ReplicationOptions
 from penstock.broker.retry import with_retry
 from penstock.broker.scheduler import Scheduler
 from penstock.broker.schedules import Schedules
@@ -33,7 +35,7 @@ from penstock.broker.server_check import (
     check_format,
     check_rights,
     check_server,
-    parse_info,
+    read_info,
 )
 from penstock.broker.topics import Topics
 
@@ -56,6 +58,7 @@ class BrokerOptions:
         partitions: of queues that this process is the first to use; fixed for a queue's life.
         minimum_durability: weaker servers are refused at start.
         asserted_durability: what the operator says, where the server denies CONFIG GET.
+        replication: what is asked of replicas before a caller is answered; None: nothing.
         idempotency_ttl_ms: how long an idempotency key stands for its job.
         max_crashes: a job whose workers vanished so often is quarantined.
         max_retained: ended jobs that a partition keeps per terminal state.
@@ -67,6 +70,7 @@ class BrokerOptions:
     partitions: int = 1
     minimum_durability: Durability = Durability.EVERYSEC
     asserted_durability: Durability | None = None
+    replication: ReplicationOptions | None = None
     idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS
     max_crashes: int = MAX_CRASHES
     max_retained: int = MAX_RETAINED
@@ -90,7 +94,8 @@ class Broker:
         housekeeper: due jobs, deadlines, lost leases, retention.
         reconciler: rebuilds streams and sets from records.
         engine: slots and scripts, for the other parts of this package and for tests.
-        durability: of the server, read at start.
+        durability: what a caller is answered with: that of the server, as read at the last connect,
+            or REPLICATED, where replicas are asked.
     """
 
     def __init__(self, url: str, options: BrokerOptions | None = None) -> None:
@@ -104,6 +109,13 @@ class Broker:
         self._refusal: asyncio.Future[None] | None = None
         link.on_connect += [self._examine, load_all]
         self.engine = Engine(link, self.options.namespace, self.options.partitions)
+        if self.options.replication is not None:
+            self.engine.replication = Replication(
+                url,
+                self.engine.names.probe(),
+                self.options.replication,
+                lambda: link.renew("another server answers for the replicas"),
+            )
         self.activity = Activity(self.engine)
         self.doorbell = Doorbell(self.engine)
         self.cache = Cache(self.engine)
@@ -148,17 +160,23 @@ class Broker:
         self.link.start()
 
     async def close(self) -> None:
-        """Ends the connection. Idempotent."""
+        """Ends the connections. Idempotent."""
         await self.link.close()
+        if self.engine.replication is not None:
+            await self.engine.replication.stop()
 
     async def probe(self, budget_s: float) -> None:
-        """Has the server run a script that writes; returns once it did.
+        """Has the server run a script that writes; returns once it did, as durably as a submit.
 
         Raises:
             Unavailable: it cannot be reached, or did not answer within budget_s.
             StorageFull: it takes no writes.
+            NotReplicated: its replicas do not confirm what is written.
         """
-        await self.engine.run(PROBE, [self.engine.names.probe()], PROBE_TTL_MS, budget_s=budget_s)
+        key = self.engine.names.probe()
+        await self.engine.run(PROBE, [key], PROBE_TTL_MS, budget_s=budget_s)
+        if self.engine.replication is not None:
+            await self.engine.replication.confirm(self.engine.replication.history)
 
     async def memory_share(self, budget_s: float) -> float:
         """How much of its maxmemory the server uses, from 0 to 1; 0 where it has no limit.
@@ -206,14 +224,20 @@ class Broker:
     async def _examine(self, caller: Caller) -> None:
         """At every connect: it may be another server by now."""
         try:
-            self.durability = await check_server(
+            info = await read_info(caller)
+            durability = await check_server(
                 caller,
+                info,
                 minimum=self.options.minimum_durability,
                 asserted=self.options.asserted_durability,
             )
             names = NamespaceKeys(self.options.namespace)
             await check_format(caller, names)
             await check_rights(caller, names)
+            if self.engine.replication is not None:
+                await self.engine.replication.examine(caller, info)
+                durability = Durability.REPLICATED
+            self.durability = durability
         except UnsafeServer as error:
             if self._refusal is not None and not self._refusal.done():
                 self._refusal.set_exception(error)

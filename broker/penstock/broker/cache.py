@@ -51,4 +51,4 @@ class Cache:
         fields = sorted({target.field for target in targets})
         if fields:
             names = self._engine.names
-            await self._engine.run(INVALIDATE, [names.generations()], *fields, budget_s=budget_s)
+            await self._engine.write(INVALIDATE, [names.generations()], *fields, budget_s=budget_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from penstock.broker import ids
 from penstock.broker.errors import LimitExceeded, NotFound
@@ -12,8 +12,11 @@ from penstock.broker.retry import with_retry
 from penstock.broker.script import Script, load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from penstock.broker.link import RedisLink
     from penstock.broker.pipeline import Arg
+    from penstock.broker.replication import Replication
 
 #: How long an idempotent script is tried, unless the caller knows better (s).
 DEFAULT_BUDGET_S: Final = 5.0
@@ -21,6 +24,8 @@ DEFAULT_BUDGET_S: Final = 5.0
 SCRIPT_BATCH: Final = 100
 
 MAX_QUEUES: Final = 10_000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Engine:
         names: keys of the namespace.
         namespace: its name.
         partitions: number of partitions of queues that are created here.
+        replication: what has replicas confirm writes; None where they are not asked.
     """
 
     def __init__(self, link: RedisLink, namespace: str, partitions: int = 1) -> None:
@@ -48,6 +54,7 @@ class Engine:
         self.namespace = namespace
         self.names = NamespaceKeys(namespace)
         self.partitions = partitions
+        self.replication: Replication | None = None
         self._queues: dict[str, QueueInfo] = {}
         self._names_by_code: dict[str, str] = {}
         self._slots: dict[tuple[str, int], Slot] = {}
@@ -59,6 +66,26 @@ class Engine:
         return await with_retry(
             lambda: script.run(self.link, keys, args), link=self.link, budget_s=budget_s
         )
+
+    async def write(
+        self, script: Script, keys: list[bytes], *args: Arg, budget_s: float = DEFAULT_BUDGET_S
+    ) -> Any:  # noqa: ANN401 - as run.
+        """As `run`, for what a caller is told has happened: where they are asked, replicas have it.
+
+        Raises:
+            NotReplicated: they do not confirm it.
+        """
+        return await with_retry(
+            lambda: self.held(script.run(self.link, keys, args)), link=self.link, budget_s=budget_s
+        )
+
+    def held(self, flight: Awaitable[_T]) -> Awaitable[_T]:
+        """A command under way, whose answer is held back until replicas have it, if asked for.
+
+        Args:
+            flight: just issued; the result is to be awaited in the same turn of the event loop.
+        """
+        return flight if self.replication is None else self.replication.hold(flight)
 
     def slot(self, code: str, partition: int) -> Slot:
         """The slot of one partition; the same object every time, since its keys are cached."""

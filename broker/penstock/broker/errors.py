@@ -6,6 +6,7 @@ The tree::
     ├── Unavailable              Redis cannot be asked now; try again after retry_after_s
     │   ├── ConnectionLost       the connection broke under a command; maybe_executed
     │   └── NotServing           (also a ReplyError) Redis answers, but cannot serve now
+    ├── NotReplicated            executed, but replicas have not confirmed it in time
     ├── Overloaded               this process has too many commands in flight
     ├── ReplyError               Redis refused a command; code, message
     │   ├── NotServing           LOADING, READONLY, BUSY ...: safe to repeat, nothing was done
@@ -69,6 +70,25 @@ class ConnectionLost(Unavailable):
     def __init__(self, message: str, *, maybe_executed: bool) -> None:
         super().__init__(message)
         self.maybe_executed = maybe_executed
+
+
+class NotReplicated(PenstockError):
+    """A write was executed, and too few replicas confirmed in time that they have it.
+
+    It may be lost if the server is; whoever repeats it finds what it did.
+
+    Attributes:
+        retry_after_s: when another attempt is worth while, in seconds.
+    """
+
+    def __init__(
+        self, replicas: int, within_s: float, *, retry_after_s: float = RETRY_AFTER_S
+    ) -> None:
+        super().__init__(
+            f"stored, but not confirmed by {replicas} replica(s) within {within_s:g} s: repeat the "
+            "call, with the same request id"
+        )
+        self.retry_after_s = retry_after_s
 
 
 class Overloaded(PenstockError):

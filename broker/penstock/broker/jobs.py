@@ -16,6 +16,7 @@ from penstock.broker.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    NotReplicated,
     PenstockError,
     Unavailable,
 )
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
     from penstock.broker.policies import Policies
+    from penstock.broker.replication import Replication
     from penstock.broker.script import Script
 
 SUBMIT = load_script("submit")
@@ -120,7 +122,7 @@ class Jobs:
         async def attempt() -> Submitted:
             # Prepared each time: after a reconnect, the server may have lost the queue or the mark.
             slot, script, args = await self.prepare(job, budget_s, tell_result=True)
-            flight = script.run(self._engine.link, [slot.base], args)
+            flight = self._engine.held(script.run(self._engine.link, [slot.base], args))
             if job.cache is None:
                 # Issued behind the submit, on the same connection: it rings once the job is there.
                 self._doorbell.ring_soon(slot)
@@ -152,6 +154,8 @@ class Jobs:
         self, jobs: Sequence[NewJob], generations: Mapping[str, str] | None, deadline: float
     ) -> list[Submitted | PenstockError]:
         loop = asyncio.get_running_loop()
+        replication = self._engine.replication
+        history = replication.history if replication is not None else ""
         flights: list[tuple[Slot, Awaitable[Any]] | PenstockError] = []
         rings: Counter[Slot] = Counter()
         for job in jobs:
@@ -177,6 +181,34 @@ class Jobs:
                 answers.append(await self._settle(job, deadline - loop.time()))
             except PenstockError as error:
                 answers.append(error)
+        if replication is not None:
+            answers = await self._confirmed(jobs, answers, history, replication, deadline)
+        return answers
+
+    async def _confirmed(
+        self,
+        jobs: Sequence[NewJob],
+        answers: list[Submitted | PenstockError],
+        history: str,
+        replication: Replication,
+        deadline: float,
+    ) -> list[Submitted | PenstockError]:
+        """The answers, once replicas have what they acknowledge; else errors in their place."""
+        try:
+            await replication.confirm(history)
+        except Unavailable:
+            left_s = deadline - asyncio.get_running_loop().time()
+
+            async def settle(
+                job: NewJob, answer: Submitted | PenstockError
+            ) -> Submitted | PenstockError:
+                if isinstance(answer, Submitted):
+                    return await self._settle(job, left_s)
+                return answer
+
+            return await asyncio.gather(*map(settle, jobs, answers))
+        except NotReplicated as error:
+            return [error if isinstance(answer, Submitted) else answer for answer in answers]
         return answers
 
     async def get(
@@ -230,7 +262,9 @@ class Jobs:
     async def cancel(self, job_id: str, reason: str, budget_s: float = DEFAULT_BUDGET_S) -> Job:
         """Ends a waiting job, asks a running one to stop; a terminal one stays. Raises NotFound."""
         slot, tail, _ = await self._engine.locate(job_id, budget_s)
-        state, worker = await self._engine.run(CANCEL, [slot.base], tail, reason, budget_s=budget_s)
+        state, worker = await self._engine.write(
+            CANCEL, [slot.base], tail, reason, budget_s=budget_s
+        )
         if not state:
             raise NotFound("job", job_id)
         if worker:

@@ -192,7 +192,7 @@ class Policies:
             await self._put_limits(name, budget_s)
 
     async def _put(self, field: bytes, text: str, budget_s: float) -> bytes:
-        answer: bytes = await self._engine.run(
+        answer: bytes = await self._engine.write(
             PUT_POLICY,
             [self._engine.names.policies()],
             field,

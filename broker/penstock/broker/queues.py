@@ -106,7 +106,7 @@ class Queues:
         queue = await self._engine.queue(name, budget_s)
         cancelled, steps, slots = 0, PURGE_STEPS, self._engine.slots(queue)
         while slots and steps:
-            done, more = await self._engine.run(
+            done, more = await self._engine.write(
                 PURGE, [slots[-1].base], SCRIPT_BATCH, PURGED, budget_s=budget_s
             )
             cancelled, steps = cancelled + done, steps - 1
@@ -152,7 +152,7 @@ class Queues:
         while index < len(places) and steps:
             slot, state = places[index]
             args = state, position, SCRIPT_BATCH, job_type, older_than_ms
-            following, _, gone = await self._engine.run(
+            following, _, gone = await self._engine.write(
                 CLEAN, [slot.base], *args, budget_s=budget_s
             )
             position = following.decode()
@@ -204,7 +204,9 @@ class Queues:
 
         async def on(key: bytes) -> int:
             reply: int = await with_retry(
-                lambda: link.call(command, key, *args), link=link, budget_s=budget_s
+                lambda: self._engine.held(link.call(command, key, *args)),
+                link=link,
+                budget_s=budget_s,
             )
             return reply
 

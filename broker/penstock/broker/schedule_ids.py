@@ -132,7 +132,7 @@ class ScheduleIds:
         """
         slot, tail = await self.place(schedule_id, entry.queue, budget_s)
         unless = "empty" if if_empty else b""
-        buried: int = await self._engine.run(
+        buried: int = await self._engine.write(
             BURY, [slot.base], tail, entry.claim, BURIED_FOR_MS, unless, budget_s=budget_s
         )
         return buried

@@ -91,7 +91,7 @@ class Schedules:
             claim, now_ms = await self._ids.claim(schedule_id, queue, left_s())
             timing = anchored(schedule.timing, now_ms)
             first_ms = _first(timing, now_ms)
-            outcome = await self._engine.run(
+            outcome = await self._engine.write(
                 CREATE,
                 [slot.base],
                 tail,
@@ -200,7 +200,7 @@ class Schedules:
         await self._activity.mark(slot, budget_s)
         job_type = found.fields[b"j.t"].decode()
         defaults = encode_defaults(self._policies, found.schedule.queue, job_type)
-        outcome, *state = await self._engine.run(
+        outcome, *state = await self._engine.write(
             TRIGGER, [slot.base], found.tail, claim, tail, *defaults, budget_s=budget_s
         )
         if outcome == b"gone":
@@ -233,7 +233,7 @@ class Schedules:
     ) -> bool:
         """Changes the version that was found; False if there is another by now."""
         await self._activity.mark(found.slot, budget_s)
-        changed = await self._engine.run(
+        changed = await self._engine.write(
             CHANGE,
             [found.slot.base],
             found.tail,

@@ -7,10 +7,13 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.errors import ReplyError, StorageFull, UnsafeServer
+from penstock.broker.info import parse_info
 from penstock.broker.keys import DATA_FORMAT, NamespaceKeys
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.broker.pipeline import Caller
 
 _log = logging.getLogger(__name__)
@@ -40,22 +43,32 @@ class Durability(IntEnum):
     REPLICATED = 4
 
 
+async def read_info(caller: Caller) -> dict[str, str]:
+    """What INFO tells, as far as it is of interest here, by field."""
+    info: dict[str, str] = {}
+    for section in ("server", "replication", "memory", "persistence"):
+        info |= parse_info(await caller.call("INFO", section))
+    return info
+
+
 async def check_server(
-    caller: Caller, *, minimum: Durability, asserted: Durability | None
+    caller: Caller,
+    info: Mapping[str, str],
+    *,
+    minimum: Durability,
+    asserted: Durability | None,
 ) -> Durability:
     """The server's durability, if jobs may be entrusted to it.
 
     Args:
         caller: a connection to it.
+        info: see `read_info`.
         minimum: weaker servers are refused.
         asserted: what the operator says it is, used only where the server denies CONFIG GET.
 
     Raises:
         UnsafeServer: it is a replica, too old, evicts keys, or is less durable than asked for.
     """
-    info = parse_info(await caller.call("INFO", "server"))
-    for section in ("replication", "memory", "persistence"):
-        info |= parse_info(await caller.call("INFO", section))
     _check_version(info)
     if info.get("role", "master") != "master":
         raise UnsafeServer("the server is a replica: point Penstock at the primary")
@@ -66,19 +79,21 @@ async def check_server(
         if asserted is None:
             raise UnsafeServer(
                 f"the server denies CONFIG GET ({error.code}): allow it, or state its durability "
-                "yourself with PENSTOCK_ASSERT_DURABILITY=everysec|always"
+                "yourself with PENSTOCK_ASSERT_DURABILITY=everysec|always|replicated"
             ) from error
         _log.warning("durability %s is asserted, not read from the server", asserted.name)
         # What can be read without the right to CONFIG still counts.
-        found = asserted if info.get("aof_enabled", "1") == "1" else Durability.NONE
+        # (A service that replicates by itself need not have an append-only file to do it.)
+        synced = info.get("aof_enabled", "1") == "1" or asserted is Durability.REPLICATED
+        found = asserted if synced else Durability.NONE
     else:
         settings = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
         found = _durability(settings)
     if found < minimum:
         raise UnsafeServer(
             f"the server's durability is {found.name}, and {minimum.name} is asked for: set "
-            "appendonly yes, appendfsync everysec|always and no-appendfsync-on-rewrite no on it, "
-            "or lower PENSTOCK_MIN_DURABILITY"
+            "appendonly yes, appendfsync everysec (always for ALWAYS and REPLICATED) and "
+            "no-appendfsync-on-rewrite no on it, or lower PENSTOCK_MIN_DURABILITY"
         )
     return found
 
@@ -128,13 +143,7 @@ async def check_rights(caller: Caller, names: NamespaceKeys) -> None:
         raise
 
 
-def parse_info(reply: bytes) -> dict[str, str]:
-    """A section of INFO by field."""
-    lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
-    return {name: value for name, _, value in lines}
-
-
-def _check_version(info: dict[str, str]) -> None:
+def _check_version(info: Mapping[str, str]) -> None:
     kind = "valkey" if "valkey_version" in info else "redis"
     text = info.get(f"{kind}_version", "0.0.0")
     version = tuple(int(part) for part in text.split(".")[:3] if part.isdigit())

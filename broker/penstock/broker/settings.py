@@ -12,16 +12,18 @@ from penstock.runtime import RedisSettings
 
 __all__ = ["BrokerSettings"]
 
+Level = Literal["none", "everysec", "always", "replicated"]
+
 _lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 
 class BrokerSettings(RedisSettings):
     """Settings of a process with a broker. Set them alike for all processes of a namespace."""
 
-    min_durability: Annotated[Literal["none", "everysec", "always"], _lower] = "everysec"
-    """The weakest server that jobs are entrusted to; the process refuses a weaker one."""
+    min_durability: Annotated[Level, _lower] = "everysec"
+    """The least that an acknowledged submit is to survive: none, everysec, always or replicated."""
 
-    assert_durability: Annotated[Literal["everysec", "always"], _lower] | None = None
+    assert_durability: Annotated[Literal["everysec", "always", "replicated"], _lower] | None = None
     """The server's durability as the operator knows it, where the server denies CONFIG GET."""
 
     partitions: int = Field(default=1, ge=1, le=MAX_PARTITIONS)
@@ -45,7 +47,8 @@ class BrokerSettings(RedisSettings):
         return BrokerOptions(
             namespace=self.namespace,
             partitions=self.partitions,
-            minimum_durability=Durability[self.min_durability.upper()],
+            # That replicas have a write is no matter of the server alone: gateways ask them.
+            minimum_durability=min(Durability[self.min_durability.upper()], Durability.ALWAYS),
             asserted_durability=Durability[asserted.upper()] if asserted else None,
             idempotency_ttl_ms=self.idempotency_ttl_s * 1000,
             max_crashes=self.max_crashes,

@@ -148,7 +148,7 @@ class Topics:
     async def _put(
         self, kind: str, name: str, text: str, most: int, budget_s: float
     ) -> tuple[bytes, bytes]:
-        version, *rest = await self._engine.run(
+        version, *rest = await self._engine.write(
             PUT_TOPIC, [self._engine.names.base], kind, name, text, most, budget_s=budget_s
         )
         if version is None:
@@ -158,7 +158,9 @@ class Topics:
 
     async def _drop(self, kind: str, name: str, budget_s: float) -> bool:
         names = self._engine.names
-        return bool(await self._engine.run(DROP_TOPIC, [names.base], kind, name, budget_s=budget_s))
+        return bool(
+            await self._engine.write(DROP_TOPIC, [names.base], kind, name, budget_s=budget_s)
+        )
 
 
 def _as_repeated(receipt: Submitted) -> Submitted:

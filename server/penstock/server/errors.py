@@ -27,6 +27,7 @@ from penstock.broker import (
     InvalidArgument,
     LimitExceeded,
     NotFound,
+    NotReplicated,
     Overloaded,
     ScheduleExists,
     StaleToken,
@@ -258,6 +259,15 @@ def _unavailable(error: Unavailable) -> Fault:
     )
 
 
+def _not_replicated(error: NotReplicated) -> Fault:
+    # Whether it survives is not known, as with a reply that was lost.
+    return Fault(
+        grpc.StatusCode.UNAVAILABLE,
+        str(error),
+        (_retry_info(error.retry_after_s), _info("NOT_REPLICATED")),
+    )
+
+
 def _slow_reader(error: SlowReader) -> Fault:
     info = _info("SLOW_READER", {"cursor": str(error.cursor)})
     return Fault(grpc.StatusCode.UNAVAILABLE, str(error), (_retry_info(RETRY_AFTER_S), info))
@@ -287,6 +297,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     StaleToken: _stale_token,
     CursorOutOfRange: _cursor_out_of_range,
     Unavailable: _unavailable,
+    NotReplicated: _not_replicated,
     SlowReader: _slow_reader,
     Stopping: _stopping,
 }

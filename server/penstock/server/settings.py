@@ -1,13 +1,16 @@
 """What an operator may set of a gateway."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from penstock.broker import BrokerSettings
+from penstock.broker import BrokerOptions, BrokerSettings, Durability, ReplicationOptions
 
 __all__ = ["ServerSettings"]
+
+_lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
 
 class ServerSettings(BrokerSettings):
@@ -29,6 +32,17 @@ class ServerSettings(BrokerSettings):
 
     policy_file: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     """A TOML file with the policies of queues, read at the start; none given is none."""
+
+    # Replicas, where PENSTOCK_MIN_DURABILITY is replicated.
+
+    replicas: int = Field(default=1, ge=1, le=100)
+    """How many replicas must have what is acknowledged, with the durability replicated."""
+
+    replica_sync: Annotated[Literal["memory", "disk"], _lower] = "memory"
+    """Where they must have it: in memory (WAIT), or in their synced append-only file (WAITAOF)."""
+
+    replica_timeout_s: float = Field(default=2.0, ge=0.05, le=5)
+    """How long a call waits for replicas before it is answered UNAVAILABLE, in seconds."""
 
     # Limits of calls.
 
@@ -86,3 +100,16 @@ class ServerSettings(BrokerSettings):
 
     startup_wait_s: float = Field(default=2.0, ge=0, le=300)
     """How long to wait for Redis before serving without it, in seconds."""
+
+    def broker_options(self, role: str) -> BrokerOptions:
+        """See `BrokerSettings`; a gateway has replicas confirm what it acknowledges, if asked to.
+
+        Where the operator asserts that the server replicates by itself, there is none to ask.
+        """
+        options = super().broker_options(role)
+        if self.min_durability != "replicated":
+            return options
+        if self.assert_durability == "replicated":
+            return replace(options, minimum_durability=Durability.REPLICATED)
+        asked = ReplicationOptions(self.replicas, self.replica_sync, self.replica_timeout_s)
+        return replace(options, replication=asked)

@@ -1,0 +1,66 @@
+"""A gateway that acknowledges only what a replica has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from penstock.server import upkeep
+from penstock.v1 import job_pb2
+from penstock.v1 import job_service_pb2 as pb
+from tests.server.rig import next_of, refusal_of, rig_on, spec
+from tests.support.replicas import Replicas
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.server.rig import Rig
+
+
+@pytest.mark.timeout(180)
+async def test_the_loss_of_the_replica_is_told_and_mended(
+    server_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "PROBE_EVERY_S", 0.05)
+    with Replicas(server_binary) as replicas:
+        settings = {"min_durability": "replicated", "replica_timeout_s": 1.0}
+        async with rig_on(replicas.primary.url, **settings) as rig:
+            await eventually(lambda: rig.readiness.ready, "the gateway is ready", within_s=60)
+            receipt = await acknowledged(rig, "before")
+            replicas.replica.kill()
+            await eventually(lambda: not rig.readiness.ready, "it is not ready", within_s=60)
+            request = pb.SubmitJobRequest(job=spec(request_id="during"))
+            refusal = await refusal_of(rig.jobs.SubmitJob(request))
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_REPLICATED")
+            assert "RetryInfo" in refusal.details
+            assert "the same request id" in refusal.message
+            watch = rig.jobs.SubmitAndWatch(pb.SubmitAndWatchRequest(job=spec(request_id="during")))
+            assert (await refusal_of(next_of(watch))).reason == "NOT_REPLICATED"
+            # What is there can be read.
+            assert (await rig.job(receipt.job_id)).state == job_pb2.JOB_STATE_QUEUED
+            await asyncio.to_thread(replicas.replica.start)
+            await asyncio.to_thread(replicas.follow, replicas.replica, replicas.primary)
+            await eventually(lambda: rig.readiness.ready, "it is ready again", within_s=60)
+            repeated = await acknowledged(rig, "during")
+            assert repeated.outcome == pb.SUBMIT_OUTCOME_REPEATED
+
+
+async def acknowledged(rig: Rig, request_id: str) -> pb.SubmittedJob:
+    """The receipt of a submit, however slow the machine is."""
+
+    async def submitted() -> pb.SubmittedJob | None:
+        try:
+            return await rig.submit(request_id=request_id)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            return None
+
+    receipt = await eventually(submitted, "the submit is acknowledged", within_s=60)
+    assert receipt is not None
+    assert receipt.durability == job_pb2.DURABILITY_REPLICATED
+    return receipt
