@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -191,16 +192,20 @@ async def _follow(
 ) -> _Task:
     """Follows a task live, to its end."""
     task = _Task()
-    async with aconnect_sse(web, "GET", f"/tasks/{job_id}/events", timeout=60) as source:
-        async for event in source.aiter_sse():
-            told = json.loads(event.data)
-            if "token" in told:
-                on_token()
-                task.tokens.append(told["token"])
-            elif "progress" in told:
-                task.steps.add(told["progress"])
-                task.ended = told
-    return task
+    while True:
+        async with aconnect_sse(web, "GET", f"/tasks/{job_id}/events", timeout=60) as source:
+            if source.response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+                await asyncio.sleep(float(source.response.headers["Retry-After"]))
+                continue
+            async for event in source.aiter_sse():
+                told = json.loads(event.data)
+                if "token" in told:
+                    on_token()
+                    task.tokens.append(told["token"])
+                elif "progress" in told:
+                    task.steps.add(told["progress"])
+                    task.ended = told
+            return task
 
 
 def _succeeded(task: _Task) -> bool:
