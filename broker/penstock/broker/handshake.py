@@ -115,7 +115,8 @@ async def open_connection(
         return _take_over(connection, protocol, user_timeout_s)
     except BaseException as error:
         await connection.disconnect(nowait=True)
-        if isinstance(error, (RedisError, OSError)):
+        # uvloop's transport, once its peer has reset it, refuses writes by a RuntimeError.
+        if isinstance(error, (RedisError, OSError, RuntimeError)):
             reason = str(error) or type(error).__name__
             raise Unavailable(f"cannot connect to Redis at {endpoint.label}: {reason}") from error
         raise
