@@ -19,8 +19,12 @@ from rich.console import Console
 
 from penstock.runtime.embedded import find_binary
 from tests.chaos.catalogue import FAULTS, SCENARIOS
+from tests.chaos.checker import judge
+from tests.chaos.history import History
+from tests.chaos.journal import stream_journals
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
+from tests.chaos.scene import Expectations
 from tests.chaos.tables import catalogue, report
 
 _console: Final = Console(stderr=True)
@@ -86,6 +90,21 @@ def list_all() -> None:
     """Lists the scenarios and the faults of `mixed`."""
     for table in catalogue(SCENARIOS, FAULTS):
         Console().print(table)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="As `run` said: of one scenario.")],
+    max_crashes: Annotated[int, typer.Option(help="As the run had it.")] = 50,
+) -> None:
+    """Checks a history again that was kept."""
+    history = History(stream_journals(folder / "journals"))
+    found = judge(history, Expectations(max_crashes=max_crashes))
+    for violation in found:
+        _console.print(violation.invariant, violation.text, *violation.witness, sep="\n    ")
+    _console.print(f"{len(history.jobs)} jobs, {len(found)} violations")
+    if found:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     processes.GatewaysRolled,
     processes.ServerKilled,
     processes.ServerSuspended,
+    processes.PowerCut,
     processes.ClientKilled,
 )
 

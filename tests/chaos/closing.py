@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.broker import Broker
 from tests.broker.audit import audit
-from tests.chaos.journal import read_journals
+from tests.chaos.checker import judge
+from tests.chaos.history import History
+from tests.chaos.journal import stream_journals
 from tests.chaos.plan import QUEUE
+from tests.chaos.restarts import kills_of, restarts, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from penstock.broker import Job
-    from tests.chaos.journal import Line
+    from tests.chaos.scene import Expectations
     from tests.chaos.world import World
 
 __all__ = ["close_books"]
@@ -23,8 +24,8 @@ __all__ = ["close_books"]
 _PAGE: Final = 500
 
 
-async def close_books(world: World) -> None:
-    """Writes the ``final`` and ``audit`` lines, counts, and checks the history."""
+async def close_books(world: World, expectations: Expectations) -> None:
+    """Writes the ``final`` and ``audit`` lines, and checks the history."""
     run = world.run
     run.say("reading what the server holds")
     async with Broker(world.server.url) as broker:
@@ -32,7 +33,14 @@ async def close_books(world: World) -> None:
         for fault in await audit(broker):
             world.journal.write("audit", fault=fault)
     run.say("checking the history")
-    await asyncio.to_thread(_judge, world)
+    history = await asyncio.to_thread(History, stream_journals(world.journals))
+    run.result.operations = dict(history.operations)
+    run.result.jobs = history.operations["job acknowledged"]
+    kills = kills_of(line for line in stream_journals(world.journals, world.journal.name))
+    run.result.figures["jobs of killed workers run elsewhere within"] = told(
+        restarts(history, kills)
+    )
+    run.result.violations += await asyncio.to_thread(judge, history, expectations)
 
 
 async def _write_finals(world: World, broker: Broker) -> None:
@@ -68,23 +76,3 @@ def _view(job: Job) -> dict[str, object]:
     if job.retried_from:
         view["retried_from"] = job.retried_from
     return view
-
-
-def _judge(world: World) -> None:
-    result = world.run.result
-    lines = read_journals(world.journals)
-    for line in lines:
-        if line.kind == "call":
-            result.operations[line["rpc"]] = result.operations.get(line["rpc"], 0) + 1
-    result.jobs = len(_acknowledged(lines))
-
-
-def _acknowledged(lines: Iterable[Line]) -> set[str]:
-    """Ids of the jobs that clients were told of."""
-    return {
-        receipt["job"]
-        for line in lines
-        if line.kind == "answer" and "jobs" in line.fields
-        for receipt in line["jobs"]
-        if "outcome" in receipt
-    }

@@ -22,6 +22,7 @@ effect      a handler does what others can see: ``job``, ``token``, ``what``, ``
 end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, cancel, stopped)
 strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``
 heal        what was broken is whole again: ``fault``, ``strike``
+killed      a process was ended by SIGKILL: ``target``
 recovered   the service is seen to work after it: ``fault``, ``strike``, ``after_ms``
 final       what the server holds of a job at the end: a view, and ``type``, ``payload``
 audit       what is wrong with the server's data at the end: ``fault`` (one line each)
@@ -68,6 +69,7 @@ checkpoint  ``{"token": of who saves it, "step": 1, 2, 3 ... over all attempts}`
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import time
@@ -78,7 +80,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Journal", "Line", "read_journals"]
+__all__ = ["Journal", "Line", "read_journals", "stream_journals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,19 @@ def read_journals(folder: Path) -> list[Line]:
         (line for path in folder.glob("*.jsonl") for line in _lines_of(path)),
         key=lambda line: line.at,
     )
+
+
+def stream_journals(folder: Path, names: str = "*") -> Iterator[Line]:
+    """The lines of a run, none of them kept: those of each process in the order of their writing.
+
+    The processes are merged by time, as far as their own lines are in order.
+
+    Args:
+        folder: holds the journals.
+        names: of the processes, as a pattern.
+    """
+    files = [_lines_of(path) for path in sorted(folder.glob(f"{names}.jsonl"))]
+    return heapq.merge(*files, key=lambda line: line.at)
 
 
 def _lines_of(path: Path) -> Iterator[Line]:

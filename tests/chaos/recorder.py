@@ -158,7 +158,7 @@ class Recorder:
         return list(page.jobs)
 
     async def watch(self, job: str, after: int = 0, at_most: int | None = None) -> tuple[int, bool]:
-        """Watches a job to its end, or for so many events.
+        """Watches a job to its end, or leaves after so many events.
 
         Returns:
             The cursor to go on from, and whether the job has ended.
@@ -173,10 +173,9 @@ class Recorder:
                 events += 1
                 if events == at_most:
                     break
-            else:
-                answer["complete"] = True
+            answer["complete"] = watch.closed
             answer["cursor"] = watch.cursor
-        return watch.cursor, bool(answer.get("complete"))
+        return watch.cursor, answer["complete"]
 
     @asynccontextmanager
     async def _call(self, rpc: str, **asked: object) -> AsyncIterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import traceback
 from typing import TYPE_CHECKING
 
 from tests.chaos.result import Result
@@ -48,6 +49,9 @@ async def run_scenario(
         await scenario().run(run)
     except Skipped as reason:
         result.skipped = str(reason)
+    except Exception as error:  # noqa: BLE001 - a scenario that breaks off has shown nothing.
+        trace = traceback.format_exception(error)
+        result.expect(None, "harness", f"the scenario broke off: {error!r}", *trace)
     result.seconds = round(time.monotonic() - began, 1)
     result.save(folder / "result.json")
     if not (keep or result.violations):

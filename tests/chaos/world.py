@@ -16,10 +16,12 @@ from penstock.client import AsyncClient, NotFound, PenstockError, StatusError, W
 from tests.chaos.client import ClientSettings
 from tests.chaos.closing import close_books
 from tests.chaos.journal import Journal
+from tests.chaos.keeper import keep
 from tests.chaos.member import Crew, Member
 from tests.chaos.plan import QUEUE, TYPES, Plan
 from tests.chaos.proxy import FaultProxy
 from tests.chaos.recorder import Recorder, Submit
+from tests.chaos.scene import Expectations
 from tests.chaos.server import ChaosServer
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
@@ -101,8 +103,12 @@ class World:
             options=server_options or {},
             shims=shims,
         )
+        self._durability = {"no": ""}.get(appendfsync, appendfsync.upper())
         self._numbers = (gateways, workers, clients)
-        self._gateway_settings = {"max_crashes": max_crashes, **(gateway_settings or {})}
+        self._gateway_settings: dict[str, Any] = {
+            "max_crashes": max_crashes,
+            **(gateway_settings or {}),
+        }
         self._worker_settings = {
             "max_crashes": max_crashes,
             "lease_s": lease_s,
@@ -113,6 +119,7 @@ class World:
         self._client_settings = dict(client_settings or {})
         self._env = dict(env or {})
         self._stack = AsyncExitStack()
+        self._keeping: asyncio.Task[None] | None = None
         self._ports = [free_port() for _ in range(gateways)]
         self._ops = itertools.count(1)
         self._probes = itertools.count(1)
@@ -153,9 +160,11 @@ class World:
         await self.working()
         for member in self.clients:
             member.start()
+        self._keeping = asyncio.create_task(keep(self))
 
     async def __aexit__(self, *_error: object) -> None:
-        for member in self._members():
+        await self._stop_keeping()
+        for member in self.members:
             if member.alive:
                 member.kill()
         await self._stack.aclose()
@@ -163,6 +172,18 @@ class World:
     def client(self, **options: Any) -> AsyncClient:  # noqa: ANN401 - the arguments of AsyncClient.
         """A client of all gateways."""
         return AsyncClient(f"ipv4:{self.targets}", **options)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All processes but the server."""
+        return (*self.clients, *self.workers, *self.gateways)
+
+    def kill(self, member: Member) -> str:
+        """Ends a process by SIGKILL, and journals it. Returns its name."""
+        name = member.name
+        self.journal.write("killed", target=name)
+        member.kill()
+        return name
 
     async def redis(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - by command.
         """Sends the server a command past the links; waits where it is away."""
@@ -249,23 +270,31 @@ class World:
 
         await eventually(no_live_job, "all jobs have ended", within_s=within_s)
 
-    async def finish(self) -> None:
-        """Ends the run: all is made whole, drained, written down and checked."""
+    async def finish(self, expectations: Expectations | None = None) -> None:
+        """Ends the run: all is made whole, drained, written down and checked.
+
+        Args:
+            expectations: what the history is checked against, if not the usual for this world.
+        """
         self.gateway_link.restore()
         self.worker_link.restore()
-        for member in self._members():
+        for member in self.members:
             if member.alive:
                 member.resume()
-            elif member not in self.clients:
-                member.start()
         self.run.say("waiting for the last jobs")
         try:
             await self.working()
             await self.settled()
         except (TimeoutError, AssertionError) as error:
             self.run.result.expect(None, "I1", f"the run does not come to rest: {error}")
+        await self._stop_keeping()
         await self.stop_members()
-        await close_books(self)
+        await close_books(self, expectations or self.expectations())
+
+    def expectations(self, **others: Any) -> Expectations:  # noqa: ANN401 - its fields.
+        """What may be expected of this world, but for other things that a scenario knows."""
+        own = {"max_crashes": self._gateway_settings["max_crashes"], "durability": self._durability}
+        return Expectations(**{**own, **others})
 
     async def stop_members(self) -> None:
         """Ends workers and gateways in good order."""
@@ -284,8 +313,11 @@ class World:
                     f"{member.name} ended with {status}: {member.log}",
                 )
 
-    def _members(self) -> tuple[Member, ...]:
-        return (*self.clients, *self.workers, *self.gateways)
+    async def _stop_keeping(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
+            self._keeping = None
 
     def _populate(self, crew: Crew) -> None:
         def member(name: str, command: list[str], env: Mapping[str, str]) -> Member:

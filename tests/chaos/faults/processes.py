@@ -19,6 +19,7 @@ __all__ = [
     "GatewaySuspended",
     "GatewayTold",
     "GatewaysRolled",
+    "PowerCut",
     "ServerKilled",
     "ServerSuspended",
     "WorkerKilled",
@@ -40,7 +41,7 @@ class WorkerKilled(Fault):
     weight: ClassVar[float] = 3.0
 
     async def strike(self, world: World, chance: random.Random) -> str:
-        return _replaced(chance.choice(world.workers))
+        return _replaced(world, chance.choice(world.workers))
 
 
 class WorkerSuspended(Fault):
@@ -89,7 +90,7 @@ class GatewayKilled(Fault):
 
     async def strike(self, world: World, chance: random.Random) -> str:
         gateway = chance.choice(world.gateways)
-        target = _replaced(gateway)
+        target = _replaced(world, gateway)
         await world.accepting(gateway)
         return target
 
@@ -143,11 +144,24 @@ class ServerKilled(Fault):
     subject: ClassVar[str] = "server"
 
     async def strike(self, world: World, chance: random.Random) -> str:
-        world.server.kill()
+        await asyncio.to_thread(world.server.kill)
         away_s = chance.choice([0.0, 0.0, 0.5, 3.0])
         await asyncio.sleep(away_s)
         await asyncio.to_thread(world.server.start)
         return f"the server, away for {away_s:g} s"
+
+
+class PowerCut(Fault):
+    """The server loses all that it has not synced to the disk, and is started again."""
+
+    name: ClassVar[str] = "the server's power is cut"
+    rows: ClassVar[tuple[int, ...]] = (16,)
+    subject: ClassVar[str] = "server"
+
+    async def strike(self, world: World, chance: random.Random) -> str:  # noqa: ARG002
+        lost = await asyncio.to_thread(world.server.power_cut)
+        await asyncio.to_thread(world.server.start)
+        return f"the server, which lost {lost} bytes"
 
 
 class ServerSuspended(Fault):
@@ -177,12 +191,11 @@ class ClientKilled(Fault):
     weight: ClassVar[float] = 0.5
 
     async def strike(self, world: World, chance: random.Random) -> str:
-        return _replaced(chance.choice(world.clients))
+        return _replaced(world, chance.choice(world.clients))
 
 
-def _replaced(member: Member) -> str:
-    name = member.name
-    member.kill()
+def _replaced(world: World, member: Member) -> str:
+    name = world.kill(member)
     member.start()
     return name
 
@@ -204,7 +217,7 @@ async def _told(world: World, member: Member) -> str:
         status = await member.stopped(_DRAIN_S)
     except TimeoutError as error:
         world.run.result.expect(None, "drain", str(error))
-        member.kill()
+        world.kill(member)
     else:
         ended_well = member.ended_well(status)
         world.run.result.expect(ended_well, "drain", f"{name} ended with {status}: {member.log}")

@@ -31,7 +31,7 @@ class Mixed(Scenario):
     async def run(self, run: Run) -> None:
         from tests.chaos.catalogue import FAULTS  # noqa: PLC0415 - which names this scenario, too.
 
-        async with World(run) as world:
+        async with World(run, shims=("fsyncspy",)) as world:
             nemesis = Nemesis(world, [fault() for fault in FAULTS])
             telling = asyncio.create_task(_tell(world, nemesis))
             try:
