@@ -248,7 +248,7 @@ class History:
         look = _Look(watch.at, by, "watch", watch.op)
         if snapshot := told.get("snapshot"):
             view = self._take_view(snapshot, look, line.at)
-            watch.told_ended = view.terminal
+            watch.told_ended = view.terminal and view.sequence <= watch.after
             return
         event = Event(
             at=line.at,

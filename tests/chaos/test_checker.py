@@ -8,7 +8,8 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.scene import Expectations, Loss
-from tests.chaos.told import Tale, chunk, gap, progress, state, view
+from tests.chaos.tales import GOOD, plain, retried
+from tests.chaos.told import Tale, chunk, gap, state, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,127 +24,6 @@ def refuted(tale: Tale, **expected: Any) -> set[str]:  # noqa: ANN401
 
 def found(tale: Tale, **expected: Any) -> list[Violation]:  # noqa: ANN401
     return check(tale.lines, expectations=Expectations(**{"least": {}, **expected}))
-
-
-def plain() -> Tale:
-    """A job that was submitted, ran, and was seen to succeed."""
-    tale = Tale().submitted().seen(state="QUEUED", token=0, attempt=0, sequence=1)
-    tale.start(1).seen(state="RUNNING", sequence=2).end(1)
-    tale.seen().seen("wait")
-    tale.watch(
-        {"snapshot": view(), "first": 0, "last": 0},
-        state(1, "QUEUED"),
-        state(2, "RUNNING", 1),
-        state(3, "SUCCEEDED", 1) | {"view": view()},
-    )
-    return tale.final()
-
-
-def retried() -> Tale:
-    """One whose worker was killed, which then failed, and succeeded at last."""
-    tale = Tale().submitted(max_attempts=3)
-    tale.start(1).effect(1, "resumed", None)
-    tale.effect(1, "checkpoint", {"token": 1, "step": 1})
-    tale.effect(1, "saved", {"token": 1, "step": 1})
-    tale.effect(1, "chunk", "1/1 ").effect(1, "chunk", "1/2 ")
-    tale.line("nemesis", "strike", fault="a worker is killed", strike=1, target="worker-1")
-    tale.start(3, 2).effect(3, "resumed", {"token": 1, "step": 1})
-    tale.effect(3, "chunk", "3/1 ").end(3, "raise")
-    tale.start(4, 3).effect(4, "resumed", {"token": 1, "step": 1})
-    tale.effect(4, "chunk", "4/1 ").effect(4, "progress", 1).end(4)
-    end: dict[str, Any] = {"token": 4, "attempt": 3, "crashes": 1, "sequence": 12}
-    tale.watch(
-        state(1, "QUEUED"),
-        state(2, "RUNNING", 1),
-        chunk(3, "1/1 "),
-        state(4, "QUEUED", 1),
-        state(5, "RUNNING", 2),
-        chunk(6, "3/1 ", 2),
-        state(7, "SCHEDULED", 2),
-        state(8, "QUEUED", 2),
-        state(9, "RUNNING", 3),
-        chunk(10, "4/1 ", 3),
-        progress(11, 11),
-        state(12, "SUCCEEDED", 3) | {"view": view(**end)},
-    )
-    return tale.seen(**end).final(**end)
-
-
-def by_key() -> Tale:
-    """Two submits under one key, a third with other work, one that nobody answered."""
-    tale = plain()
-    op = tale.submit("k", request="r-1", key="key")
-    again = tale.submit("k", request="r-2", key="key")
-    tale.receipt(op, "k").receipt(again, "k", outcome="JOINED")
-    tale.error(tale.submit("other", request="r-3", key="key"), "ALREADY_EXISTS", sure=True)
-    tale.error(tale.submit("lost", request="r-4"), "UNAVAILABLE")
-    tale.start(2, job="k", work="k").end(2, job="k")
-    tale.start(3, job="lost", work="lost").end(3, job="lost")
-    tale.final(job="k", work="k", token=2, result={"work": "k", "token": 2})
-    return tale.final(job="lost", work="lost", token=3, result={"work": "lost", "token": 3})
-
-
-def cancelled() -> Tale:
-    """One that was asked to stop, and one that had not begun."""
-    tale = Tale().submitted("a", "a").submitted("b", "b")
-    tale.start(1, job="a", work="a")
-    tale.seen("cancel", state="RUNNING", job="a", cancel=True, sequence=2)
-    tale.end(1, "stopped", job="a")
-    end: dict[str, Any] = {
-        "state": "CANCELLED",
-        "token": 0,
-        "attempt": 0,
-        "sequence": 2,
-        "job": "b",
-    }
-    tale.seen("cancel", **end).final(work="b", **end)
-    return tale.final(work="a", state="CANCELLED", job="a")
-
-
-def ended_otherwise() -> Tale:
-    """Given up, quarantined, expired, and retried by a caller."""
-    tale = Tale()
-    tale.submitted("f", "f", ends=["FAILED:EXHAUSTED"], max_attempts=1)
-    tale.start(1, job="f", work="f").end(1, "raise", job="f")
-    tale.final(job="f", work="f", state="FAILED", reason="EXHAUSTED")
-    op = tale.call("retry", job="f", request="r-again")
-    tale.answer(op, job="g", state="QUEUED", outcome="CREATED", durability="ALWAYS")
-    tale.start(2, job="g", work="f").end(2, "raise", job="g")
-    tale.final(job="g", work="f", state="FAILED", reason="EXHAUSTED", token=2)
-    tale.submitted("q", "q")
-    for token, attempt in ((3, 1), (5, 2), (7, 3)):
-        tale.start(token, attempt, job="q", work="q")
-    end: dict[str, Any] = {"token": 8, "attempt": 3, "crashes": 3, "sequence": 9}
-    tale.final(job="q", work="q", state="FAILED", reason="QUARANTINED", **end)
-    tale.submitted("x", "x", ends=[], deadline_ms=100, delay_ms=500).later(100)
-    return tale.final(job="x", work="x", state="EXPIRED", token=0, attempt=0, sequence=2)
-
-
-def cached() -> Tale:
-    """A submit that joined, and one that was answered with the result of another."""
-    tale = plain()
-    first = tale.submit("c", request="r-1", cache=True)
-    tale.receipt(first, "c")
-    tale.receipt(tale.submit("c", request="r-2", cache=True), "c", outcome="JOINED")
-    tale.start(2, job="c", work="c").end(2, job="c")
-    result = {"work": "c", "token": 2}
-    tale.receipt(
-        tale.submit("c", request="r-3", cache=True), "d", outcome="CACHED", state="SUCCEEDED"
-    )
-    tale.final(job="c", work="c", token=2, result=result)
-    hit: dict[str, Any] = {
-        "token": 0,
-        "attempt": 0,
-        "sequence": 1,
-        "cached_from": "c",
-        "result": result,
-    }
-    return tale.final(job="d", work="c", **hit)
-
-
-GOOD: dict[str, Callable[[], Tale]] = {
-    tale.__name__: tale for tale in (plain, retried, by_key, cancelled, ended_otherwise, cached)
-}
 
 
 @pytest.mark.parametrize("tale", GOOD.values(), ids=GOOD.keys())
@@ -341,7 +221,7 @@ class TestI5:
         assert refuted(self.two_attempts(token=3)) == set()
 
     def test_of_a_stale_attempt(self) -> None:
-        assert refuted(self.two_attempts(token=1)) == {"I5"}
+        assert refuted(self.two_attempts(token=1, attempt=1, crashes=0)) == {"I5", "I9"}
 
     def test_of_a_stale_attempt_under_a_new_token(self) -> None:
         tale = self.two_attempts(token=3, result={"work": "w", "token": 1})
@@ -374,6 +254,17 @@ class TestI6:
     def test_twice(self) -> None:
         tale = Tale().submitted().start(1).start(1, 2).end(1)
         assert refuted(tale.final(attempt=2, crashes=1)) == {"I6"}
+
+    def test_what_never_began(self) -> None:
+        tale = Tale().submitted().effect(1, "progress", 1).start(2).end(2)
+        assert refuted(tale.final(token=2)) == set()  # Progress proves nothing.
+        tale = Tale().submitted().effect(1, "chunk", "1/1 ").start(2).end(2)
+        assert refuted(tale.final(token=2)) == {"I6"}
+        tale = Tale().submitted().end(1, "stopped").start(2).end(2)
+        assert refuted(tale.final(token=2)) == {"I6"}
+
+    def test_what_ended_twice(self) -> None:
+        assert refuted(Tale().submitted().start(1).end(1).end(1, "stopped").final()) == {"I6"}
 
     def test_backwards(self) -> None:
         tale = Tale().submitted().start(3, 2).start(1).end(3)

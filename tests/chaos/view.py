@@ -282,7 +282,7 @@ class Watch:
         after: the cursor that it began with.
         done: when it came to its end (ns); None if it did not, or its client left before.
         failed: whether it ended by an error.
-        told_ended: whether its snapshot showed the job as ended.
+        told_ended: whether its snapshot showed the job as ended, with nothing after the cursor.
     """
 
     at: int

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.chaos.history import JobHistory
     from tests.chaos.result import Violation
     from tests.chaos.scene import Scene
-    from tests.chaos.view import Start, View
+    from tests.chaos.view import Effect, Ending, Start, View
 
 __all__ = ["one_outcome", "outcome_of_the_last_grant", "tokens_rise"]
 
@@ -67,7 +67,12 @@ def outcome_of_the_last_grant(scene: Scene, job: JobHistory) -> Iterator[Violati
     if later is not None:
         text = f"job {job.id} ended under token {end.token}, and {later.token} was granted"
         yield scene.violation("I5", text, end, later)
-    if end.state == "SUCCEEDED" and not end.cached_from:
+    if end.label == "FAILED:QUARANTINED":
+        lost = next((start for start in job.starts if start.token == end.token), None)
+        if lost is not None:
+            text = f"job {job.id} was taken from its worker under the worker's own token"
+            yield scene.violation("I5", text, lost, end)
+    elif end.state == "SUCCEEDED" and not end.cached_from:
         yield from _result_was_returned(scene, job, end)
     elif end.cached_from:
         yield from _result_is_of_the_other(scene, job, end)
@@ -136,6 +141,23 @@ def tokens_rise(scene: Scene, job: JobHistory) -> Iterator[Violation]:
         if after.attempt < before.attempt:
             text = f"job {job.id} had attempt {before.attempt} before attempt {after.attempt}"
             yield scene.violation("I6", text, before, after)
+            return
+    yield from _whole_attempts(scene, job, by_token)
+
+
+def _whole_attempts(scene: Scene, job: JobHistory, starts: dict[int, Start]) -> Iterator[Violation]:
+    """What is done under a token is done by the handler that began under it, which ends once."""
+    done: list[Effect | Ending] = [*job.effects, *job.endings]
+    orphan = next((each for each in done if each.token not in starts), None)
+    if orphan is not None:
+        text = f"something was done for job {job.id} under token {orphan.token}, which never began"
+        yield scene.violation("I6", text, orphan)
+    ended: dict[int, Ending] = {}
+    for ending in job.endings:
+        before = ended.setdefault(ending.token, ending)
+        if before is not ending:
+            text = f"the attempt of job {job.id} under token {ending.token} ended twice"
+            yield scene.violation("I6", text, before, ending)
             return
 
 

@@ -39,7 +39,7 @@ def versions_agree(scene: Scene, job: JobHistory) -> Iterator[Violation]:
             yield scene.violation("I7", text, before, after)
             return
     yield from _states_are_those_told(scene, job, views)
-    yield from _attempts_are_those_started(scene, job, views)
+    yield from _attempts_are_those_started(scene, job, job.views)
 
 
 def _states_are_those_told(scene: Scene, job: JobHistory, views: list[View]) -> Iterator[Violation]:
@@ -69,7 +69,8 @@ def _attempts_are_those_started(
     starts = {start.token: start for start in job.starts}
     for view in views:
         start = starts.get(view.token)
-        if view.state == "RUNNING" and start is not None and start.attempt != view.attempt:
+        holds = view.terminal or view.state == "RUNNING"  # Else it may have been handed back.
+        if holds and start is not None and start.attempt != view.attempt:
             text = f"token {view.token} of job {job.id} has two attempts"
             yield scene.violation("I7", text, start, view)
             return
