@@ -9,9 +9,10 @@ import json
 import random
 import sys
 import tempfile
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 import typer
 import uvloop
@@ -22,6 +23,7 @@ from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker import judge
 from tests.chaos.history import History
 from tests.chaos.journal import stream_journals
+from tests.chaos.result import Result
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
 from tests.chaos.scene import Expectations
@@ -30,7 +32,34 @@ from tests.chaos.tables import catalogue, report
 _console: Final = Console(stderr=True)
 app: Final = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
+#: Between two lines of progress where there is no terminal (s).
+_TELL_S: Final = 30.0
 _BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+class _Onlookers:
+    """Whoever looks on: at a terminal a line that changes, elsewhere a line now and then."""
+
+    def __init__(self, scenario: str) -> None:
+        self._scenario = scenario
+        self._status = _console.status(scenario)
+        self._told_at = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        """Tells them."""
+        line = f"{self._scenario}: {text}"
+        if _console.is_terminal:
+            self._status.update(line)
+        elif time.monotonic() - self._told_at > _TELL_S:
+            self._told_at = time.monotonic()
+            _console.print(line)
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
 
 
 @app.command()
@@ -55,19 +84,20 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     results = []
     _console.print(f"seed {seed}")
     for scenario in [_BY_NAME[name] for name in names or _BY_NAME]:
-        chosen = scale
+        chosen, length = scale, f"--scale {scale:g}"
         if minutes is not None and scenario is Mixed:
-            chosen = minutes * 60 / SECONDS
-        with _console.status(scenario.name) as status:
+            chosen, length = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
+        command = f"python -m tests.chaos run {scenario.name} --seed {seed} {length}"
+        with _Onlookers(scenario.name) as onlookers:
             result = uvloop.run(
                 run_scenario(
                     scenario,
-                    seed=seed,
+                    Result(scenario.name, seed=seed, command=command),
                     scale=chosen,
                     server=server or find_binary(),
                     folder=out / scenario.name,
                     keep=keep,
-                    say=status.update,
+                    say=onlookers.tell,
                 )
             )
         results.append(result)

@@ -29,12 +29,14 @@ class _Strike:
     Attributes:
         number: in the run.
         fault: that strikes.
-        alone: no other was under way meanwhile.
+        healed: its recovery is awaited.
+        alone: no other has been under way since it was healed.
     """
 
     number: int
     fault: Fault
-    alone: bool
+    healed: bool = False
+    alone: bool = True
 
 
 class Nemesis:
@@ -84,7 +86,7 @@ class Nemesis:
     async def _strike(self, fault: Fault, chance: random.Random) -> None:
         world, journal = self._world, self._world.journal
         self._count += 1
-        strike = _Strike(self._count, fault, alone=not self._under_way)
+        strike = _Strike(self._count, fault)
         for other in self._under_way:
             other.alone = False
         self._under_way.append(strike)
@@ -95,6 +97,8 @@ class Nemesis:
             journal.write("strike", **named, target=fault.subject)
             target = await fault.strike(world, chance)
             journal.write("heal", **named, target=target)
+            strike.healed = True
+            strike.alone = all(other.healed for other in self._under_way)
             after_s = await world.working(_RECOVERY_S)
         except TimeoutError as error:
             world.run.result.expect(

@@ -7,13 +7,13 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from tests.chaos.result import Result
 from tests.chaos.scenario import Run, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.chaos.result import Result
     from tests.chaos.scenario import Scenario
 
 __all__ = ["run_scenario"]
@@ -21,28 +21,26 @@ __all__ = ["run_scenario"]
 
 async def run_scenario(
     scenario: type[Scenario],
+    result: Result,
     *,
-    seed: int,
     scale: float,
     server: Path,
     folder: Path,
     keep: bool = False,
-    say: Callable[[str], object] = lambda _text: None,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Result:
     """Runs it, and returns what it found.
 
     Args:
         scenario: to run.
-        seed: decides everything that is left to chance.
+        result: to be filled in; its seed decides everything that is left to chance.
         scale: see `Run`.
         server: the binary.
         folder: made for the run, and removed unless something was violated.
         keep: keep it in any case.
         say: is told how it goes.
     """
-    command = f"python -m tests.chaos run {scenario.name} --seed {seed} --scale {scale:g}"
-    result = Result(scenario.name, seed=seed, command=command)
-    run = Run(seed, folder, server, scale, result, lambda text: _say(say, scenario, text))
+    run = Run(result.seed, folder, server, scale, result, say)
     folder.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs yet.
     began = time.monotonic()
     try:
@@ -57,7 +55,3 @@ async def run_scenario(
     if not (keep or result.violations):
         shutil.rmtree(folder)
     return result
-
-
-def _say(say: Callable[[str], object], scenario: type[Scenario], text: str) -> None:
-    say(f"{scenario.name}: {text}")

@@ -1,0 +1,58 @@
+"""Every scenario at scale 1, and the mixed one on Valkey and on Redis 7. Slow: `make test-slow`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.catalogue import SCENARIOS
+from tests.chaos.result import Result
+from tests.chaos.running import run_scenario
+from tests.chaos.scenarios.mixed import SECONDS, Mixed
+
+if TYPE_CHECKING:
+    from tests.chaos.scenario import Scenario
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SEED = 1
+MIXED_S = 90.0
+
+
+@pytest.mark.parametrize(
+    "scenario", [each for each in SCENARIOS if each is not Mixed], ids=lambda each: each.name
+)
+async def test_nothing_is_violated(
+    scenario: type[Scenario], server_binary: Path, tmp_path: Path
+) -> None:
+    await _run(scenario, SEED, 1.0, server_binary, tmp_path)
+
+
+@pytest.mark.parametrize("seed", [1, 2], ids=["valkey", "redis7"])
+async def test_nothing_is_violated_by_all_faults_at_random(
+    seed: int, server_binary: Path, tmp_path: Path
+) -> None:
+    binary = server_binary
+    if seed == 2:
+        found = shutil.which("redis-server")
+        if found is None:
+            pytest.skip("needs redis-server: apt install redis-server")
+        binary = Path(found)
+    await _run(Mixed, seed, MIXED_S / SECONDS, binary, tmp_path)
+
+
+async def _run(
+    scenario: type[Scenario], seed: int, scale: float, binary: Path, folder: Path
+) -> None:
+    command = f"python -m tests.chaos run {scenario.name} --seed {seed} --scale {scale:g}"
+    result = Result(scenario.name, seed=seed, command=command)
+    await run_scenario(scenario, result, scale=scale, server=binary, folder=folder / "run")
+    if result.skipped:
+        pytest.skip(result.skipped)
+    told = [
+        "\n  ".join([f"{each.invariant}: {each.text}", *each.witness]) for each in result.violations
+    ]
+    assert not told, "\n".join([*told, f"history: {folder / 'run'}", command])
