@@ -1,0 +1,95 @@
+"""The parts of the harness that no scenario would show to be wrong."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from tests.chaos.history import History
+from tests.chaos.journal import Journal, Line, stream_journals
+from tests.chaos.member import Crew, Member
+from tests.chaos.plan import FOR_EVER, ends_of
+from tests.chaos.progress import Progress
+from tests.chaos.restarts import kills_of, restarts, told
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: A process that goes on until it is told to stop.
+SERVES = ["http.server", "0", "--bind", "127.0.0.1"]
+
+
+def member(crew: Crew, folder: Path) -> Member:
+    return Member(crew, "worker-2", SERVES, {}, folder=folder, journals=folder)
+
+
+async def test_who_comes_after_another_has_a_name_of_its_own(tmp_path: Path) -> None:
+    crew = Crew()
+    one = member(crew, tmp_path)
+    assert [one.start().name, one.alive, one.wanted] == ["worker-2", True, True]
+    one.kill()
+    assert [one.alive, one.wanted, one.status] == [False, False, -signal.SIGKILL]
+    assert one.start().name == "worker-2.1"
+    one.terminate()
+    assert one.ended_well(await one.stopped(30))
+    crew.close()
+
+
+def test_no_process_outlives_its_crew(tmp_path: Path) -> None:
+    crew = Crew()
+    running, suspended = member(crew, tmp_path).start(), member(crew, tmp_path).start()
+    suspended.pause()
+    crew.close()
+    wait_until(lambda: not (running.alive or suspended.alive), "both have ended", within_s=30)
+
+
+def test_progress_is_read_as_the_journals_grow(tmp_path: Path) -> None:
+    progress = Progress(tmp_path)
+    with Journal(tmp_path, "client-1") as client, Journal(tmp_path, "worker-1") as worker:
+        client.write("answer", op=1, jobs=[{"outcome": "CREATED"}, {"outcome": "JOINED"}])
+        assert progress.read() == "1 jobs acknowledged, 0 returned"
+        client.write("answer", op=2, jobs=[{"outcome": "CREATED"}])
+        worker.write("end", job="j", token=1, how="return")
+        assert progress.read() == "2 jobs acknowledged, 1 returned"
+    assert progress.read() == "2 jobs acknowledged, 1 returned"
+
+
+def test_journals_are_merged_by_time(tmp_path: Path) -> None:
+    with Journal(tmp_path, "client-1") as one, Journal(tmp_path, "worker-1") as other:
+        for journal in (one, other, one, other):
+            journal.write("strike")
+    lines = list(stream_journals(tmp_path))
+    assert [line.by for line in lines] == ["client-1", "worker-1"] * 2
+    assert [line.by for line in stream_journals(tmp_path, "worker-*")] == ["worker-1"] * 2
+
+
+def test_ends_that_a_plan_permits() -> None:
+    assert ends_of({"work": "w", "fail": 2}, {}) == ["SUCCEEDED"]
+    assert ends_of({"work": "w", "fail": FOR_EVER}, {}) == ["FAILED:EXHAUSTED"]
+    assert ends_of({"work": "w", "hang": True}, {"timeout": 1}) == ["FAILED:TIMED_OUT"]
+    assert ends_of({"work": "w", "hang": True}, {"expires_in": 1}) == []
+
+
+def test_restarts_of_what_a_killed_worker_ran() -> None:
+    def start(at: int, by: str, job: str, token: int) -> Line:
+        fields = {"job": job, "type": "t", "token": token, "attempt": 1, "payload": {"work": job}}
+        return Line(at, by, "start", fields)
+
+    second = 10**9
+    lines = [
+        start(1, "worker-1", "lost", 1),
+        start(2, "worker-1.child-7", "lost too", 2),
+        start(3, "worker-1", "done", 3),
+        Line(4, "worker-1", "end", {"job": "done", "token": 3, "how": "raise"}),
+        start(5, "worker-2", "elsewhere", 4),
+        Line(second, "harness", "killed", {"target": "worker-1"}),
+        start(2 * second, "worker-1.1", "done", 5),
+        start(3 * second, "worker-1.1", "lost", 6),
+        start(4 * second, "worker-2", "lost too", 7),
+        start(5 * second, "worker-1.1", "elsewhere", 8),
+    ]
+    waits_s = restarts(History(lines), kills_of(lines))
+    assert sorted(waits_s) == [2, 3]
+    assert told(waits_s) == "2 jobs, median 2.50 s, worst 3.00 s"
+    assert told([]) == "none"
