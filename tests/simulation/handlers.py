@@ -1,0 +1,99 @@
+"""The handlers of a life: they take their time, say something, and end in every way there is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from penstock.worker import Cancel, Context, Retry, Worker
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.simulation.witness import Witness
+
+__all__ = ["Handlers"]
+
+
+class Handlers:
+    """Keeps account of what every attempt did.
+
+    Args:
+        chance: of the life.
+        lease_s: some attempts last for longer.
+        calm: nobody fails, and nothing takes long.
+    """
+
+    def __init__(self, chance: random.Random, lease_s: float, *, calm: bool) -> None:
+        self._chance = chance
+        self._lease_s = lease_s
+        self._calm = calm
+        self.started: list[tuple[str, int]] = []
+        self.returned: dict[str, set[int]] = {}
+
+    def app(self, slots: int) -> Worker:
+        """Of one worker process."""
+        worker = Worker("q", slots=slots)
+
+        @worker.job("work")
+        async def work(payload: dict[str, Any], ctx: Context) -> dict[str, int]:
+            return await self._work(payload, ctx)
+
+        @worker.job("toil")
+        async def toil(payload: dict[str, Any], ctx: Context) -> dict[str, int]:
+            return await self._work(payload, ctx)
+
+        return worker
+
+    async def _work(self, payload: dict[str, Any], ctx: Context) -> dict[str, int]:
+        chance, token = self._chance, ctx.fencing_token
+        self.started.append((ctx.job_id, token))
+        for step in range(chance.randint(0, 1 if self._calm else 4)):
+            await asyncio.sleep(chance.choice([0.0, 0.01, 0.3 * self._lease_s, self._lease_s]))
+            await self._say(ctx, step)
+        self._end(payload)
+        self.returned.setdefault(ctx.job_id, set()).add(token)
+        return {"token": token}
+
+    async def _say(self, ctx: Context, step: int) -> None:
+        match self._chance.randint(0, 4):
+            case 0:
+                ctx.progress(step, 5)
+            case 1:
+                await ctx.emit(f"{ctx.fencing_token}.{step}")
+            case 2:
+                await ctx.checkpoint(f"{ctx.fencing_token}.{step}".encode())
+            case 3:
+                ctx.log("on it")
+            case _:
+                pass
+
+    def _end(self, payload: dict[str, Any]) -> None:
+        if self._calm or payload.get("sure"):
+            return
+        match self._chance.randint(0, 9):
+            case 0 | 1:
+                raise ValueError("no such luck")
+            case 2:
+                raise Retry(after=self._chance.choice([0.0, 0.2, 3.0]))
+            case 3:
+                raise Cancel("not worth it")
+            case _:
+                pass
+
+    def check(self, witness: Witness) -> None:
+        """What succeeded was returned by a handler, and by the one whose result was stored."""
+        returned = {job_id[-26:]: tokens for job_id, tokens in self.returned.items()}
+        for tail, ends in witness.accepted.items():
+            for script, token in ends:
+                if script == "complete":
+                    witness.expect(
+                        int(token) in returned.get(tail, ()),
+                        "I4",
+                        f"{tail}: SUCCEEDED under token {token}, but no handler returned so",
+                    )
+        made = witness.jobs.keys() | witness.gone
+        for job_id, granted in self.started:
+            witness.expect(
+                job_id[-26:] in made, "I2", f"{job_id}: ran under token {granted}, never submitted"
+            )

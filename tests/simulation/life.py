@@ -1,0 +1,294 @@
+"""One life of a service: who lives, what befalls them, and what must hold in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
+
+import structlog
+
+from penstock.broker import Broker, PenstockError
+from tests.broker.audit import audit
+from tests.simulation.actors import URL, Bells, GatewayActor, WorkerActor, in_place
+from tests.simulation.callers import Caller, Watcher
+from tests.simulation.clock import Clock, StandstillError, VirtualLoop, virtual_time
+from tests.simulation.handlers import Handlers
+from tests.simulation.trouble import Trouble
+from tests.simulation.wire import Command, Network, Server
+from tests.simulation.witness import ENDED, IDLE, PEEK, Witness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.broker.pipeline import Reply
+    from tests.chaos.result import Violation
+    from tests.simulation.witness import Record
+
+__all__ = ["Ending", "Life", "live"]
+
+#: In quiet times a job with a free slot waits no longer than this, nor a due one (s): less than
+#: anybody's poll, so that hints are seen to work.
+PROMPT_S: Final = 0.8
+#: For so long after the last trouble jobs may be under way (s).
+SETTLED_WITHIN_S: Final = 900.0
+#: What an audit finds here that is no fault: the key that scripts read the date from, and lives of
+#: keys, which are read one after the other in real time.
+_NO_FAULTS: Final = ("b'date'", "do not end together")
+
+
+@dataclass
+class Ending:
+    """What came of a life.
+
+    Attributes:
+        seed: repeats it.
+        violations: what must not be.
+        steps: commands that were executed.
+        seconds: that passed in it.
+        jobs: that were made.
+        scripts: how often each was executed.
+        troubles: that befell it, by kind.
+    """
+
+    seed: int
+    violations: list[Violation]
+    steps: int
+    seconds: float
+    jobs: int
+    scripts: Counter[str]
+    troubles: Counter[str]
+
+
+@dataclass
+class Life:
+    """Everybody in it, and what is chosen by its seed.
+
+    Attributes:
+        chance: decides everything.
+        calm: nothing befalls anybody, and all jobs find a free slot.
+        lease_s: of all workers.
+    """
+
+    seed: int
+    clock: Clock
+    network: Network
+    bells: Bells
+    witness: Witness
+    gateways: list[GatewayActor] = field(default_factory=list)
+    workers: list[WorkerActor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Not the generator of the module, from which the product takes its jitter.
+        self.chance = random.Random(self.seed)  # noqa: S311 - no secret.
+        chance = self.chance
+        self.calm = self.seed % 5 == 0
+        self.lease_s = chance.choice([1.0, 1.0, 2.0, 10.0])
+        self.slots = 8 if self.calm else chance.randint(1, 3)
+        self.partitions = chance.choice([1, 1, 2])
+        self.handlers = Handlers(chance, self.lease_s, calm=self.calm)
+        self.trouble = Trouble(self)
+        self._names: Counter[str] = Counter()
+        self._queued_at_s: dict[str, float] = {}
+        self.network.slowness_s = 0.0005 if self.calm else chance.choice([0.0005, 0.005, 0.05])
+        self.bells.loss = 0.0 if self.calm else chance.choice([0.0, 0.1, 0.5])
+
+    # Who lives.
+
+    def new_gateway(self) -> GatewayActor:
+        """One more gateway."""
+        gateway = GatewayActor(
+            self.network, self.bells, self._name("gateway"), partitions=self.partitions
+        )
+        self.gateways.append(gateway)
+        return gateway.start()
+
+    def new_worker(self) -> WorkerActor:
+        """One more worker."""
+        worker = WorkerActor(
+            self.network,
+            self._name("worker"),
+            self.handlers.app(self.slots),
+            {
+                "lease_s": self.lease_s,
+                "partitions": self.partitions,
+                "drain_grace_s": self.chance.choice([0.0, 1.0]),
+            },
+        )
+        self.workers.append(worker)
+        return worker.start()
+
+    def any_gateway(self) -> GatewayActor:
+        """Whom a caller happens to reach."""
+        return self.chance.choice(self.gateways)
+
+    def _name(self, kind: str) -> str:
+        self._names[kind] += 1
+        return f"{kind}-{self._names[kind]}"
+
+    # How it goes.
+
+    async def run(self) -> None:
+        """From birth to the last check."""
+        self.witness.on_change = self._changed
+        for _ in range(2):
+            self.new_gateway()
+        for _ in range(self.chance.randint(2, 3)):
+            self.new_worker()
+        for each in [*self.gateways, *self.workers]:
+            await asyncio.wait_for(each.ready.wait(), 60)
+        callers = [Caller(self, f"caller-{number}") for number in range(2)]
+        watchers: list[Watcher] = []
+        for caller in callers:
+            caller.watchers = watchers
+        trouble = asyncio.create_task(self.trouble.brew())
+        await asyncio.gather(*(caller.run() for caller in callers))
+        trouble.cancel()
+        await asyncio.wait([trouble])
+        await self.trouble.heal()
+        await self._settle()
+        for watcher in watchers:
+            await watcher.finish()
+        await self._check(callers)
+
+    async def _settle(self) -> None:
+        """Waits for the last job to end."""
+        give_up_s = self.clock.now_s + SETTLED_WITHIN_S
+        while under_way := self._under_way():
+            if self.clock.now_s > give_up_s:
+                for tail in under_way:
+                    record = self.witness.jobs[tail].record
+                    self.witness.expect(False, "I1", f"{tail}: stays for ever: {record}")  # noqa: FBT003
+                return
+            await asyncio.sleep(0.5)
+
+    def _under_way(self) -> list[str]:
+        jobs = self.witness.jobs.items()
+        return [tail for tail, seen in jobs if seen.record.get("s", b"").decode() not in ENDED]
+
+    async def _check(self, callers: list[Caller]) -> None:
+        for caller in callers:
+            caller.check()
+        self.handlers.check(self.witness)
+        for actor in (*self.gateways, *self.workers):
+            actor.kill()
+        # Before any retention is over: what is past it may be gone from one place, and not yet from
+        # another.
+        self.clock.jumped_s = -1e7
+        async with Broker(URL) as broker:
+            for fault in await audit(broker):
+                if not any(sign in fault for sign in _NO_FAULTS):
+                    self.witness.expect(False, "audit", fault)  # noqa: FBT003
+
+    def _changed(self, tail: str, record: Record) -> None:
+        """The witness saw a change."""
+        self.bells.wake(tail)
+        if not self.calm:
+            return
+        state, now_s = record.get("s", b""), self.clock.now_s
+        if state == b"Q":
+            self._queued_at_s.setdefault(tail, now_s)
+        elif tail in self._queued_at_s:
+            waited_s = now_s - self._queued_at_s.pop(tail)
+            self.witness.expect(
+                state != b"R" or waited_s <= PROMPT_S,
+                "prompt",
+                f"{tail}: waited {waited_s:.2f} s for one of the free slots",
+            )
+        if state == b"Q" and "du" in record:
+            late_s = (self.clock.server_ms - int(record["du"])) / 1000
+            self.witness.expect(
+                now_s != self._queued_at_s[tail] or late_s <= PROMPT_S,
+                "prompt",
+                f"{tail}: queued {late_s:.2f} s after it was due",
+            )
+
+
+def live(path: Path, seed: int) -> Ending:
+    """Lives one life, on the server at a unix socket, whose data it removes."""
+    clock = Clock()
+    server = Server(path, clock, PEEK, IDLE)
+    loop = VirtualLoop(clock)
+    loop.set_exception_handler(lambda _loop, _context: None)
+    random.seed(seed)
+    chance = random.Random(seed + 1)  # noqa: S311 - no secret.
+    witness = Witness(clock)
+
+    def executed(command: Command, script: str, reply: Reply, peeked: Reply) -> None:
+        witness.executed(command, script, reply, peeked)
+        bells.executed(command, script, reply)
+
+    network = Network(server, chance, executed)
+    bells = Bells(network, chance, loss=0.0)
+    # Ids are drawn from the seed, too.
+    draw = mock.patch.object(secrets, "token_hex", lambda size: chance.randbytes(size).hex())
+    replaced = virtual_time(clock), in_place(network, bells), draw, _quiet()
+    with contextlib.ExitStack() as stack:
+        for each in replaced:
+            stack.enter_context(each)
+        stack.callback(server.close)
+        life = Life(seed, clock, network, bells, witness)
+        began_s = clock.now_s
+        try:
+            loop.run_until_complete(life.run())
+        except (StandstillError, TimeoutError, PenstockError, AssertionError) as error:
+            witness.expect(False, "life", f"{type(error).__name__}: {error}")  # noqa: FBT003
+        finally:
+            seconds = clock.now_s - began_s
+            _bury(loop, life)
+    return Ending(
+        seed,
+        witness.violations,
+        witness.steps,
+        seconds,
+        len(witness.jobs) + len(witness.gone),
+        witness.scripts,
+        life.trouble.counts,
+    )
+
+
+async def _let_go(life: Life) -> None:
+    for actor in (*life.gateways, *life.workers, *life.trouble.dead):
+        actor.process.bury()
+
+
+def _bury(loop: VirtualLoop, life: Life) -> None:
+    """Ends all tasks, of the dead, too."""
+    for actor in (*life.gateways, *life.workers, *life.trouble.dead):
+        actor.process.kill()
+    for link in list(life.network.links):
+        link.abandon()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_let_go(life))
+    for _ in range(10):
+        tasks = asyncio.all_tasks(loop)
+        if not tasks:
+            break
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(StandstillError):
+            loop.run_until_complete(asyncio.wait(tasks, timeout=60.0))
+    loop.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:  # noqa: ANN401 - a generator for the decorator.
+    """Thousands of lives have much to tell, of which nobody wants to hear."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    configured = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**configured)
+        logging.disable(before)
