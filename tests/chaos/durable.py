@@ -21,6 +21,7 @@ class DurableFiles:
     Attributes:
         loaded: the processes that have loaded the shim.
         synced_by: for each process, how often it has synced a file of the folder.
+        longest_sync_s: how long the slowest sync of any file took, in seconds.
     """
 
     def __init__(self, notes: Path, folder: Path) -> None:
@@ -30,6 +31,7 @@ class DurableFiles:
         self._safe: dict[str, int] = {}
         self.loaded: set[int] = set()
         self.synced_by: dict[int, int] = {}
+        self.longest_sync_s = 0.0
 
     def read(self) -> None:
         """Takes in the notes written since the last time; the server may go on writing them."""
@@ -64,11 +66,12 @@ class DurableFiles:
         match note:
             case ["load", pid]:
                 self.loaded.add(int(pid))
-            case ["sync", pid, size, path]:
+            case ["sync", pid, size, path, took_us]:
                 self._safe[path] = int(size)
+                self.longest_sync_s = max(self.longest_sync_s, int(took_us) / 1e6)
                 if path.startswith(f"{self._folder}/"):
                     self.synced_by[int(pid)] = self.synced_by.get(int(pid), 0) + 1
-            case ["cut", _, size, path]:
+            case ["cut", _, size, path, _]:
                 self._safe[path] = min(self._safe.get(path, 0), int(size))
             case ["rename", _, old, new]:
                 self._safe[new] = self._safe.pop(old, 0)

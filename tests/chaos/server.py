@@ -36,6 +36,7 @@ class ChaosServer:
         binary: of Valkey or Redis.
         appendfsync: "always", "everysec" or "no".
         options: further directives of the server's configuration.
+        data_dir: where it persists, if not in ``folder/data``.
         shims: "fsyncspy" for power cuts, "slowfsync", "clock".
         env: further variables of the server's environment.
 
@@ -53,11 +54,12 @@ class ChaosServer:
         *,
         appendfsync: Literal["always", "everysec", "no"] = "always",
         options: Mapping[str, str] | None = None,
+        data_dir: Path | None = None,
         shims: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
-        self.data_dir: Path = (folder / "data").resolve()
+        self.data_dir: Path = (data_dir or folder / "data").resolve()
         self.preload = Preload(folder / "preload", *shims)
         self._appendfsync = appendfsync
         self._spied = "fsyncspy" in shims
@@ -155,6 +157,12 @@ class ChaosServer:
         """How many bytes of the append-only files a power cut would take now."""
         self._durable.read()
         return self._durable.unsynced()
+
+    @property
+    def longest_sync_s(self) -> float:
+        """How long the slowest fsync took that the shim "fsyncspy" has seen, in seconds."""
+        self._durable.read()
+        return self._durable.longest_sync_s
 
     def _prove_syncs(self, pid: int) -> None:
         unsynced = self._durable.unsynced()

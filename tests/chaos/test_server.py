@@ -129,11 +129,11 @@ def test_a_file_that_was_cut_is_safe_up_to_there(tmp_path: Path) -> None:
     log.parent.mkdir()
     log.write_bytes(b"x" * 90)
     files = DurableFiles(notes, log.parent)
-    notes.write_text(f"load\t7\nsync\t7\t80\t{log}\ncut\t7\t60\t{log}\nsync\t")
+    notes.write_text(f"load\t7\nsync\t7\t80\t{log}\t9\ncut\t7\t60\t{log}\t0\nsync\t")
     files.read()
     assert (files.loaded, files.synced_by, files.unsynced()) == ({7}, {7: 1}, 30)
     with notes.open("a") as file:
-        file.write(f"7\t70\t{log}.temp\nrename\t7\t{log}.temp\t{log}\n")
+        file.write(f"7\t70\t{log}.temp\t9\nrename\t7\t{log}.temp\t{log}\n")
     assert files.unsynced() == 30
     files.forget_notes()
     assert files.cut() == 20

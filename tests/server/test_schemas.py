@@ -117,6 +117,31 @@ async def test_a_schema_that_is_lost_is_no_licence_and_is_read_again(rig: Rig) -
     assert (await rig.submit(type="brand.new", payload=b'"x"')).job_id
 
 
+async def test_a_type_that_the_server_has_lost_is_waited_for(rig: Rig) -> None:
+    """As after a power cut that took back all that workers had registered."""
+    await rig.register({"type": "string"}, "brand.new")
+    assert (await rig.submit(type="brand.new", payload=b'"x"')).job_id
+    names = rig.broker.engine.names
+    await rig.broker.link.call("DEL", names.types(), names.schemas())
+    assert (await refused(rig, type="never.known")).reason == "UNKNOWN_JOB_TYPE"  # And looks.
+    refusal = await refused(rig, type="brand.new", payload=b'"x"')
+    assert refusal.code is grpc.StatusCode.UNAVAILABLE
+    assert "RetryInfo" in refusal.details
+    await rig.register({"type": "string"}, "brand.new")
+    assert (await rig.submit(type="brand.new", payload=b'"x"')).job_id
+
+
+async def test_a_type_that_was_removed_is_refused_for_good_after_a_while(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.server.schemas.VANISHED_FOR_S", 0.0)
+    await rig.register({}, "brand.new")
+    assert (await rig.submit(type="brand.new")).job_id
+    await rig.broker.link.call("DEL", rig.broker.engine.names.types())
+    assert (await refused(rig, type="never.known")).reason == "UNKNOWN_JOB_TYPE"
+    assert (await refused(rig, type="brand.new")).reason == "UNKNOWN_JOB_TYPE"
+
+
 async def test_a_gateway_forgets_old_versions(redis_url: str) -> None:
     async with Broker(redis_url) as broker:
         types = broker.engine.names.types()

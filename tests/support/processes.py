@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 __all__ = ["Fleet", "free_port"]
@@ -28,10 +29,14 @@ class Fleet:
     Args:
         redis_url: Of the server.
         folder: Takes their logs.
+        env: Further variables of their environment.
     """
 
-    def __init__(self, redis_url: str, folder: Path) -> None:
+    def __init__(
+        self, redis_url: str, folder: Path, *, env: Mapping[str, str] | None = None
+    ) -> None:
         self._redis_url = redis_url
+        self._env = dict(env or {})
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -80,7 +85,7 @@ class Fleet:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,
-                env={**os.environ, "PENSTOCK_REDIS_URL": self._redis_url, **names},
+                env={**os.environ, "PENSTOCK_REDIS_URL": self._redis_url, **self._env, **names},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

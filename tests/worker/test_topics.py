@@ -138,6 +138,32 @@ async def test_a_subscription_that_the_server_lost_is_made_again(
         await eventually(there, "the subscription is there again")
 
 
+async def test_types_that_the_server_lost_are_registered_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.worker.presence.HEARTBEAT_EVERY_S", 0.02)
+    async with rig.working(apps.bus):
+        known = await rig.broker.registry.types()
+        await _lose_types(rig)
+        await eventually(rig.broker.registry.types, "a type is known again")
+        assert await rig.broker.registry.types() == known
+
+
+async def test_a_worker_that_reconnects_registers_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.worker.presence.HEARTBEAT_EVERY_S", 3_600.0)
+    async with rig.working(apps.bus):
+        await _lose_types(rig)
+        await rig.broker.link.call("CLIENT", "KILL", "TYPE", "normal")
+        await eventually(rig.broker.registry.types, "a type is known again", within_s=30)
+
+
+async def _lose_types(rig: Rig) -> None:
+    names = rig.broker.engine.names
+    await rig.broker.link.call("DEL", names.types(), names.schemas())
+
+
 async def test_each_worker_makes_his_again_whoever_comes_first(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,9 @@
 /* Notes what has reached the disk, so that a power cut can be played.
  *
  * A line for each successful fsync or fdatasync: the process, the size that the file had when it
- * began (what is written meanwhile may not be covered), and the file's path. A line for each
- * rename and truncation as well, and one when the shim is loaded, which proves that it is. Lines go
- * to the file that PENSTOCK_FSYNC_NOTES names, by one write each.
+ * began (what is written meanwhile may not be covered), the file's path, and how long it took (us).
+ * A line for each rename and truncation as well, and one when the shim is loaded, which proves that
+ * it is. Lines go to the file that PENSTOCK_FSYNC_NOTES names, by one write each.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int (*next_fsync)(int);
@@ -39,27 +40,35 @@ __attribute__((constructor)) static void load(void) {
     note(line, snprintf(line, sizeof line, "load\t%d\n", getpid()));
 }
 
-static void note_size(const char *kind, long long size, const char *path) {
-    char line[PATH_MAX + 64];
-    note(line, snprintf(line, sizeof line, "%s\t%d\t%lld\t%s\n", kind, getpid(), size, path));
+static void note_size(const char *kind, long long size, const char *path, long long took_us) {
+    char line[PATH_MAX + 96];
+    note(line, snprintf(line, sizeof line, "%s\t%d\t%lld\t%s\t%lld\n", kind, getpid(), size, path,
+                        took_us));
 }
 
-static void note_file(const char *kind, long long size, int file) {
+static void note_file(const char *kind, long long size, int file, long long took_us) {
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
     if (length > 0) {
         path[length] = 0;
-        note_size(kind, size, path);
+        note_size(kind, size, path, took_us);
     }
+}
+
+static long long now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
 }
 
 static int spied(int (*sync)(int), int file) {
     struct stat before;
     int known = fstat(file, &before) == 0;
+    long long began = now_us();
     int result = sync(file);
     if (result == 0 && known && S_ISREG(before.st_mode)) {
-        note_file("sync", before.st_size, file);
+        note_file("sync", before.st_size, file, now_us() - began);
     }
     return result;
 }
@@ -82,7 +91,7 @@ int truncate64(const char *name, off64_t size) {
     char path[PATH_MAX];
     int result = next_truncate(name, size);
     if (result == 0 && realpath(name, path)) {
-        note_size("cut", size, path);
+        note_size("cut", size, path, 0);
     }
     return result;
 }
@@ -92,7 +101,7 @@ int truncate(const char *name, off_t size) { return truncate64(name, size); }
 int ftruncate64(int file, off64_t size) {
     int result = next_ftruncate(file, size);
     if (result == 0) {
-        note_file("cut", size, file);
+        note_file("cut", size, file, 0);
     }
     return result;
 }

@@ -1,4 +1,8 @@
-"""Says which job types this worker handles, what it subscribes to, and that it is alive."""
+"""Says which job types this worker handles, what it subscribes to, and that it is alive.
+
+All of it is said again as soon as the server is found to have lost it: after a power cut submits
+would otherwise be refused for want of a handler that is there.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from penstock.broker import Broker
+    from penstock.broker.pipeline import Caller
     from penstock.worker.app import Worker
     from penstock.worker.roster import Roster
 
@@ -60,6 +65,7 @@ class Presence(Periodic):
 
     async def setup(self) -> None:
         """Registers before the first job is claimed."""
+        self._broker.link.on_connect.append(self._reconnected)
         await self._register()
         await self._subscribe()
         await self._broker.registry.heartbeat(self._info())
@@ -67,7 +73,7 @@ class Presence(Periodic):
     async def tick(self) -> None:
         """Says it once more."""
         try:
-            if time.monotonic() >= self._register_at_s:
+            if time.monotonic() >= self._register_at_s or await self._is_forgotten():
                 await self._register()
             await self._restore_subscriptions()
             await self._broker.registry.heartbeat(self._info())
@@ -80,6 +86,15 @@ class Presence(Periodic):
             await self._broker.registry.forget_worker(self._worker_id, budget_s=1.0)
         except PenstockError as error:
             _log.info("presence not withdrawn", error=str(error))
+
+    async def _reconnected(self, _caller: Caller) -> None:
+        # The server may have been restarted without what it was told last.
+        self._register_at_s = 0.0
+        self.wake()
+
+    async def _is_forgotten(self) -> bool:
+        """Whether the server knows a type of this worker no more."""
+        return not self._handlers.keys() <= (await self._broker.registry.types()).keys()
 
     async def _register(self) -> None:
         schemas = {name: handler.payload.schema for name, handler in self._handlers.items()}
