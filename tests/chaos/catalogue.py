@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos.faults import processes
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
+from tests.chaos.scenarios.power_cut import PowerCut
 from tests.chaos.scenarios.revived_worker import RevivedWorker
 from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
@@ -38,4 +39,5 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     RevivedWorker,
     RollingRestart,
     ServerRestart,
+    PowerCut,
 )

@@ -48,13 +48,13 @@ class PowerCut(Scenario):
     told is looked up, and what is lost is submitted again under its request id.
     """
 
-    name: ClassVar[str] = "power-cut"
-    rows: ClassVar[tuple[int, ...]] = (16,)
-    expects: ClassVar[str] = (
-        "At `always` no acknowledged job and no outcome is lost, at `everysec` only the youngest; "
-        "receipts name the level; the service works on by itself, and tokens still rise."
+    name: ClassVar = "power_cut"
+    rows: ClassVar = (16,)
+    expects: ClassVar = (
+        "at `always` no acknowledged job and no outcome is lost, at `everysec` only the youngest; "
+        "receipts name the level; the service works on by itself, and tokens still rise"
     )
-    seconds: ClassVar[float] = 30.0
+    seconds: ClassVar = 40.0
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
