@@ -173,8 +173,9 @@ proto-check: $(STAMP) ## Fail if generated code is not what protos/ generates.
 	  || { echo 'generated code differs from what protos/ generates: make proto' >&2; exit 1; }
 
 .PHONY: docs
-docs: $(STAMP) ## Write docs/configuration.md from the settings.
+docs: $(STAMP) ## Write docs/configuration.md from the settings, and docs/reliability.md from recorded runs.
 	$(Q)$(BIN)/python tools/configuration_page.py
+	$(Q)$(BIN)/python -m tests.chaos record
 
 .PHONY: wheel
 wheel: $(STAMP) ## Build the wheel into dist/.

@@ -23,6 +23,7 @@ from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker import judge
 from tests.chaos.history import History
 from tests.chaos.journal import stream_journals
+from tests.chaos.report import PAGE, page
 from tests.chaos.result import Result
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
@@ -135,6 +136,13 @@ def check(
     _console.print(f"{len(history.jobs)} jobs, {len(found)} violations")
     if found:
         raise typer.Exit(1)
+
+
+@app.command()
+def record() -> None:
+    """Writes docs/reliability.md from the results that are kept in tests/chaos/record."""
+    PAGE.write_text(page())
+    _console.print(f"{PAGE.name} is written")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from tests.chaos.history import JobHistory
     from tests.chaos.journal import Line
 
-__all__ = ["check", "judge"]
+__all__ = ["PROMISES", "check", "judge"]
 
 _OfJob: TypeAlias = "Callable[[Scene, JobHistory], Iterator[Violation]]"
 _OfRun: TypeAlias = "Callable[[Scene], Iterator[Violation]]"
@@ -75,6 +75,24 @@ _OF_JOBS: Final[tuple[_OfJob, ...]] = (
     checkpoints_are_kept,
     times_are_kept,
 )
+
+
+def _promise(refute: Callable[..., object]) -> tuple[str, str]:
+    """Name and sentence, from the first line of a docstring: "I1: what was acknowledged ..."."""
+    name, _, text = (refute.__doc__ or "").strip().partition("\n")[0].partition(": ")
+    return name, text
+
+
+def _rank(promise: tuple[str, str]) -> tuple[int, str]:
+    """I2 before I10, and those without a number last."""
+    name = promise[0]
+    return (int(name[1:]), "") if name[1:].isdigit() else (99, name)
+
+
+_ALL: Final[tuple[Callable[..., object], ...]] = (*_OF_RUNS, *_OF_JOBS)
+#: What is looked for: the invariant, and a sentence.
+PROMISES: Final = tuple(sorted(map(_promise, _ALL), key=_rank))
+
 #: Of one invariant, so many violations are told; the rest are counted.
 _TOLD: Final = 10
 

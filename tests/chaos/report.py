@@ -1,0 +1,204 @@
+"""docs/reliability.md, written from the record of real runs by ``python -m tests.chaos record``.
+
+The record is tests/chaos/record: the results of runs as they were saved, the faults of the product
+that were found, and the words of the page. What is in tables comes from the runs, and nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import statistics
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.catalogue import SCENARIOS
+from tests.chaos.checker import PROMISES
+from tests.chaos.matrix import NOT_TRIED, ROWS
+from tests.chaos.result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tests.chaos.scenario import Scenario
+
+__all__ = ["PAGE", "RECORD", "page"]
+
+RECORD: Final = Path(__file__).parent / "record"
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reliability.md"
+
+#: What counts as an operation: a call of a client.
+CALLS: Final = ("submit", "status", "wait", "watch", "cancel", "retry", "list")
+_BY_NAME: Final[Mapping[str, type[Scenario]]] = {each.name: each for each in SCENARIOS}
+_PLACE: Final = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
+
+
+@dataclass
+class _Struck:
+    """All strikes of one fault, over all recorded runs."""
+
+    rows: Sequence[int]
+    runs: int = 0
+    strikes: int = 0
+    operations: int = 0
+    violations: int = 0
+    recovery_ms: list[float] = field(default_factory=list)
+
+
+def page(record: Path = RECORD) -> str:
+    """The text of the page.
+
+    Args:
+        record: a folder with results (``*.json``), ``bugs.toml`` and ``page.md``.
+    """
+    results = [Result.load(path) for path in sorted(record.glob("*.json"))]
+    done = [result for result in results if not result.skipped]
+    tables = {
+        "durability": _durability(done),
+        "promises": _table(("promise", "what the checker looks for"), PROMISES),
+        "faults": _faults(done),
+        "runs": _runs(results),
+        "figures": _figures(done),
+        "violations": _violations(done),
+        "matrix": _matrix(done),
+        "bugs": _bugs(record / "bugs.toml"),
+    }
+    return _PLACE.sub(
+        lambda place: tables.get(place[1]) or place[0], (record / "page.md").read_text()
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    shown = [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
+    if not shown:
+        return "None so far."
+    return "\n".join([f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *shown])
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def _durability(results: list[Result]) -> str:
+    rows = [
+        (name, value, result.server, f"`{result.scenario}`")
+        for result in results
+        for name, value in result.figures.items()
+        if "lost" in name
+    ]
+    return _table(("at this level", "lost", "server", "scenario"), rows)
+
+
+def _faults(results: list[Result]) -> str:
+    struck: dict[str, _Struck] = {}
+    for result in results:
+        for name, tally in result.faults.items():
+            fault = struck.setdefault(name, _Struck(tally.rows))
+            fault.runs += 1
+            fault.strikes += tally.strikes
+            fault.operations += _calls(result)
+            fault.violations += len(result.violations)
+            fault.recovery_ms += tally.recovery_ms
+    rows = [
+        (
+            name,
+            ", ".join(map(str, fault.rows)),
+            fault.runs,
+            f"{fault.strikes:,}",
+            f"{fault.operations:,}",
+            fault.violations,
+            _ms(statistics.median(fault.recovery_ms) if fault.recovery_ms else None),
+            _ms(max(fault.recovery_ms, default=None)),
+        )
+        for name, fault in sorted(struck.items(), key=lambda item: (item[1].rows, item[0]))
+    ]
+    head = ["fault", "rows", "runs", "strikes", "operations", "violations"]
+    return _table([*head, "recovery, median", "worst"], rows)
+
+
+def _calls(result: Result) -> int:
+    return sum(result.operations.get(call, 0) for call in CALLS)
+
+
+def _runs(results: list[Result]) -> str:
+    rows = [
+        (
+            f"`{result.scenario}`",
+            *_told_of(_BY_NAME.get(result.scenario)),
+            f"{result.jobs:,}",
+            f"{_calls(result):,}",
+            _span(result.seconds),
+            f"skipped: it {result.skipped}" if result.skipped else len(result.violations),
+            result.server,
+            f"`{result.command}`",
+        )
+        for result in results
+    ]
+    head = ["scenario", "what is done", "what must hold", "jobs", "calls", "time"]
+    return _table([*head, "violations", "server", "repeat it"], rows)
+
+
+def _told_of(scenario: type[Scenario] | None) -> tuple[str, str]:
+    """What it does, and what must hold then."""
+    if scenario is None:
+        return "", ""
+    text = " ".join((inspect.getdoc(scenario) or "").split())
+    return text.partition(". ")[0].rstrip("."), scenario.expects.rstrip(".")
+
+
+def _figures(results: list[Result]) -> str:
+    rows = [
+        (f"`{result.scenario}`", name, value)
+        for result in results
+        for name, value in result.figures.items()
+    ]
+    return _table(("scenario", "figure", "measured"), rows)
+
+
+def _violations(results: list[Result]) -> str:
+    """What a recorded run refuted is shown, not hidden."""
+    rows = [
+        (f"`{result.scenario}`", violation.invariant, violation.text)
+        for result in results
+        for violation in result.violations
+    ]
+    return _table(("scenario", "promise", "what"), rows) if rows else "None."
+
+
+def _matrix(results: list[Result]) -> str:
+    rows = []
+    for number, text in ROWS.items():
+        tried = dict(_tries_of(number, results))
+        by, repeat = ", ".join(tried), "<br>".join(dict.fromkeys(tried.values()))
+        rows.append((number, text, by or "no recorded run", repeat, NOT_TRIED.get(number, "")))
+    return _table(("row", "fault", "tried by", "repeat it", "what is not tried"), rows)
+
+
+def _tries_of(row: int, results: list[Result]) -> Iterator[tuple[str, str]]:
+    """Which scenarios tried it, or which faults of a scenario; and their commands."""
+    for result in results:
+        scenario = _BY_NAME.get(result.scenario)
+        if scenario is not None and row in scenario.rows:
+            yield f"`{result.scenario}`", f"`{result.command}`"
+            continue
+        names = [name for name, tally in result.faults.items() if row in tally.rows]
+        if names:
+            yield f"`{result.scenario}` ({', '.join(names)})", f"`{result.command}`"
+
+
+def _bugs(path: Path) -> str:
+    found = tomllib.loads(path.read_text())["bug"]
+    rows = [(bug["symptom"], bug["cause"], bug["test"]) for bug in found]
+    return _table(("symptom", "cause", "test"), rows)
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
