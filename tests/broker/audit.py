@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from penstock.broker import DEFAULTS, TERMINAL, TRANSITIONS, Gap, JobState, StateChange, ids
+from penstock.broker.reconciler import WEIGH
 from penstock.broker.record import fields_of
 from tests.broker.rig import pairs, states_of
 
@@ -163,6 +164,7 @@ class _SlotAudit:
         await self._check_deadlines(records)
         await self._check_limits(records)
         await self._check_cache(records)
+        await self._check_books()
         for some in _goes(list(records.items())):
             await asyncio.gather(*(self._check_record(*each) for each in some))
         await self._check_schedules()
@@ -201,6 +203,13 @@ class _SlotAudit:
         }
         if found != expected:
             self.faults.append(f"deadlines are {found}, expected {expected}")
+
+    async def _check_books(self) -> None:
+        """Whoever keeps house would find that nothing is missing."""
+        missing = await self.broker.engine.run(WEIGH, [self.slot.base], "")
+        settled = int(await self._call("HGET", self.slot.base, "adrift") or 0)
+        if missing != settled:
+            self.faults.append(f"{self.slot.base!r} has {missing} jobs too few in its structures")
 
     async def _check_cache(self, records: dict[str, Fields]) -> None:
         for key in await self._call("KEYS", self.slot.cache("*")):

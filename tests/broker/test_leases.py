@@ -145,7 +145,7 @@ async def test_the_leases_of_one_tick_are_never_torn_apart(rig: Rig) -> None:
 
     async def look(after: int, most: int) -> list[int]:
         newest, moved, waiting = await rig.broker.engine.run(
-            LOOK, [rig.slot.base], after, most, -1, ""
+            LOOK, [rig.slot.base], after, most, -1, "", 1
         )
         assert (newest, waiting) == (3, [])
         return [tick for _, tick, _ in moved]

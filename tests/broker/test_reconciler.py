@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from penstock.broker import JobState, Priority, ReplyError
+from penstock.broker import JobState, Priority, ReplyError, housekeeper
 from tests.broker.rig import Rig, tail_of
 
 if TYPE_CHECKING:
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from penstock.broker import Broker
 
     Damage = Callable[[Rig, str], Awaitable[object]]
+
+
+@pytest.fixture(autouse=True)
+def every_visit_looks_at_the_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeper, "BOOKS_EVERY_S", 0.0)
 
 
 async def waiting(rig: Rig) -> str:
@@ -60,17 +65,17 @@ def drop_from(name: str) -> Damage:
     return drop
 
 
-@pytest.mark.parametrize(
-    ("make", "damage"),
-    [
-        (waiting, delete_stream),
-        (waiting, delete_entry),
-        (waiting, read_past),
-        (delayed, drop_from("due")),
-        (running, drop_from("lease")),
-        (ended, drop_from("z:D")),
-    ],
-)
+#: What whoever keeps house sees at once; the rest is found by the walks now and then.
+SEEN: Final = [
+    (waiting, delete_stream),
+    (waiting, delete_entry),
+    (waiting, read_past),
+    (delayed, drop_from("due")),
+    (running, drop_from("lease")),
+]
+
+
+@pytest.mark.parametrize(("make", "damage"), [*SEEN, (ended, drop_from("z:D"))])
 async def test_a_job_that_was_taken_out_of_its_place_is_put_back(
     rig: Rig, make: Callable[[Rig], Awaitable[str]], damage: Damage
 ) -> None:
@@ -82,6 +87,79 @@ async def test_a_job_that_was_taken_out_of_its_place_is_put_back(
     assert await rig.events(job_id) == before
     if make is waiting:
         assert [grant.job_id for grant in await rig.claim()] == [job_id]
+
+
+@pytest.mark.parametrize(("make", "damage"), SEEN)
+async def test_a_visit_sees_that_a_job_is_missing(
+    rig: Rig, make: Callable[[Rig], Awaitable[str]], damage: Damage
+) -> None:
+    job_id = await make(rig)
+    assert not await is_walk_wanted(rig)
+    await damage(rig, job_id)
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert not await is_walk_wanted(rig)
+
+
+@pytest.mark.foreign_hands
+async def test_what_a_walk_cannot_find_is_asked_for_no_more(rig: Rig) -> None:
+    kept, stream = await waiting(rig), rig.slot.stream(Priority.DEFAULT)
+    for job_id in (await waiting(rig), await delayed(rig)):
+        await rig.call("DEL", rig.slot.record(tail_of(job_id)))
+    await rig.call("ZREM", rig.slot.due(), tail_of(job_id))  # It would have come due.
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    assert not await is_walk_wanted(rig)
+    # What is missing beside that is still seen.
+    await rig.call("DEL", stream)
+    assert await is_walk_wanted(rig)
+    await walked_before(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert await is_walk_wanted(rig)  # One entry less than there was: that of the lost record.
+    await walked_before(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    assert not await is_walk_wanted(rig)
+    assert [grant.job_id for grant in await rig.claim()] == [kept]
+
+
+@pytest.mark.foreign_hands
+async def test_foreign_entries_are_asked_for_no_more(rig: Rig) -> None:
+    stream = rig.slot.stream(Priority.DEFAULT)
+    await waiting(rig)
+    await rig.claim()
+    for number in range(3):
+        await rig.call("XADD", stream, "*", "j", f"none of ours {number}")
+    await rig.call("XREADGROUP", "GROUP", "workers", "thief", "NOACK", "STREAMS", stream, ">")
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    assert not await is_walk_wanted(rig)
+    assert await rig.call("XLEN", stream) == 0
+
+
+async def test_a_walk_that_is_wanted_waits_for_one_under_way(rig: Rig) -> None:
+    job_id, mark = await delayed(rig), rig.broker.engine.names.walk()
+    await rig.call("DEL", rig.slot.due())
+    await rig.call("SET", mark, "walking", "PX", 15_000)
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    await rig.call("SET", mark, "walked", "PX", 60_000)  # Just now: maybe for the same reason.
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    await walked_before(rig)
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert await rig.state(job_id) is JobState.SCHEDULED
+
+
+async def is_walk_wanted(rig: Rig) -> bool:
+    """Whether one is, after a visit of the slot."""
+    await rig.broker.housekeeper.visit(rig.slot)
+    return rig.broker.reconciler.wanted
+
+
+async def walked_before(rig: Rig) -> None:
+    """Lets some time pass since the last walk, but less than a minute."""
+    await rig.call("SET", rig.broker.engine.names.walk(), "walked", "PX", 50_000)
 
 
 async def test_an_entry_is_not_taken_for_that_of_another_job(rig: Rig) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from penstock.broker import Progress, UnsafeServer
+from penstock.broker import Progress, UnsafeServer, repairer
 from penstock.runtime import ConfigurationError
 from penstock.runtime.embedded import EmbeddedServer
-from penstock.server import Gateway, ServerSettings, upkeep
+from penstock.server import Gateway, ServerSettings
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
 from tests.server.rig import next_of, refusal_of, rest_of, rig_on, seconds, spec, states_of
@@ -126,31 +126,44 @@ async def test_submits_are_turned_away_before_the_server_is_full(rig: Rig) -> No
     await rig.submit()
 
 
-async def test_a_lost_stream_is_rebuilt_after_a_reconnect(rig: Rig) -> None:
+async def test_a_lost_stream_is_rebuilt_at_once(rig: Rig) -> None:
     await rig.submit()
     call = rig.broker.link.call
     [stream] = await call("KEYS", "*:s:d")
     await call("DEL", stream)
+    await eventually(lambda: call("EXISTS", stream), "the job is in its stream again", within_s=30)
+    await rig.complete(await rig.claim())
+
+
+async def lose_a_deadline(rig: Rig) -> bytes:
+    """Takes away what no count misses. Returns the key."""
+    expires_in = job_pb2.JobOptions(expires_in=seconds(3_600))
+    await rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec(options=expires_in)))
+    key: bytes
+    [key] = await rig.broker.link.call("KEYS", "*:dl")
+    await rig.broker.link.call("DEL", key)
+    return key
+
+
+async def test_what_no_count_misses_is_rebuilt_after_a_reconnect(rig: Rig) -> None:
+    deadlines = await lose_a_deadline(rig)
+    call = rig.broker.link.call
     # As after a failover: every connection breaks, and a part of the data is gone.
     await call("DEL", rig.broker.engine.names.walk())
     await call("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
-    await eventually(lambda: call("EXISTS", stream), "the job is in its stream again")
-    await rig.complete(await rig.claim())
+    await eventually(lambda: call("EXISTS", deadlines), "the deadline is known again", within_s=30)
 
 
 async def test_a_walk_that_stood_in_for_another_is_made_up_for(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "WALK_AGAIN_S", 1.5)
-    await rig.submit()
+    monkeypatch.setattr(repairer, "WALK_AGAIN_S", 1.5)
+    deadlines = await lose_a_deadline(rig)
     call = rig.broker.link.call
-    [stream] = await call("KEYS", "*:s:d")
     # Another process walked right before the data was lost: its mark holds others off.
     await call("SET", rig.broker.engine.names.walk(), 1, "PX", 1_000)
-    await call("DEL", stream)
     await call("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
-    await eventually(lambda: call("EXISTS", stream), "the job is in its stream again")
-    await rig.complete(await rig.claim())
+    await eventually(lambda: call("EXISTS", deadlines), "the deadline is known again", within_s=30)
 
 
 async def test_a_shutdown_ends_streams_with_a_cursor(redis_url: str) -> None:

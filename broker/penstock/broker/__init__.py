@@ -54,6 +54,7 @@ from penstock.broker.policies import MAX_POLICIES, MAX_TYPES_PER_QUEUE, Policies
 from penstock.broker.policy import Keep, Policy, PolicyEntry, PolicyKey, PolicySource
 from penstock.broker.queues import QueueStats
 from penstock.broker.registry import WorkerInfo
+from penstock.broker.repairer import Repairer
 from penstock.broker.replication import ReplicationOptions
 from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Schedule, SchedulePolicy
 from penstock.broker.schedules import anchored
@@ -120,6 +121,7 @@ __all__ = [
     "Published",
     "QueueStats",
     "Renewal",
+    "Repairer",
     "ReplicationOptions",
     "ReplyError",
     "Route",

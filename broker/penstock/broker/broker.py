@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from penstock.broker.activity import Activity
 from penstock.broker.attempts import Attempts
 from penstock.broker.cache import Cache
-from penstock.broker.chores import Expirer, Promoter, Pruner
+from penstock.broker.chores import Alarm, Expirer, Promoter, Pruner
 from penstock.broker.doorbell import Doorbell
 from penstock.broker.engine import Engine
 from penstock.broker.errors import UnsafeServer
@@ -145,6 +145,7 @@ class Broker:
                 "expire": Expirer(self.engine),
                 "prune": Pruner(self.engine, self.options.max_retained),
                 "limit": LimitMender(self.policies),
+                "repair": Alarm(self.reconciler),
             },
             max_crashes=self.options.max_crashes,
             max_retained=self.options.max_retained,

@@ -16,6 +16,7 @@ from penstock.broker.script import load_script
 if TYPE_CHECKING:
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
+    from penstock.broker.reconciler import Reconciler
 
 PROMOTE = load_script("promote")
 EXPIRE = load_script("expire")
@@ -83,6 +84,18 @@ class Pruner:
         )
         # A full batch: forgetting must keep pace with ending.
         return 0.0 if forgotten == SCRIPT_BATCH else _seconds(next_ms)
+
+
+class Alarm:
+    """Asks for a walk over all records, since jobs are missing: it takes too long for a visit."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+
+    async def do(self, slot: Slot) -> float | None:
+        """See `Chore`."""
+        self._reconciler.want(slot)
+        return None
 
 
 def _seconds(wait_ms: int) -> float | None:

@@ -41,6 +41,8 @@ LAG_S: Final = 0.1
 VISITS_PER_S: Final = 200.0
 #: Retention is coarse: it is looked at this often (s).
 RETENTION_EVERY_S: Final = 10.0
+#: The books of a slot are looked at this often (s); it costs more than all the rest of a look.
+BOOKS_EVERY_S: Final = 1.0
 SHORTEST_PAUSE_S: Final = 0.01
 MAX_CRASHES: Final = 3
 #: Most ended jobs that a partition keeps per terminal state.
@@ -86,6 +88,7 @@ class Housekeeper:
         self._rota = Rota(engine, self._clock)
         self._reclaimer = Reclaimer(engine, doorbell, self._clock, max_crashes)
         self._retention_at_s: dict[Slot, float] = {}
+        self._books_at_s: dict[Slot, float] = {}
         self._beat_at_s = 0.0
         self._list_at_s = 0.0
         self._look_in_every_s = LOOK_IN_EVERY_S
@@ -126,6 +129,7 @@ class Housekeeper:
         """Does what is due in one slot. Returns when there is more to do (s, at most a visit's)."""
         now_s = time.monotonic()
         whole = now_s >= self._retention_at_s.get(slot, 0.0)
+        books = now_s >= self._books_at_s.get(slot, 0.0)
         newest_tick, moved, flat = await self._engine.run(
             LOOK,
             [slot.base],
@@ -133,10 +137,13 @@ class Housekeeper:
             LEASES_PER_LOOK,
             self._max_retained if whole else -1,
             self._policies.limits_in(slot).fingerprint,
+            int(books),
         )
         self._clock.answered()
         if whole:
             self._retention_at_s[slot] = now_s + RETENTION_EVERY_S
+        if books:
+            self._books_at_s[slot] = now_s + BOOKS_EVERY_S
         waits_s = [await self._reclaimer.take_in(slot, newest_tick, moved)]
         for name, wait_ms in zip(flat[::2], flat[1::2], strict=True):
             waits_s.append(wait_ms / 1000 or await self.chores[name.decode()].do(slot))
@@ -155,6 +162,7 @@ class Housekeeper:
         for gone in self._agenda.keep_only(slots):
             self._reclaimer.forget(gone)
             self._retention_at_s.pop(gone, None)
+            self._books_at_s.pop(gone, None)
         mine = sum(self._rota.rank(slot) < CARETAKERS for slot in slots)
         strangers = self._rota.others + 1 - CARETAKERS
         self._look_in_every_s = max(LOOK_IN_EVERY_S, strangers * LOOK_IN_TOGETHER_S)

@@ -1,8 +1,11 @@
 """Rebuilds streams and sets from records, should the server have lost part of them.
 
-That happens after a failover to a replica that was behind, or by foreign hands (a stream deleted, a
-group destroyed). A walk is resumable, bounded per step, and repairs only what is out of place, so
-any process may do it at any time. A mark with a TTL keeps a fleet from walking all at once.
+That happens after a failover to a replica that was behind, or by foreign hands (a stream deleted,
+entries trimmed). A walk is bounded per step, goes on after a lost connection, and repairs only what
+is out of place, so any process may do it at any time. A mark keeps a fleet from walking together.
+
+Who keeps house sees about once a second whether a job is missing in a slot (`lib/balance.lua`),
+and asks for a walk then. What no count can show is left to walks at long intervals.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from penstock.broker.schedule_ids import ALIVE, ScheduleIds, entry_of
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.broker.activity import Activity
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg, Reply
@@ -27,38 +32,70 @@ if TYPE_CHECKING:
 
 REPAIR = load_script("repair")
 REPAIR_SCHEDULE = load_script("repair_schedule")
+WALK = load_script("walk")
+WEIGH = load_script("weigh")
 
 KEYS_PER_STEP: Final = 500
 #: Between two steps of a walk (s), so that a walk takes a small share of the server.
 STEP_PAUSE_S: Final = 0.01
-#: For so long after a walk began no other process begins one (s).
-WALK_MARK_S: Final = 60
+#: For so long after a walk nobody begins another (s),
+WALK_MARK_S: Final = 60.0
+#: or where something is missing, for so long.
+WANTED_AGAIN_S: Final = 5.0
+#: A walker that was not heard of for so long has vanished (s).
+WALKING_MARK_S: Final = 15.0
 
 _log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Walks over all records of a namespace, those of jobs and those of schedules."""
+    """Walks over all records of a namespace, those of jobs and those of schedules.
+
+    Attributes:
+        wake: called when a walk is wanted; None while nobody would make one.
+    """
 
     def __init__(self, engine: Engine, activity: Activity) -> None:
+        self.wake: Callable[[], None] | None = None
         self._engine = engine
         self._activity = activity
         self._ids = ScheduleIds(engine)
         self._enlisted: set[bytes] = set()  # Ids of schedules that this walk has met.
+        self._wanted: set[Slot] = set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether something was seen to be missing, and nobody has walked here since."""
+        return bool(self._wanted)
+
+    def want(self, slot: Slot) -> None:
+        """Asks for a walk: something is missing in that slot."""
+        self._wanted.add(slot)
+        if self.wake is not None:
+            self.wake()
 
     async def walk(self) -> int:
         """Visits every record once. Returns how many jobs and schedules were put back in place.
 
-        Does nothing if another process began a walk within the last minute.
+        Does nothing if another process is walking; or has done so within the last minute, unless
+        something is known to be missing.
         """
-        if not await self._call("SET", self._engine.names.walk(), 1, "NX", "EX", WALK_MARK_S):
+        wanted, self._wanted = self._wanted, set()
+        hold_off_s = WANTED_AGAIN_S if wanted else WALK_MARK_S
+        marks_s = (WALKING_MARK_S, WALK_MARK_S, hold_off_s)
+        mark = self._engine.names.walk()
+        if not await self._engine.run(WALK, [mark], *(int(each * 1000) for each in marks_s)):
             return 0
         try:
+            missing = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
             repaired = await self._walk()
+            for slot, before in missing.items():
+                await self._engine.run(WEIGH, [slot.base], before)
         except BaseException:
             # Not done: whoever tries next must not be held off.
-            self._engine.link.send("DEL", self._engine.names.walk())
+            self._engine.link.send("DEL", mark)
             raise
+        self._engine.link.send("SET", mark, "walked", "PX", int(WALK_MARK_S * 1000))
         if repaired:
             _log.warning("put back where their records say: %d", repaired)
         return repaired
@@ -66,8 +103,10 @@ class Reconciler:
     async def _walk(self) -> int:
         pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
         repaired, cursor = 0, b"0"
+        mark, mark_ms = self._engine.names.walk(), int(WALKING_MARK_S * 1000)
         self._enlisted.clear()
         while True:
+            self._engine.link.send("PEXPIRE", mark, mark_ms)
             cursor, found = await self._call(
                 "SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP
             )

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
-from penstock.broker import Broker, Janitor, PolicyReader, Unavailable, UnsafeServer, Wakeups
+from penstock.broker import (
+    Broker,
+    Janitor,
+    PolicyReader,
+    Repairer,
+    Unavailable,
+    UnsafeServer,
+    Wakeups,
+)
 from penstock.runtime import ConfigurationError, Group
 from penstock.server.admission import Admission
 from penstock.server.cache_service import CacheService
@@ -23,7 +31,7 @@ from penstock.server.service import JobService
 from penstock.server.streaming import Streams
 from penstock.server.topic_intake import TopicIntake
 from penstock.server.topic_service import TopicService
-from penstock.server.upkeep import Gauge, Librarian, Prober, Repairer
+from penstock.server.upkeep import Gauge, Librarian, Prober
 from penstock.server.watching import Hub
 
 if TYPE_CHECKING:
@@ -90,7 +98,7 @@ class Gateway:
             PolicyReader(broker.policies),
             *([] if policies is None else [PolicyFile(broker, policies)]),
             Janitor(broker.housekeeper),
-            Repairer(broker),
+            Repairer(broker, unasked=True),
             Librarian(broker, settings.schema_retention_days * 86_400),
             self._streams,
             Prober(broker, self._health),

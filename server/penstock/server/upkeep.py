@@ -1,4 +1,4 @@
-"""What a gateway does beside answering calls: repairs, and watching its storage."""
+"""What a gateway does beside answering calls: watching its storage."""
 
 from __future__ import annotations
 
@@ -6,53 +6,23 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from penstock.broker import PenstockError, Unavailable
+from penstock.broker import PenstockError
 from penstock.runtime import Periodic
 
 if TYPE_CHECKING:
     from penstock.broker import Broker
-    from penstock.broker.pipeline import Caller
     from penstock.server.admission import Admission
     from penstock.server.health import Health
 
-__all__ = ["Gauge", "Librarian", "Prober", "Repairer"]
+__all__ = ["Gauge", "Librarian", "Prober"]
 
 PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
 PRUNE_SCHEMAS_EVERY_S: Final = 3600.0
-RETRY_WALK_S: Final = 1.0
 #: All of it may be cut short at any point: the next process goes on.
 STOP_GRACE_S: Final = 0.5
-WALK_EVERY_S: Final = 600.0
-#: Longer than the mark that keeps processes from walking at once.
-WALK_AGAIN_S: Final = 75.0
 
 _log = structlog.get_logger(__name__)
-
-
-class Repairer(Periodic):
-    """Puts back what the server may have lost: now and then, and after every reconnect."""
-
-    def __init__(self, broker: Broker) -> None:
-        super().__init__(interval_s=WALK_EVERY_S, stop_grace_s=STOP_GRACE_S)
-        self._reconciler = broker.reconciler
-        self._reconnected = False
-        broker.link.on_connect.append(self._on_connect)
-
-    async def tick(self) -> float | None:
-        """Walks over all records once."""
-        # A walk that another process began before the reconnect may have stood in for this one.
-        again, self._reconnected = self._reconnected, False
-        try:
-            await self._reconciler.walk()
-        except Unavailable as error:
-            _log.debug("no walk", reason=str(error))
-            return RETRY_WALK_S
-        return WALK_AGAIN_S if again else None
-
-    async def _on_connect(self, _: Caller) -> None:
-        self._reconnected = True
-        self.wake()
 
 
 class Librarian(Periodic):

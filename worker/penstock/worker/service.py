@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 
-from penstock.broker import Broker, Janitor, PolicyReader
+from penstock.broker import Broker, Janitor, PolicyReader, Repairer
 from penstock.broker.bell_reader import BellReader
 from penstock.runtime import ConfigurationError, Group, stop_signals
 from penstock.worker.app import Worker, load_app
@@ -81,6 +81,7 @@ class WorkerService:
             processes,
             PolicyReader(broker.policies),
             Janitor(broker.housekeeper),
+            Repairer(broker, unasked=False),
             presence,
             self._bell(url, settings, claimer),
             Drainer(settings, roster, presence),

@@ -8,12 +8,14 @@
 -- KEYS  1 slot
 -- ARGV  1 tick seen last  2 most leases, but for the rest of the last tick
 --       3 most ended jobs to keep per terminal state, or -1: leave retention and limits aside
---       4 fingerprint of the limits that the slot should have
+--       4 fingerprint of the limits that the slot should have  5 1 to look at the books, too, else 0
 -- Returns {newest tick, {{id, tick, lease (ms)}...}, {chore, ms until it is due, ...}}
 --         a chore for which nothing waits is left out
 --#include lib/slot.lua
 --#include lib/leases.lua
 --#include lib/limits.lua
+--#include lib/balance.lua
+--#include lib/read_past.lua
 local now = now_ms()
 local waiting = {}
 
@@ -46,10 +48,19 @@ local function wait_for_limits(fingerprint)
   if (redis.call('HGET', limits_key, 'fp') or '') ~= fingerprint then return 0 end
 end
 
+local function wait_for_repair()
+  local settled = tonumber(redis.call('HGET', slot, 'adrift') or 0)
+  if missing() ~= settled then return 0 end
+  for _, priority in ipairs({'h', 'd', 'l'}) do
+    if first_read_past(stream_key(priority)) then return 0 end
+  end
+end
+
 -- Each chore (see chores.py), with the set that is ordered by when it is due (ms).
 note('promote', wait_for_first(due_key))
 note('expire', wait_for_first(deadlines_key))
 note('schedule', wait_for_first(schedules_key))
+if ARGV[5] == '1' then note('repair', wait_for_repair()) end
 local keep = tonumber(ARGV[3])
 if keep >= 0 then note('prune', wait_for_retention(keep)) end
 if keep >= 0 then note('limit', wait_for_limits(ARGV[4])) end

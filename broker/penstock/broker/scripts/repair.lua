@@ -11,28 +11,7 @@
 --#include lib/queue.lua
 --#include lib/held.lua
 --#include lib/finish.lua
-local function parts(id)
-  local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(sequence)
-end
-
--- How far the group has read, by stream; nothing at or before it will be delivered any more.
-local read_up_to = {}
-local function is_passed(stream, entry)
-  if not read_up_to[stream] then
-    read_up_to[stream] = '0-0'
-    local groups = redis.pcall('XINFO', 'GROUPS', stream)
-    for _, group in ipairs(groups.err and {} or groups) do
-      for i = 1, #group, 2 do
-        if group[i] == 'last-delivered-id' then read_up_to[stream] = group[i + 1] end
-      end
-    end
-  end
-  local read_ms, read_sequence = parts(read_up_to[stream])
-  local ms, sequence = parts(entry)
-  return ms < read_ms or (ms == read_ms and sequence <= read_sequence)
-end
-
+--#include lib/read_past.lua
 local function put_back_held(id, record)
   -- Claims meet the parked by the field of their type, which stays for them where no limit does.
   local kept_in_mind = record.hd .. ' - - -'
@@ -50,7 +29,7 @@ local function put_back_queued(id, record)
   -- In a stream that was deleted and begun anew, the same entry id may be another job's.
   local entry = redis.call('XRANGE', stream, record.x, record.x)[1]
   local present = entry and entry[2][2] == id
-  if present and not is_passed(stream, record.x) then return false end
+  if present and not is_read_past(stream, record.x) then return false end
   if present then redis.call('XDEL', stream, record.x) end
   redis.call('HSET', record_key(id), 'x', enqueue(id, record.pr))
   return true
