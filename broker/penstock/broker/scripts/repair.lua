@@ -30,7 +30,10 @@ local function put_back_queued(id, record)
   local entry = redis.call('XRANGE', stream, record.x, record.x)[1]
   local present = entry and entry[2][2] == id
   if present and not is_read_past(stream, record.x) then return false end
-  if present then redis.call('XDEL', stream, record.x) end
+  if present then
+    redis.call('XACK', stream, 'workers', record.x)
+    redis.call('XDEL', stream, record.x)
+  end
   redis.call('HSET', record_key(id), 'x', enqueue(id, record.pr))
   return true
 end

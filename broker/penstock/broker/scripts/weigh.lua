@@ -19,6 +19,7 @@ for _, priority in ipairs({'h', 'd', 'l'}) do
     local first = first_read_past(stream)
     local record = first and fields_of(first[2][2], 's', 'x')
     if not first or (record.s == 'Q' and record.x == first[1]) then break end
+    redis.call('XACK', stream, 'workers', first[1])
     redis.call('XDEL', stream, first[1])
   end
 end

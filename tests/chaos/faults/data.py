@@ -1,0 +1,193 @@
+"""Foreign hands in the server: scripts flushed, structures deleted, clients killed, limits reached.
+
+Only what is rebuilt at once, or within seconds (docs/operations.md): at the end of a mixed run all
+data must be in order. What takes a walk that nobody asks for has a scenario of its own, `flushed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from redis.exceptions import ResponseError
+
+from tests.chaos.fault import Fault
+
+if TYPE_CHECKING:
+    import random
+
+    from tests.chaos.world import World
+
+__all__ = [
+    "ClientsKilled",
+    "ClientsPaused",
+    "ConnectionsLimited",
+    "EntriesTaken",
+    "GroupsDestroyed",
+    "ScriptsFlushed",
+    "ServerBusy",
+    "StructureDeleted",
+]
+
+_STREAMS: Final = "ps{*}:s:?"
+#: As the server has them where nobody says otherwise.
+_MAX_CLIENTS: Final = 10_000
+_BUSY_AFTER_MS: Final = 5_000
+_BUSY: Final = "local till = os.clock() + tonumber(ARGV[1]) while os.clock() < till do end"
+
+
+class ScriptsFlushed(Fault):
+    """SCRIPT FLUSH, ten times a second for some seconds."""
+
+    name: ClassVar[str] = "scripts are flushed in a loop"
+    rows: ClassVar[tuple[int, ...]] = (21,)
+    subject: ClassVar[str] = "data"
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        times = chance.randint(5, 30)
+        for _ in range(times):
+            await world.redis("SCRIPT", "FLUSH")
+            await asyncio.sleep(0.1)
+        return f"{times} times"
+
+
+class GroupsDestroyed(Fault):
+    """XGROUP DESTROY of the group of every stream."""
+
+    name: ClassVar[str] = "consumer groups are destroyed"
+    rows: ClassVar[tuple[int, ...]] = (22,)
+    subject: ClassVar[str] = "data"
+
+    async def strike(self, world: World, chance: random.Random) -> str:  # noqa: ARG002
+        destroyed = 0
+        for stream in await _keys(world, _STREAMS):
+            destroyed += await world.redis("XGROUP", "DESTROY", stream, "workers")
+        return f"{destroyed} groups"
+
+
+class StructureDeleted(Fault):
+    """DEL of every stream, due set or lease set: records alone say what stood there."""
+
+    name: ClassVar[str] = "a structure is deleted"
+    rows: ClassVar[tuple[int, ...]] = (22,)
+    subject: ClassVar[str] = "data"
+    weight: ClassVar[float] = 1.5
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        pattern = chance.choice([_STREAMS, _STREAMS, "ps{*}:due", "ps{*}:lease"])
+        keys = await _keys(world, pattern)
+        deleted = await world.redis("DEL", *keys) if keys else 0
+        return f"{deleted} keys {pattern}"
+
+
+class EntriesTaken(Fault):
+    """XACK, XDEL, XTRIM, XREADGROUP and XGROUP SETID by somebody else, for some seconds."""
+
+    name: ClassVar[str] = "somebody else takes entries"
+    rows: ClassVar[tuple[int, ...]] = (23,)
+    subject: ClassVar[str] = "data"
+    weight: ClassVar[float] = 1.5
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        took: list[str] = []
+        for _ in range(chance.randint(5, 25)):
+            for stream in await _keys(world, _STREAMS):
+                took.append(await self._take(world, chance, stream))
+            await asyncio.sleep(0.1)
+        return ", ".join(f"{took.count(each)} x {each}" for each in sorted(set(took)))
+
+    @staticmethod
+    async def _take(world: World, chance: random.Random, stream: bytes) -> str:
+        what = chance.choice(["XACK", "XDEL", "XTRIM", "XREADGROUP", "XGROUP SETID"])
+        try:
+            match what:
+                case "XACK" | "XDEL":
+                    entries = await world.redis("XRANGE", stream, "-", "+", "COUNT", 3)
+                    group = ["workers"] if what == "XACK" else []
+                    for entry, _ in entries:
+                        await world.redis(what, stream, *group, entry)
+                case "XTRIM":
+                    await world.redis("XTRIM", stream, "MAXLEN", 1)
+                case "XREADGROUP":
+                    thief = ("GROUP", "workers", "thief", "COUNT", 3)
+                    await world.redis("XREADGROUP", *thief, "STREAMS", stream, ">")
+                case _:
+                    await world.redis("XGROUP", "SETID", stream, "workers", "$")
+        except ResponseError:
+            return f"{what} in vain"  # The stream, or its group, is not there now.
+        return what
+
+
+class ClientsKilled(Fault):
+    """CLIENT KILL of all ordinary clients, or of all subscribers."""
+
+    name: ClassVar[str] = "clients of the server are killed"
+    rows: ClassVar[tuple[int, ...]] = (24,)
+    subject: ClassVar[str] = "data"
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        kind = chance.choice(["normal", "pubsub"])
+        killed = await world.redis("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+        return f"{killed} of type {kind}"
+
+
+class ClientsPaused(Fault):
+    """CLIENT PAUSE of all commands, or of those that write, for some seconds."""
+
+    name: ClassVar[str] = "clients of the server are paused"
+    rows: ClassVar[tuple[int, ...]] = (24,)
+    subject: ClassVar[str] = "data"
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        mode, pause_ms = chance.choice(["ALL", "WRITE"]), chance.randint(200, 4_000)
+        await world.redis("CLIENT", "PAUSE", pause_ms, mode)
+        await asyncio.sleep(pause_ms / 1000)
+        return f"{mode} for {pause_ms} ms"
+
+
+class ServerBusy(Fault):
+    """A script of somebody else runs for 1 to 2 s; commands are answered BUSY meanwhile."""
+
+    name: ClassVar[str] = "the server is busy with a script"
+    rows: ClassVar[tuple[int, ...]] = (24,)
+    subject: ClassVar[str] = "data"
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        seconds, answers = chance.uniform(1, 2), chance.random() < 0.7
+        threshold = "busy-reply-threshold"
+        if answers:
+            await world.redis("CONFIG", "SET", threshold, 100)
+        try:
+            await world.redis("EVAL", _BUSY, 0, seconds)
+        finally:
+            await world.redis("CONFIG", "SET", threshold, _BUSY_AFTER_MS)
+        return f"for {seconds:.1f} s{', with answers of BUSY' if answers else ''}"
+
+
+class ConnectionsLimited(Fault):
+    """All clients are hung up on, and the server takes no more connections for some seconds."""
+
+    name: ClassVar[str] = "the server is at its limit of connections"
+    rows: ClassVar[tuple[int, ...]] = (24,)
+    subject: ClassVar[str] = "data"
+    weight: ClassVar[float] = 0.7
+
+    async def strike(self, world: World, chance: random.Random) -> str:
+        seconds = chance.uniform(0.5, 4)
+        await world.redis("CONFIG", "SET", "maxclients", 1)
+        try:
+            await world.redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            await asyncio.sleep(seconds)
+        finally:
+            await world.redis("CONFIG", "SET", "maxclients", _MAX_CLIENTS)
+        return f"for {seconds:.1f} s"
+
+
+async def _keys(world: World, pattern: str) -> list[bytes]:
+    """The keys of a pattern, in order."""
+    found, cursor = set[bytes](), b"0"
+    while True:
+        cursor, keys = await world.redis("SCAN", cursor, "MATCH", pattern, "COUNT", 5_000)
+        found.update(keys)
+        if int(cursor) == 0:
+            return sorted(found)
