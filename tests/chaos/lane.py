@@ -70,6 +70,7 @@ class Lane:
         self._is_target_full = False
         self._is_paused = False
         self._is_over = False
+        self._is_dead = False
 
     def connect(
         self, *, source: asyncio.Transport | None = None, target: asyncio.Transport | None = None
@@ -82,6 +83,8 @@ class Lane:
     def send(self, data: bytes) -> None:
         """Passes a chunk on, now or when it is due."""
         faults = self._faults
+        if self._is_dead:
+            return
         if (
             self._queue
             or self._target is None
@@ -110,7 +113,7 @@ class Lane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._target is None or self._faults.frozen:
+        if self._is_dead or self._target is None or self._faults.frozen:
             return
         queue, now = self._queue, self._loop.time()
         while queue:
@@ -130,8 +133,9 @@ class Lane:
         self._is_target_full = full
         self._throttle_source()
 
-    def drop(self) -> None:
-        """Forgets what waits."""
+    def die(self) -> None:
+        """The receiver is gone: forgets what waits, and whatever comes."""
+        self._is_dead = True
         self._queue.clear()
         self._queued = 0
         if self._timer is not None:

@@ -215,8 +215,8 @@ class _Connection(asyncio.Protocol):
 
     def reset(self) -> None:
         """Ends it at both ends at once."""
-        self.requests.drop()
-        self.replies.drop()
+        self.requests.die()
+        self.replies.die()
         abort(self._client)
         abort(self._server)
 
@@ -257,7 +257,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._client = None
-        self.replies.drop()
+        self.replies.die()
         self.requests.end()
         self._forget()
 
@@ -287,7 +287,7 @@ class _Connection(asyncio.Protocol):
         if self._patience is not None:
             self._patience.cancel()
         self._server = None
-        self.requests.drop()
+        self.requests.die()
         self.replies.end()
         self._forget()
 

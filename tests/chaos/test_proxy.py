@@ -315,3 +315,22 @@ async def test_without_a_server_it_hangs_up(server_binary: Path) -> None:
             server.start()
             async with client_of(proxy.port) as client:
                 assert await client.call("PING") == b"PONG"
+
+
+async def test_what_comes_after_the_server_is_lost_is_nobodys(
+    proxy: FaultProxy, direct: Client
+) -> None:
+    async with client_of(proxy.port) as client:
+        await client.call("PING")
+        proxy.frozen = True
+        client.send("INCR n")
+        await direct.call("CLIENT KILL TYPE normal SKIPME yes")
+        # Its end does not pass either: the client goes on writing.
+        for _ in range(3):
+            client.send("INCR n")
+            await direct.call("PING")
+        client.close()
+        await direct.call("PING")
+        proxy.frozen = False
+        await eventually(lambda: proxy.connections == 0, "the connection is forgotten")
+    assert await direct.call("GET n") is None
