@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.faults import processes
+from tests.chaos.faults import data, links, processes
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
 from tests.chaos.scenarios.power_cut import PowerCut
@@ -31,6 +31,22 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     processes.ServerSuspended,
     processes.PowerCut,
     processes.ClientKilled,
+    links.LinkSlow,
+    links.ConnectionsReset,
+    links.RepliesLost,
+    links.LinkHalfOpen,
+    links.LinkThrottled,
+    links.WorkersPartitioned,
+    links.GatewaysPartitioned,
+    links.ServerUnreachable,
+    data.ScriptsFlushed,
+    data.GroupsDestroyed,
+    data.StructureDeleted,
+    data.EntriesTaken,
+    data.ClientsKilled,
+    data.ClientsPaused,
+    data.ServerBusy,
+    data.ConnectionsLimited,
 )
 
 SCENARIOS: Final[tuple[type[Scenario], ...]] = (

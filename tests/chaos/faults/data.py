@@ -91,8 +91,8 @@ class EntriesTaken(Fault):
     async def strike(self, world: World, chance: random.Random) -> str:
         took: list[str] = []
         for _ in range(chance.randint(5, 25)):
-            for stream in await _keys(world, _STREAMS):
-                took.append(await self._take(world, chance, stream))
+            streams = await _keys(world, _STREAMS)
+            took += [await self._take(world, chance, stream) for stream in streams]
             await asyncio.sleep(0.1)
         return ", ".join(f"{took.count(each)} x {each}" for each in sorted(set(took)))
 
