@@ -13,6 +13,7 @@ import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from penstock.client import AsyncClient, NotFound, PenstockError, StatusError, WaitTimeout
+from tests.chaos.bounds import write_bounds
 from tests.chaos.client import ClientSettings
 from tests.chaos.closing import close_books
 from tests.chaos.journal import Journal
@@ -285,6 +286,8 @@ class World:
         try:
             await self.working()
             await self.settled()
+            busy = [each for each in (*self.gateways, *self.workers) if each.alive]
+            await write_bounds(self, busy, self.journal)
         except (TimeoutError, AssertionError) as error:
             self.run.result.expect(None, "I1", f"the run does not come to rest: {error}")
         await self._stop_keeping()
