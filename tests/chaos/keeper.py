@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     from tests.chaos.member import Member
     from tests.chaos.world import World
 
-__all__ = ["SUICIDE", "keep"]
+__all__ = ["keep"]
 
-#: In the record: a job that kills the process that runs it, as its plan says.
-SUICIDE: Final = "a job kills its worker"
 _LOOK_S: Final = 0.05
 _LAST_WORDS: Final = 500
 #: What a worker logs once it serves. Before, it gives up if the server is away for long.
@@ -32,8 +30,7 @@ async def keep(world: World) -> None:
 def _replace(world: World, member: Member) -> None:
     result, status = world.run.result, member.status
     if member in world.workers and status == -signal.SIGKILL:
-        result.tally(SUICIDE, (5,)).strikes += 1
-        world.journal.write("killed", target=member.name)
+        world.note_suicide(member)
     elif member in world.workers and _UP not in member.log.read_text(errors="replace"):
         name = "workers that gave up while they started"
         result.figures[name] = str(int(result.figures.get(name, "0")) + 1)

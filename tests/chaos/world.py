@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import signal
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -41,6 +42,8 @@ _STOP_S: Final = 60.0
 #: How long the server may be away for those who ask it something past the links (s).
 _SERVER_AWAY_S: Final = 60.0
 _PROBE_S: Final = 1.0
+#: In the record: a job that kills the process that runs it.
+SUICIDE: Final = "a job kills its worker"
 _LOOK_S: Final = 0.1
 
 
@@ -211,7 +214,9 @@ class World:
         calls = Recorder(self._probing, self.journal, self._ops)
         name = f"probe-{next(self._probes)}"
         plan: Plan = {"work": name}
-        submit = Submit(TYPES[0], plan, name, {"queue": QUEUE, "max_attempts": 30})
+        # Before all that may have piled up: whether it works is asked, not how fast.
+        options = {"queue": QUEUE, "max_attempts": 30, "priority": "high"}
+        submit = Submit(TYPES[0], plan, name, options)
         job = ""
         while True:
             try:
@@ -244,12 +249,7 @@ class World:
             if member.alive:
                 member.terminate()
         for member in self.clients:
-            status = await member.stopped(within_s)
-            self.run.result.expect(
-                member.ended_well(status),
-                "harness",
-                f"{member.name} ended with {status}: {member.log}",
-            )
+            await self.ended(member, within_s)
 
     async def settled(self, within_s: float = 180.0) -> None:
         """Stops the clients, and waits until no job is left that has not ended.
@@ -305,16 +305,26 @@ class World:
             if member.alive:
                 member.terminate()
         for member in (*self.workers, *self.gateways):
-            try:
-                status = await member.stopped(_STOP_S)
-            except TimeoutError as error:
-                self.run.result.expect(None, "drain", str(error))
-            else:
-                self.run.result.expect(
-                    member.ended_well(status),
-                    "drain",
-                    f"{member.name} ended with {status}: {member.log}",
-                )
+            await self.ended(member, _STOP_S)
+
+    async def ended(self, member: Member, within_s: float) -> None:
+        """Waits for a process that was told to end, and judges how it did; kills it if it must."""
+        try:
+            status = await member.stopped(within_s)
+        except TimeoutError as error:
+            self.run.result.expect(None, "drain", str(error))
+            self.kill(member)
+            return
+        if member in self.workers and status == -signal.SIGKILL:
+            self.note_suicide(member)
+            return
+        text = f"{member.name} ended with {status}: {member.log}"
+        self.run.result.expect(member.ended_well(status), "drain", text)
+
+    def note_suicide(self, worker: Member) -> None:
+        """A worker was ended by a job, as the job's plan said."""
+        self.run.result.tally(SUICIDE, (5,)).strikes += 1
+        self.journal.write("killed", target=worker.name)
 
     async def _stop_keeping(self) -> None:
         if self._keeping is not None:

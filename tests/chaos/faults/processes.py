@@ -213,13 +213,6 @@ async def _suspended(member: Member, seconds: float) -> str:
 async def _told(world: World, member: Member) -> str:
     name = member.name
     member.terminate()
-    try:
-        status = await member.stopped(_DRAIN_S)
-    except TimeoutError as error:
-        world.run.result.expect(None, "drain", str(error))
-        world.kill(member)
-    else:
-        ended_well = member.ended_well(status)
-        world.run.result.expect(ended_well, "drain", f"{name} ended with {status}: {member.log}")
+    await world.ended(member, _DRAIN_S)
     member.start()
     return name

@@ -17,6 +17,7 @@ __all__ = ["Mixed"]
 
 #: How long scale 1 lasts (s).
 SECONDS: Final = 180.0
+PARTITIONS: Final = 2
 _TELL_S: Final = 2.0
 
 
@@ -31,7 +32,13 @@ class Mixed(Scenario):
     async def run(self, run: Run) -> None:
         from tests.chaos.catalogue import FAULTS  # noqa: PLC0415 - which names this scenario, too.
 
-        async with World(run, shims=("fsyncspy",)) as world:
+        partitions = {"partitions": PARTITIONS}
+        async with World(
+            run,
+            gateway_settings=partitions,
+            worker_settings=partitions,
+            shims=("fsyncspy",),
+        ) as world:
             nemesis = Nemesis(world, [fault() for fault in FAULTS])
             telling = asyncio.create_task(_tell(world, nemesis))
             try:
