@@ -325,6 +325,13 @@ class TestI7:
         tale = Tale().submitted().start(1).seen(state="RUNNING", sequence=2, attempt=2)
         assert refuted(tale.end(1).final(attempt=2)) == {"I7"}
 
+    def test_ended_after_its_attempt_was_handed_back(self) -> None:
+        tale = Tale().submitted(ends=[], deadline_ms=1).start(1, 1).end(1, "stopped").later(5)
+        expired = {"state": "EXPIRED", "attempt": 0}
+        assert not refuted(tale.seen(**expired).final(**expired))
+        other = Tale().submitted(ends=[], deadline_ms=1).start(1, 3).end(1, "stopped").later(5)
+        assert "I7" in refuted(other.seen(**expired).final(**expired))
+
     def test_granted_again_after_a_cancel(self) -> None:
         tale = Tale().submitted().start(1)
         tale.seen("cancel", state="RUNNING", sequence=2, cancel=True)

@@ -69,8 +69,13 @@ def _attempts_are_those_started(
     starts = {start.token: start for start in job.starts}
     for view in views:
         start = starts.get(view.token)
-        holds = view.terminal or view.state == "RUNNING"  # Else it may have been handed back.
-        if holds and start is not None and start.attempt != view.attempt:
+        if start is None:
+            continue
+        # An attempt that was handed back does not count: the job waits then, or ends waiting.
+        handed_back = not (view.terminal or view.state == "RUNNING") or (
+            view.state in {"CANCELLED", "EXPIRED"} and view.attempt == start.attempt - 1
+        )
+        if start.attempt != view.attempt and not handed_back:
             text = f"token {view.token} of job {job.id} has two attempts"
             yield scene.violation("I7", text, start, view)
             return
