@@ -327,7 +327,7 @@ class TestI7:
 
     def test_ended_after_its_attempt_was_handed_back(self) -> None:
         tale = Tale().submitted(ends=[], deadline_ms=1).start(1, 1).end(1, "stopped").later(5)
-        expired = {"state": "EXPIRED", "attempt": 0}
+        expired: dict[str, Any] = {"state": "EXPIRED", "attempt": 0}
         assert not refuted(tale.seen(**expired).final(**expired))
         other = Tale().submitted(ends=[], deadline_ms=1).start(1, 3).end(1, "stopped").later(5)
         assert "I7" in refuted(other.seen(**expired).final(**expired))
