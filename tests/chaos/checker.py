@@ -42,7 +42,7 @@ from tests.chaos.scene import Expectations, Scene
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.chaos.history import JobHistory
+    from tests.chaos.job_history import JobHistory
     from tests.chaos.journal import Line
 
 __all__ = ["PROMISES", "check", "judge"]

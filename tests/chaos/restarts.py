@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tests.chaos.history import History, JobHistory
+    from tests.chaos.history import History
+    from tests.chaos.job_history import JobHistory
     from tests.chaos.journal import Line
 
 __all__ = ["kills_of", "restarts", "told"]

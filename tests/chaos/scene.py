@@ -12,7 +12,8 @@ from tests.chaos.view import witness
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.chaos.history import History, JobHistory
+    from tests.chaos.history import History
+    from tests.chaos.job_history import JobHistory
     from tests.chaos.view import Record, Submit
 
 __all__ = ["WORKED", "Expectations", "Loss", "Scene"]

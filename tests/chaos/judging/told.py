@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from tests.chaos.checker import check
 from tests.chaos.journal import Line
+from tests.chaos.scene import Expectations
 
-__all__ = ["Tale", "chunk", "gap", "progress", "state", "view"]
+if TYPE_CHECKING:
+    from tests.chaos.result import Violation
+
+__all__ = ["Tale", "chunk", "found", "gap", "progress", "refuted", "state", "view"]
 
 _MS = 1_000_000
 
@@ -102,6 +107,16 @@ class Tale:
         """What is left of a job."""
         stored = {"type": "chaos.async", "payload": {"work": work}}
         return self.line("end", "final", **view(**told), **stored)
+
+
+def refuted(tale: Tale, **expected: Any) -> set[str]:  # noqa: ANN401
+    """The promises that a tale breaks, under what may be expected."""
+    return {violation.invariant for violation in found(tale, **expected)}
+
+
+def found(tale: Tale, **expected: Any) -> list[Violation]:  # noqa: ANN401
+    """What the checker says of it."""
+    return check(tale.lines, expectations=Expectations(**{"least": {}, **expected}))
 
 
 def view(

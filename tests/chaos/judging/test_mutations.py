@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.chaos.checker import check
+from tests.chaos.judging.tales import GOOD
 from tests.chaos.scene import Expectations
-from tests.chaos.tales import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

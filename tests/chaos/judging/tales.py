@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.told import Tale, chunk, progress, state, view
+from tests.chaos.judging.told import Tale, chunk, progress, state, view
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,1 +1,0 @@
-"""The invariants, a family to a file. Each function yields what refutes one of them."""
