@@ -169,6 +169,8 @@ class Caller:
         tail = job_id[-26:]
         if job is not None and job.state.value == "C":
             self._cancelled.add(tail)
+        if job is not None and job.state.value == "R":
+            self._life.witness.expect(job.cancel_requested, "cancel", f"{tail}: it was not noted")
 
     async def _retry(self, job_id: str) -> None:
         number = f"again {len(self._specs)}"

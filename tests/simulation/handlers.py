@@ -28,7 +28,7 @@ class Handlers:
         self._chance = chance
         self._lease_s = lease_s
         self._calm = calm
-        self.started: list[tuple[str, int]] = []
+        self.started: list[tuple[str, int, bytes | None]] = []
         self.returned: dict[str, set[int]] = {}
 
     def app(self, slots: int) -> Worker:
@@ -47,7 +47,7 @@ class Handlers:
 
     async def _work(self, payload: dict[str, Any], ctx: Context) -> dict[str, int]:
         chance, token = self._chance, ctx.fencing_token
-        self.started.append((ctx.job_id, token))
+        self.started.append((ctx.job_id, token, ctx.last_checkpoint))
         for step in range(chance.randint(0, 1 if self._calm else 4)):
             await asyncio.sleep(chance.choice([0.0, 0.01, 0.3 * self._lease_s, self._lease_s]))
             await self._say(ctx, step)
@@ -93,7 +93,13 @@ class Handlers:
                         f"{tail}: SUCCEEDED under token {token}, but no handler returned so",
                     )
         made = witness.jobs.keys() | witness.gone
-        for job_id, granted in self.started:
+        for job_id, granted, found in self.started:
+            saved = witness.handed_on.get((job_id[-26:], granted))
+            witness.expect(
+                saved is None if found is None else saved == b"b" + found,
+                "checkpoint",
+                f"{job_id}: its handler found {found!r}, saved was {saved!r}",
+            )
             witness.expect(
                 job_id[-26:] in made, "I2", f"{job_id}: ran under token {granted}, never submitted"
             )

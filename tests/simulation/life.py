@@ -38,6 +38,9 @@ __all__ = ["Ending", "Life", "live"]
 PROMPT_S: Final = 0.8
 #: For so long after the last trouble jobs may be under way (s).
 SETTLED_WITHIN_S: Final = 900.0
+#: Longer than any job is kept, and for how long then one may still be there (s).
+OUTLIVED_S: Final = 200_000.0
+FORGOTTEN_WITHIN_S: Final = 120.0
 #: What an audit finds here that is no fault: the key that scripts read the date from, and lives of
 #: keys, which are read one after the other in real time.
 _NO_FAULTS: Final = ("b'date'", "do not end together")
@@ -155,6 +158,8 @@ class Life:
         await self._settle()
         for watcher in watchers:
             await watcher.finish()
+        if self.seed % 4 == 1:
+            await self._outlive()
         await self._check(callers)
 
     async def _settle(self) -> None:
@@ -167,6 +172,15 @@ class Life:
                     self.witness.expect(False, "I1", f"{tail}: stays for ever: {record}")  # noqa: FBT003
                 return
             await asyncio.sleep(0.5)
+
+    async def _outlive(self) -> None:
+        """Time passes until everything may be forgotten."""
+        self.clock.jumped_s += OUTLIVED_S
+        give_up_s = self.clock.now_s + FORGOTTEN_WITHIN_S
+        while self.witness.jobs and self.clock.now_s < give_up_s:  # noqa: ASYNC110 - no time passes.
+            await asyncio.sleep(1.0)
+        left = sorted(self.witness.jobs)
+        self.witness.expect(not left, "I10", f"never forgotten: {left}")
 
     def _under_way(self) -> list[str]:
         jobs = self.witness.jobs.items()

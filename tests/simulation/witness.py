@@ -112,6 +112,9 @@ class Witness:
         jobs: by tail, as they stand.
         gone: tails of jobs that were forgotten when their time had come.
         accepted: how jobs ended, by tail: script and token.
+        moved_at_s: when a lease was last granted or renewed, by tail.
+        checkpoints: what was saved last, by tail.
+        handed_on: what a grant must bring with it, by tail and token.
         steps: commands that were executed.
         scripts: how often each was executed.
     """
@@ -124,7 +127,7 @@ class Witness:
     accepted: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     moved_at_s: dict[str, float] = field(default_factory=dict)
     checkpoints: dict[str, bytes] = field(default_factory=dict)
-    granted_checkpoints: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
+    handed_on: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
     steps: int = 0
     scripts: Counter[str] = field(default_factory=Counter)
     account: list[str] = field(default_factory=list)
@@ -268,6 +271,8 @@ class Witness:
                 "I5",
                 f"{tail}: renewed under token {pairs.get(tail)}, the newest is {_field(old, 'f')}",
             )
+        if script == "disown" and _letter(old) == "R" and _letter(after.record) != "R":
+            self.expect(tail not in args[1:], "lease", f"{tail}: disowned, though it is held")
         if script == "reclaim" and _letter(old) == "R" and _letter(after.record) != "R":
             stood_s = self.clock.now_s - self.moved_at_s.get(tail, 0.0)
             self.expect(
@@ -303,6 +308,8 @@ class Witness:
             "checkpoint",
             f"{tail}: has {after.checkpoint!r}, saved was {self.checkpoints.get(tail)!r}",
         )
+        token = _number(after.record, "f")
+        self.handed_on[tail, token] = self.checkpoints.get(tail)
 
     def _ended(self, tail: str, old: Record, after: _Seen, script: str, args: list[str]) -> None:
         if _letter(old) not in ENDED:
