@@ -14,12 +14,11 @@ from unittest import mock
 
 import penstock.broker.broker
 import penstock.worker.service
-from penstock.broker import Broker, BrokerOptions, PenstockError
+from penstock.broker import Broker, BrokerOptions, PenstockError, Repairer
 from penstock.broker.janitor import Janitor
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.policies import PolicyReader
 from penstock.runtime import Group
-from penstock.server.upkeep import Repairer
 from penstock.server.watching import Hub
 from penstock.worker.heartbeat import Heartbeat
 from penstock.worker.service import WorkerService
@@ -258,7 +257,7 @@ class GatewayActor(_Actor):
         parts = Group(
             PolicyReader(self.broker.policies),
             Janitor(self.broker.housekeeper),
-            Repairer(self.broker),
+            Repairer(self.broker, unasked=True),
         )
         async with parts:
             self.ready.set()
