@@ -24,6 +24,8 @@ _THREADS: Final = 80
 _MEMORY_MB: Final = 400
 #: Connections of the server for each process, at most.
 _CONNECTIONS: Final = 15
+#: The consumer of a foreign hand (faults/data.py): what it never acknowledges is its own.
+_FOREIGN: Final = b"thief"
 #: How long all this may take to settle (s), and how often it is looked at.
 _SETTLE_S: Final = 20.0
 _LOOK_S: Final = 0.5
@@ -80,8 +82,11 @@ async def _of_server(server: Server, processes: int) -> list[Held]:
         kind = await server.redis("TYPE", key)
         if kind == b"stream":
             entries += await server.redis("XLEN", key)
-            groups = await server.redis("XINFO", "GROUPS", key)
-            pending += sum(_field(group, b"pending") for group in groups)
+            for group in await server.redis("XINFO", "GROUPS", key):
+                name = _fields(group)[b"name"]
+                for consumer in await server.redis("XINFO", "CONSUMERS", key, name):
+                    told = _fields(consumer)
+                    pending += 0 if told[b"name"] == _FOREIGN else int(told[b"pending"])
         elif key.endswith((b":lease", b":due", b":held", b":dl")):
             running += await server.redis("ZCARD", key)
     held.append(("entries in streams", entries, 0))
@@ -89,9 +94,8 @@ async def _of_server(server: Server, processes: int) -> list[Held]:
     return [*held, ("jobs that wait, run or have a deadline", running, 0)]
 
 
-def _field(flat: Any, name: bytes) -> int:  # noqa: ANN401 - a map or a flat list, by protocol.
-    fields = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
-    return int(fields[name])
+def _fields(flat: list[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _of_process(process: Process) -> list[Held]:
