@@ -47,6 +47,7 @@ class History:
         jobs: by id.
         submits: all of them, and retries, whatever they were told.
         strikes: all of them.
+        killed: processes that were killed (kill -9), and when (ns).
         stray: lines of the audit.
         bounds: those that were passed.
         operations: how many there are of each kind: "submit", "start", "watch event" ...
@@ -57,6 +58,7 @@ class History:
         self.jobs: dict[str, JobHistory] = {}
         self.submits: list[Submit] = []
         self.strikes: list[Strike] = []
+        self.killed: dict[str, int] = {}
         self.stray: list[Problem] = []
         self.bounds: list[Problem] = []
         self.operations: Counter[str] = Counter()
@@ -227,7 +229,8 @@ class History:
 
     def _end(self, line: Line, told: dict[str, Any], by: str) -> None:
         self.operations["end"] += 1
-        ending = Ending(line.at, by, told["token"], sys.intern(told["how"]))
+        how, why = sys.intern(told["how"]), sys.intern(told.get("why") or "")
+        ending = Ending(line.at, by, told["token"], how, why)
         self.job(told["job"]).endings.append(ending)
 
     # The harness.
@@ -241,6 +244,10 @@ class History:
     def _heal(self, line: Line, told: dict[str, Any], _by: str) -> None:
         if told["strike"] in self._struck:
             self._struck[told["strike"]].healed = line.at
+
+    def _killed(self, line: Line, told: dict[str, Any], _by: str) -> None:
+        self.operations["killed"] += 1
+        self.killed[told["target"]] = line.at
 
     def _final(self, line: Line, told: dict[str, Any], by: str) -> None:
         self.operations["final"] += 1
@@ -292,6 +299,7 @@ _TAKERS: Final[dict[str, Callable[[History, Line, dict[str, Any], str], None]]] 
         "end",
         "strike",
         "heal",
+        "killed",
         "final",
         "audit",
         "bound",

@@ -19,7 +19,8 @@ start       a handler begins: ``job``, ``type``, ``token``, ``attempt``, ``paylo
 effect      a handler does what others can see: ``job``, ``token``, ``what``, ``value``. Told before
             it is done: chunk, progress, checkpoint. Told after: saved (a checkpoint was stored),
             resumed (what an attempt found as its checkpoint, null if nothing)
-end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, cancel, stopped)
+end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, cancel, stopped), and
+            ``why`` (the error, or the reason to stop)
 strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``
 heal        what was broken is whole again: ``fault``, ``strike``
 killed      a process was ended by SIGKILL: ``target``

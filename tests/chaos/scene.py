@@ -51,6 +51,7 @@ class Expectations:
         losses: jobs that changed in one of them are not judged.
         clock_slack_ms: by how much the clock of the server may have run ahead, for jobs that wait.
         settled: the run waited until all jobs had ended.
+        coroutines: job types whose handlers always note their end, unless their process is killed.
         durability: that every acknowledgement must promise; "" is any.
         least: how many operations of a kind there must be; see `History.operations`.
     """
@@ -60,6 +61,7 @@ class Expectations:
     losses: tuple[Loss, ...] = ()
     clock_slack_ms: float = 0.0
     settled: bool = True
+    coroutines: frozenset[str] = frozenset({"chaos.async"})
     durability: str = ""
     least: Mapping[str, int] = field(default_factory=lambda: WORKED)
 

@@ -48,6 +48,9 @@ ARROWS: Final = frozenset(
     }
 )
 
+#: Reasons to stop a handler that end the attempt for good.
+_OF_THE_JOB: Final = frozenset({"CANCELLED", "TIMED_OUT", "EXPIRED"})
+
 
 class Record(Protocol):
     """Whatever can be shown in a witness."""
@@ -233,15 +236,21 @@ class Effect:
 
 @dataclass(slots=True, eq=False)
 class Ending:
-    """A handler ended."""
+    """A handler ended. why: the error, or why it was stopped."""
 
     at: int
     by: str
     token: int
     how: str
+    why: str
+
+    @property
+    def handed_back(self) -> bool:
+        """Whether it was stopped for its worker's sake: then the attempt does not count."""
+        return self.how == "stopped" and self.why not in _OF_THE_JOB
 
     def __str__(self) -> str:
-        return f"end by {self.how}, token {self.token}"
+        return f"end by {self.how}{f' ({self.why})' if self.why else ''}, token {self.token}"
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.chaos.job_history import JobHistory
     from tests.chaos.result import Violation
     from tests.chaos.scene import Scene
-    from tests.chaos.view import Effect, View
+    from tests.chaos.view import Effect, Record, View
 
 __all__ = ["attempts_are_bounded", "checkpoints_are_kept", "times_are_kept"]
 
@@ -36,6 +36,8 @@ def attempts_are_bounded(scene: Scene, job: JobHistory) -> Iterator[Violation]:
             return
     if job.final is not None and job.final.terminal:
         yield from _counts_at_the_end(scene, job, job.final, min(allowed, default=0))
+        if job.starts and all(each.type in scene.expectations.coroutines for each in job.starts):
+            yield from _counts_of_coroutines(scene, job, job.final)
 
 
 def _counts_at_the_end(
@@ -52,6 +54,26 @@ def _counts_at_the_end(
     elif final.label == "FAILED:QUARANTINED" and final.crashes < scene.expectations.max_crashes:
         text = f"job {job.id} ended {final.label} after {final.crashes} crashes"
         yield scene.violation("I9", text, final)
+
+
+def _counts_of_coroutines(scene: Scene, job: JobHistory, final: View) -> Iterator[Violation]:
+    """What is counted is what happened, where it is known of every attempt how it ended."""
+    killed = scene.history.killed
+    ended = {ending.token for ending in job.endings}
+    crashed = [
+        start
+        for start in job.starts
+        if start.token not in ended and killed.get(start.by, 0) > start.at
+    ]
+    if final.crashes < len(crashed):
+        text = f"workers of job {job.id} were killed {len(crashed)} times"
+        yield scene.violation("I9", f"{text}; {final.crashes} are counted", *crashed, final)
+    whole = [ending for ending in job.endings if not ending.handed_back]
+    returned = final.state == "SUCCEEDED" and final.token in ended
+    if returned and final.attempt - final.crashes > len(whole):
+        text = f"{final.attempt - final.crashes} attempts of job {job.id} are counted as whole"
+        told: list[Record] = [*job.starts, *job.endings, final]
+        yield scene.violation("I9", f"{text}; {len(whole)} were", *told)
 
 
 def checkpoints_are_kept(scene: Scene, job: JobHistory) -> Iterator[Violation]:

@@ -34,6 +34,23 @@ class TestI9:
         tale = Tale().submitted().start(1).start(3, 2).start(5, 3).start(7, 4).end(7)
         assert "I9" in refuted(tale.final(token=7, attempt=4, crashes=3))
 
+    def test_a_crash_that_was_not_counted(self) -> None:
+        tale = Tale().submitted().start(1)
+        tale.line("harness", "killed", target="worker-1").start(3, 2).end(3)
+        assert refuted(tale.final(token=3, attempt=2, crashes=1)) == set()
+        tale.lines.pop()
+        assert refuted(tale.final(token=3, attempt=2)) == {"I9"}
+
+    def test_an_attempt_that_was_handed_back_and_counted(self) -> None:
+        tale = Tale().submitted().start(1).end(1, "stopped", why="DRAINING")
+        tale.start(2, 2).end(2)
+        assert refuted(tale.final(token=2, attempt=2)) == {"I9"}
+
+    def test_an_attempt_that_timed_out_counts(self) -> None:
+        tale = Tale().submitted().start(1).end(1, "stopped", why="TIMED_OUT")
+        tale.start(2, 2).end(2)
+        assert refuted(tale.final(token=2, attempt=2)) == set()
+
     def test_quarantined_too_early(self) -> None:
         tale = Tale().submitted().start(1)
         end: dict[str, Any] = {"state": "FAILED", "reason": "QUARANTINED", "token": 2, "crashes": 1}

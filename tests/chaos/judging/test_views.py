@@ -49,7 +49,7 @@ class TestI7:
 
     def test_two_attempts_of_one_token(self) -> None:
         tale = Tale().submitted().start(1).seen(state="RUNNING", sequence=2, attempt=2)
-        assert refuted(tale.end(1).final(attempt=2)) == {"I7"}
+        assert "I7" in refuted(tale.end(1).final(attempt=2))
 
     def test_ended_after_its_attempt_was_handed_back(self) -> None:
         tale = Tale().submitted(ends=[], deadline_ms=1).start(1, 1).end(1, "stopped").later(5)

@@ -87,9 +87,9 @@ class Tale:
         """It does something."""
         return self.line(f"worker-{token}", "effect", job=job, token=token, what=what, value=value)
 
-    def end(self, token: int, how: str = "return", *, job: str = "j") -> Self:
+    def end(self, token: int, how: str = "return", *, job: str = "j", why: str = "") -> Self:
         """It ends."""
-        return self.line(f"worker-{token}", "end", job=job, token=token, how=how)
+        return self.line(f"worker-{token}", "end", job=job, token=token, how=how, why=why)
 
     def seen(self, rpc: str = "status", **told: Any) -> Self:  # noqa: ANN401
         """A client looks, and is shown a view."""
