@@ -10,6 +10,7 @@ import pytest
 
 from penstock.broker import (
     Broker,
+    BrokerOptions,
     Content,
     FailedPrecondition,
     InvalidArgument,
@@ -29,6 +30,7 @@ from penstock.broker import (
     schedule_ids,
 )
 from penstock.broker.errors import ScheduleExists
+from penstock.broker.info import parse_info
 from penstock.broker.schedule import CatchUp, NewSchedule, Overlap, Schedule, SchedulePolicy
 from penstock.broker.schedule_ids import ENROL
 from penstock.broker.schedules import CREATE
@@ -697,6 +699,25 @@ async def test_what_a_definition_leaves_open_follows_the_policy_of_the_moment(ri
     await fire(rig)
     (fired,) = [job for job in await jobs_of(rig) if job.occurrence_ms is not None]
     assert (fired.max_attempts, fired.timeout_ms) == (7, 9_000)
+
+
+async def test_on_a_server_that_is_nearly_full_schedules_leave_room_for_what_runs(
+    url: str,
+) -> None:
+    async with Broker(url, BrokerOptions(memory_high_water=0.8)) as broker:
+        rig = await Rig.on(broker)
+        occurrence = await come_due(rig, await created(rig), 1_000)
+        used = int(parse_info(await rig.call("INFO", "memory"))["used_memory"])
+        await rig.call("CONFIG", "SET", "maxmemory", used * 100 // 88)
+        try:
+            assert await broker.housekeeper.visit(rig.slot) > 0
+            assert not await jobs_of(rig)
+            # It is not full yet.
+            await rig.submit()
+        finally:
+            await rig.call("CONFIG", "SET", "maxmemory", 0)
+        await fire(rig)
+        assert occurrence in [job.occurrence_ms for job in await jobs_of(rig)]
 
 
 async def test_on_a_full_server_schedules_wait_and_lose_nothing(rig: Rig) -> None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 def test_a_policy_is_set_shown_listed_and_deleted(run: Command) -> None:
     options = (
         "--max-attempts", "5", "--backoff", "2s", "--attempt-timeout", "30s", "--priority", "high",
-        "--concurrency", "10", "--keep-succeeded", "1h", "--keep-failed-count", "1000",
+        "--concurrency", "10", "--max-waiting", "9000", "--keep-succeeded", "1h",
+        "--keep-failed-count", "1000",
     )  # fmt: skip
     told = run("policy", "set", "mail", *options, "--json").json
     assert told["policy"] == {
@@ -20,6 +21,7 @@ def test_a_policy_is_set_shown_listed_and_deleted(run: Command) -> None:
         "timeout_s": 30.0,
         "priority": "HIGH",
         "concurrency": 10,
+        "max_waiting": 9000,
         "succeeded": {"age_s": 3600.0, "count": None},
         "failed": {"age_s": None, "count": 1000},
     }
@@ -39,6 +41,7 @@ def test_a_policy_is_set_shown_listed_and_deleted(run: Command) -> None:
         assert text in run("policy", "show", "mail").out
     details = run("queues", "stats", "mail", "--json").json
     assert details["limits"] == [{"type": None, "concurrency": 10, "running": 0, "held": 0}]
+    assert (details["max_waiting"], details["durability"]) == (9000, "EVERYSEC")
     assert "all types: 0 of 10" in run("queues", "stats", "mail").out
     for job_type in ((), ("--type", "mail.welcome")):
         assert run("policy", "delete", "mail", *job_type).out.strip() == "deleted"

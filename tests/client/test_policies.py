@@ -45,6 +45,7 @@ async def test_a_policy_is_put_down_looked_at_and_taken_back(
             concurrency=10,
             succeeded=Keep(age=0, count=0),
             failed=Keep(age=timedelta(days=7), count=1_000),
+            max_waiting=50,
         )
         policy = Policy(
             5,
@@ -54,6 +55,7 @@ async def test_a_policy_is_put_down_looked_at_and_taken_back(
             10,
             Keep(timedelta(), 0),
             Keep(timedelta(days=7), 1_000),
+            50,
         )
         assert of_queue == QueuePolicy("mail", "", policy, PolicySource.SET)
         of_type = await calls.set_queue_policy("mail", "mail.send", max_attempts=9)

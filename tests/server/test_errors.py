@@ -22,6 +22,7 @@ from penstock.broker import (
     NotReplicated,
     Overloaded,
     PenstockError,
+    QueueFull,
     ReplyError,
     ScheduleExists,
     StaleToken,
@@ -68,6 +69,12 @@ TABLE: Final[list[tuple[Exception, grpc.StatusCode, str, set[str]]]] = [
     (StaleToken("x", JobState.QUEUED), Code.ABORTED, "STALE_TOKEN", set()),
     (CursorOutOfRange(7), Code.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", {"BadRequest"}),
     (Unavailable(SECRET), Code.UNAVAILABLE, "STORAGE_UNAVAILABLE", {"RetryInfo"}),
+    (
+        QueueFull("q", 7, 5),
+        Code.RESOURCE_EXHAUSTED,
+        "QUEUE_FULL",
+        {"RetryInfo"},
+    ),
     (NotReplicated(1, 2.0), Code.UNAVAILABLE, "NOT_REPLICATED", {"RetryInfo"}),
     (
         ConnectionLost(SECRET, maybe_executed=True),

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from penstock.server.admission import Admission
+from penstock.server.admission import Lane, caller_of
 from penstock.server.calls import Call
 from penstock.server.errors import DeadlineSpent, Shed
 from penstock.server.front import _options
 from penstock.server.settings import ServerSettings
 from penstock.v1 import job_service_pb2 as pb
+from penstock.v1 import job_service_pb2_grpc
 from tests.server.rig import next_of, refusal_of, rest_of, rig_on, spec
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from penstock.runtime.embedded import EmbeddedServer
     from tests.server.rig import Rig
 
@@ -72,6 +77,96 @@ async def test_unary_calls_over_the_limit_are_turned_away(
         assert admission.unary == 0
 
 
+async def test_a_greedy_caller_leaves_room_for_others(
+    redis_url: str, redis_server: EmbeddedServer
+) -> None:
+    settings = {"max_unary_calls": 4, "max_unary_calls_per_peer": 2, "call_budget_s": 60.0}
+    async with rig_on(redis_url, **settings) as rig, neighbour_of(rig) as neighbour:
+        await rig.submit()
+        redis_server.kill()
+        request = pb.SubmitJobRequest(job=spec())
+        greedy = [asyncio.ensure_future(rig.jobs.SubmitJob(request)) for _ in range(8)]
+        done, held = await asyncio.wait(greedy, return_when=asyncio.FIRST_COMPLETED)
+        while len(done) < 6:
+            done, held = await asyncio.wait(greedy, timeout=0.01)
+        for call in done:
+            refusal = await refusal_of(call)
+            assert (refusal.code, refusal.reason) == (
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "GATEWAY_LIMIT",
+            )
+            assert "address" in refusal.message
+            assert refusal.trailers["grpc-retry-pushback-ms"] == "1000"
+        others = [asyncio.ensure_future(neighbour.SubmitJob(request)) for _ in range(2)]
+        await eventually(lambda: rig.admission.unary == 4, "the others are worked on")
+        redis_server.start()
+        for call in (*held, *others):
+            assert (await call).job.job_id
+
+
+async def test_whoever_finds_the_gateway_full_is_not_even_read(
+    redis_url: str, redis_server: EmbeddedServer
+) -> None:
+    async with rig_on(redis_url, max_unary_calls=1, max_streams=1, call_budget_s=60.0) as rig:
+        watched = rig.stream((await rig.submit()).job_id)
+        await next_of(watched)
+        redis_server.kill()
+        held = rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec()))
+        await eventually(lambda: rig.admission.unary == 1, "one is worked on")
+
+        # No message is ever sent.
+        for name in ("SubmitJob", "WaitJob"):
+            call: Any = rig.channel.stream_unary(f"/penstock.v1.JobService/{name}")()
+            assert (await refusal_of(call)).reason == "GATEWAY_LIMIT"
+        stream: Any = rig.channel.stream_stream("/penstock.v1.JobService/StreamProgress")()
+        assert (await refusal_of(stream.read())).reason == "GATEWAY_LIMIT"
+        redis_server.start()
+        assert (await held).job.job_id
+        watched.cancel()
+
+
+@pytest.mark.timeout(300)
+async def test_a_flood_is_told_when_to_come_back_and_nobody_is_dropped(redis_url: str) -> None:
+    limits = {"max_unary_calls": 50, "max_unary_calls_per_peer": 50}
+    async with rig_on(redis_url, **limits) as rig:
+        job_id = (await rig.submit()).job_id
+        request = pb.GetStatusRequest(job_id=job_id)
+        # All are sent before the gateway, which shares the loop, begins with any.
+        calls = [rig.jobs.GetStatus(request) for _ in range(1_900)]
+        answers = Counter([await call.code() for call in calls])
+        assert set(answers) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert answers[grpc.StatusCode.OK] >= 1
+        assert (await rig.job(job_id)).job_id == job_id
+
+
+@contextlib.asynccontextmanager
+async def neighbour_of(rig: Rig) -> AsyncIterator[job_service_pb2_grpc.JobServiceAsyncStub]:
+    """A client that comes from another address of this machine."""
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, forth = await asyncio.open_connection(
+            "127.0.0.1", rig.gateway.port, local_addr=("127.0.0.2", 0)
+        )
+        pumps.add(asyncio.create_task(pump(reader, forth)))
+        pumps.add(asyncio.create_task(pump(back, writer)))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield job_service_pb2_grpc.JobServiceStub(channel)
+    server.close()
+    if pumps:
+        await asyncio.wait(pumps)
+    await server.wait_closed()
+
+
 @pytest.mark.parametrize(
     ("peer", "host"),
     [
@@ -81,20 +176,33 @@ async def test_unary_calls_over_the_limit_are_turned_away(
     ],
 )
 def test_all_connections_of_an_address_count_together(peer: str, host: str) -> None:
-    admission = Admission(ServerSettings(max_streams=5, max_streams_per_peer=2))
-    assert admission.enter_stream(peer) == host
-    admission.enter_stream(peer)
-    with pytest.raises(Shed):
-        admission.enter_stream(peer)
-    admission.leave_stream(host)
-    admission.enter_stream(peer)
+    assert caller_of(Context(None, peer)) == host  # type: ignore[arg-type]
+
+
+def test_who_leaves_makes_room() -> None:
+    lane = Lane("streams", 3, 2)
+    for caller in ("a", "a", "b"):
+        lane.enter(caller)
+    assert lane.is_full
+    with pytest.raises(Shed, match="gateway"):
+        lane.enter("b")
+    lane.leave("b")
+    with pytest.raises(Shed, match="address"):
+        lane.enter("a")
+    lane.leave("a")
+    lane.enter("a")
+    assert lane.open == 2
 
 
 class Context:
-    """What a Call asks of gRPC's context."""
+    """What is asked of gRPC's context."""
 
-    def __init__(self, remaining_s: float | None) -> None:
+    def __init__(self, remaining_s: float | None, peer: str = "") -> None:
         self._remaining_s = remaining_s
+        self._peer = peer
+
+    def peer(self) -> str:
+        return self._peer
 
     def time_remaining(self) -> float | None:
         return self._remaining_s

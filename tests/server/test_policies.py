@@ -25,6 +25,7 @@ POLICY: Final = pb.Policy(
     succeeded=pb.RetentionPolicy(age=seconds(0), count=0),
     failed=pb.RetentionPolicy(age=seconds(3600), count=1_000),
 )
+OF_QUEUE: Final = pb.Policy(max_attempts=2, max_waiting=1_000_000_000)
 
 
 async def put(rig: Rig, policy: pb.Policy, job_type: str = "") -> pb.QueuePolicy:
@@ -38,7 +39,8 @@ async def test_a_policy_is_shown_as_it_was_put_down(rig: Rig) -> None:
     assert (stored.queue, stored.type) == ("default", JOB_TYPE)
     assert stored.source == pb.POLICY_SOURCE_SET
     assert stored.policy == POLICY
-    other = await put(rig, pb.Policy(max_attempts=2))
+    other = await put(rig, OF_QUEUE)
+    assert other.policy == OF_QUEUE
     answer = await rig.queues.ListQueuePolicies(pb.ListQueuePoliciesRequest())
     assert list(answer.policies) == [other, stored]
     got = await rig.queues.GetQueuePolicy(pb.GetQueuePolicyRequest(type=JOB_TYPE))
@@ -99,6 +101,8 @@ BAD: Final = [
     (pb.Policy(succeeded=pb.RetentionPolicy(count=1_000_001)), "succeeded.count"),
     (pb.Policy(concurrency=-1), "concurrency"),
     (pb.Policy(concurrency=100_001), "concurrency"),
+    (pb.Policy(max_waiting=-1), "max_waiting"),
+    (pb.Policy(max_waiting=1_000_000_001), "max_waiting"),
 ]
 
 
@@ -109,6 +113,11 @@ async def test_a_bad_policy_is_refused_with_its_field(
     refusal = await refusal_of(put(rig, policy))
     assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert set(refusal.violations) == {f"policy.{field}"}
+
+
+async def test_how_many_wait_is_no_matter_of_a_type(rig: Rig) -> None:
+    refusal = await refusal_of(put(rig, pb.Policy(max_waiting=1), JOB_TYPE))
+    assert set(refusal.violations) == {"policy.max_waiting"}
 
 
 async def test_all_that_is_wrong_is_told_at_once(rig: Rig) -> None:

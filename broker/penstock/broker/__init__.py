@@ -2,6 +2,7 @@
 
 from penstock.broker.broker import Broker, BrokerOptions
 from penstock.broker.cache_keys import CacheTarget, caller_key, payload_key
+from penstock.broker.depths import MAX_QUEUE_DEPTH
 from penstock.broker.errors import (
     AlreadyExists,
     ConnectionLost,
@@ -15,6 +16,7 @@ from penstock.broker.errors import (
     NotReplicated,
     Overloaded,
     PenstockError,
+    QueueFull,
     ReplyError,
     ScheduleExists,
     StaleToken,
@@ -68,6 +70,7 @@ from penstock.broker.wakeups import Wakeups
 __all__ = [
     "DEFAULTS",
     "MAX_POLICIES",
+    "MAX_QUEUE_DEPTH",
     "MAX_TYPES_PER_QUEUE",
     "TERMINAL",
     "TRANSITIONS",
@@ -119,6 +122,7 @@ __all__ = [
     "Priority",
     "Progress",
     "Published",
+    "QueueFull",
     "QueueStats",
     "Renewal",
     "Repairer",

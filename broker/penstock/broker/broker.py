@@ -10,21 +10,21 @@ from penstock.broker.activity import Activity
 from penstock.broker.attempts import Attempts
 from penstock.broker.cache import Cache
 from penstock.broker.chores import Alarm, Expirer, Promoter, Pruner
+from penstock.broker.depths import Depths
 from penstock.broker.doorbell import Doorbell
 from penstock.broker.engine import Engine
 from penstock.broker.errors import UnsafeServer
 from penstock.broker.housekeeper import MAX_CRASHES, MAX_RETAINED, Housekeeper
-from penstock.broker.info import parse_info
 from penstock.broker.jobs import DEFAULT_IDEMPOTENCY_TTL_MS, Jobs
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
+from penstock.broker.memory import Memory
 from penstock.broker.pipeline import LinkOptions
 from penstock.broker.policies import LimitMender, Policies
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
 from penstock.broker.replication import Replication, ReplicationOptions
-from penstock.broker.retry import with_retry
 from penstock.broker.scheduler import Scheduler
 from penstock.broker.schedules import Schedules
 from penstock.broker.script import load_all
@@ -62,6 +62,8 @@ class BrokerOptions:
         idempotency_ttl_ms: how long an idempotency key stands for its job.
         max_crashes: a job whose workers vanished so often is quarantined.
         max_retained: ended jobs that a partition keeps per terminal state.
+        memory_high_water: the share of the server's maxmemory from which on schedules wait.
+        max_queue_depth: jobs that may wait in a queue, unless its policy says otherwise; 0: any.
         client_name: shown by CLIENT LIST.
         coalesce_ms: see `LinkOptions`.
     """
@@ -74,6 +76,8 @@ class BrokerOptions:
     idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS
     max_crashes: int = MAX_CRASHES
     max_retained: int = MAX_RETAINED
+    memory_high_water: float = 1.0
+    max_queue_depth: int = 0
     client_name: str = "penstock"
     coalesce_ms: float = 0.0
 
@@ -88,6 +92,8 @@ class Broker:
         cache: what cached results go by.
         schedules: submits that recur.
         policies: what holds where a submit says nothing.
+        depths: how many jobs may wait.
+        memory: how full the server is.
         registry: types, schemas, workers.
         topics: subscriptions, rules, and publishing.
         doorbell: who is idle, and whom to wake.
@@ -120,12 +126,14 @@ class Broker:
         self.doorbell = Doorbell(self.engine)
         self.cache = Cache(self.engine)
         self.policies = Policies(self.engine, self.doorbell)
+        self.depths = Depths(self.engine, self.policies, self.options.max_queue_depth)
         self.jobs = Jobs(
             self.engine,
             self.doorbell,
             self.activity,
             self.cache,
             self.policies,
+            self.depths,
             self.options.idempotency_ttl_ms,
         )
         self.attempts = Attempts(self.engine, self.activity, self.cache, self.doorbell)
@@ -133,6 +141,7 @@ class Broker:
         self.schedules = Schedules(self.engine, self.doorbell, self.activity, self.policies)
         self.registry = Registry(self.engine)
         self.topics = Topics(self.engine, self.jobs)
+        self.memory = Memory(self.engine, self.options.memory_high_water)
         self.reconciler = Reconciler(self.engine, self.activity)
         self.housekeeper = Housekeeper(
             self.engine,
@@ -141,7 +150,7 @@ class Broker:
             self.policies,
             chores={
                 "promote": Promoter(self.engine, self.doorbell),
-                "schedule": Scheduler(self.engine, self.doorbell, self.policies),
+                "schedule": Scheduler(self.engine, self.doorbell, self.policies, self.memory),
                 "expire": Expirer(self.engine),
                 "prune": Pruner(self.engine, self.options.max_retained),
                 "limit": LimitMender(self.policies),
@@ -178,18 +187,6 @@ class Broker:
         await self.engine.run(PROBE, [key], PROBE_TTL_MS, budget_s=budget_s)
         if self.engine.replication is not None:
             await self.engine.replication.confirm(self.engine.replication.history)
-
-    async def memory_share(self, budget_s: float) -> float:
-        """How much of its maxmemory the server uses, from 0 to 1; 0 where it has no limit.
-
-        Raises:
-            Unavailable: it cannot be reached, or did not answer within budget_s.
-        """
-        link = self.link
-        reply = await with_retry(lambda: link.call("INFO", "memory"), link=link, budget_s=budget_s)
-        info = parse_info(reply)
-        limit = int(info.get("maxmemory", 0))
-        return int(info["used_memory"]) / limit if limit else 0.0
 
     async def __aenter__(self) -> Self:
         """Connects.

@@ -8,6 +8,7 @@ The tree::
     │   └── NotServing           (also a ReplyError) Redis answers, but cannot serve now
     ├── NotReplicated            executed, but replicas have not confirmed it in time
     ├── Overloaded               this process has too many commands in flight
+    ├── QueueFull                so many jobs wait that no more are taken; queue, depth, limit
     ├── ReplyError               Redis refused a command; code, message
     │   ├── NotServing           LOADING, READONLY, BUSY ...: safe to repeat, nothing was done
     │   └── StorageFull          OOM, MISCONF, NOREPLICAS: Redis takes no writes now
@@ -25,8 +26,8 @@ The tree::
         └── StaleToken           job_id, state
 
 Who catches what: `Unavailable` is worth a retry of an idempotent script (see `retry.py`);
-`Overloaded` and `StorageFull` are passed on, so that the load is shed; any other `ReplyError` is a
-fault of ours or a right that is missing, and no repetition mends it.
+`Overloaded`, `QueueFull` and `StorageFull` are passed on, so that the load is shed; any other
+`ReplyError` is a fault of ours or a right that is missing, and no repetition mends it.
 """
 
 # ruff: noqa: N818 - the names say what happened, as the tree above reads; all are PenstockErrors.
@@ -100,6 +101,31 @@ class Overloaded(PenstockError):
 
     def __init__(self, message: str, *, retry_after_s: float = RETRY_AFTER_S) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(PenstockError):
+    """As many jobs wait as may; nothing was stored.
+
+    Attributes:
+        queue: its name.
+        depth: how many wait; of several partitions, in the one that the job belongs to.
+        limit: how many may, there.
+        retry_after_s: when another attempt is worth while, in seconds.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        depth: int,
+        limit: int,
+        *,
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
+        super().__init__(f"the queue {queue} is full: {depth} jobs wait where {limit} may")
+        self.queue = queue
+        self.depth = depth
+        self.limit = limit
         self.retry_after_s = retry_after_s
 
 

@@ -18,6 +18,7 @@ from penstock.broker.errors import (
     NotFound,
     NotReplicated,
     PenstockError,
+    QueueFull,
     Unavailable,
 )
 from penstock.broker.event_log import decode_page
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from penstock.broker.activity import Activity
     from penstock.broker.cache import Cache
+    from penstock.broker.depths import Depths
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
@@ -101,6 +103,7 @@ class Jobs:
         activity: Activity,
         cache: Cache,
         policies: Policies,
+        depths: Depths,
         idempotency_ttl_ms: int = DEFAULT_IDEMPOTENCY_TTL_MS,
     ) -> None:
         self._engine = engine
@@ -108,6 +111,7 @@ class Jobs:
         self._activity = activity
         self._cache = cache
         self._policies = policies
+        self._depths = depths
         self._idempotency_ttl_ms = idempotency_ttl_ms
 
     async def submit(self, job: NewJob, budget_s: float = DEFAULT_BUDGET_S) -> Submitted:
@@ -117,6 +121,7 @@ class Jobs:
             AlreadyExists: the request id or idempotency key stands for other work.
             InvalidArgument: the deadline has passed.
             LimitExceeded: the queue is new, and there are too many.
+            QueueFull: as many jobs wait in the queue as may.
         """
 
         async def attempt() -> Submitted:
@@ -393,16 +398,20 @@ class Jobs:
         payload = job.payload.data if len(job.payload.data) > INLINE_BYTES else b""
         priority = (job.priority or DEFAULTS.priority).value
         end = _optional(job.expires_in_ms), _optional(job.deadline_ms), payload
+        ceiling = self._depths.ceiling(queue, slot)
         options: tuple[Arg, ...]
         if job.cache is None:
             key = ids.key_digest(job.idempotency_key) if job.idempotency_key else b""
             start = _optional(job.delay_ms), _optional(job.run_at_ms)
-            script, options = SUBMIT, (key, self._idempotency_ttl_ms, priority, *start, *end)
+            script, options = (
+                SUBMIT,
+                (key, self._idempotency_ttl_ms, priority, *start, *end, ceiling),
+            )
         else:
             if generations is None:
                 generations = await self._cache.generations([job], budget_s)
             cache = cache_keys.packed(job.type, job.cache, generations, tell_result=tell_result)
-            script, options = SUBMIT_CACHED, (priority, *end, cache)
+            script, options = SUBMIT_CACHED, (priority, *end, cache, ceiling)
         # Once more, which costs nothing, unless the server went away and came back meanwhile.
         await self._engine.ensure_queue(job.queue, budget_s)
         tail = ids.job_tail(self._engine.namespace, job.queue, job.request_id)
@@ -412,6 +421,8 @@ class Jobs:
         kind = reply[0]
         if kind == b"late":
             raise InvalidArgument([("job.options.deadline", "it has passed already")])
+        if kind == b"full":
+            raise QueueFull(job.queue, int(reply[1]), int(reply[2]))
         job_id = slot.job_id(reply[1].decode())
         if kind == b"conflict":
             raise AlreadyExists(job_id)

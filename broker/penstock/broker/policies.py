@@ -123,6 +123,12 @@ class Policies:
             strongest.setdefault(entry.key, entry)
         return list(reversed(strongest.values()))
 
+    def max_waiting(self, queue: str) -> int | None:
+        """How many jobs may wait in a queue, if its policy says so."""
+        if not self._set and not self._file:
+            return None
+        return self._held(PolicyKey(queue)).max_waiting
+
     def concurrency(self, queue: str) -> dict[str, int]:
         """How many jobs of a queue may run at once, by type; '' is all types together."""
         return {

@@ -47,6 +47,7 @@ class Policy:
         concurrency: jobs RUNNING at once; all types of a queue together, or of the type.
         succeeded: how jobs are kept that succeeded.
         failed: how jobs are kept that ended otherwise.
+        max_waiting: jobs that wait, beyond which submits are refused; of a queue alone.
     """
 
     max_attempts: int | None = None
@@ -56,12 +57,13 @@ class Policy:
     concurrency: int | None = None
     succeeded: Keep = Keep()
     failed: Keep = Keep()
+    max_waiting: int | None = None
 
     def over(self, weaker: Policy) -> Policy:
         """This, with what it leaves open from a weaker one.
 
-        What is counted (concurrency, kept jobs) is not taken over: the limits of a queue and of a
-        type in it are different ones, and both hold.
+        What is counted (concurrency, waiting and kept jobs) is not taken over: the limits of a
+        queue and of a type in it are different ones, and both hold.
         """
         open_fields = [name for name in CHOICES if getattr(self, name) is None]
         return replace(

@@ -24,6 +24,7 @@ from penstock.broker.timing import read_timing
 if TYPE_CHECKING:
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
+    from penstock.broker.memory import Memory
     from penstock.broker.pipeline import Arg
     from penstock.broker.policies import Policies
 
@@ -44,8 +45,11 @@ _log = logging.getLogger(__name__)
 class Scheduler:
     """Takes the steps of all schedules of a slot that are due."""
 
-    def __init__(self, engine: Engine, doorbell: Doorbell, policies: Policies) -> None:
+    def __init__(
+        self, engine: Engine, doorbell: Doorbell, policies: Policies, memory: Memory
+    ) -> None:
         self._engine = engine
+        self._memory = memory
         self._policies = policies
         self._doorbell = doorbell
         self._unreadable: set[tuple[bytes, bytes]] = set()
@@ -61,6 +65,9 @@ class Scheduler:
             ReplyError: somebody broke the slot.
         """
         now_ms, later_ms, *rows = await self._engine.run(DUE_SCHEDULES, [slot.base], SCRIPT_BATCH)
+        if rows and await self._memory.is_high():
+            _log.warning("schedules wait: the server's memory is nearly full")
+            return FULL_PAUSE_S
         attempts = [self._try_to_attend(slot, row, _Clock(now_ms)) for row in rows]
         try:
             waits_s = await asyncio.gather(*attempts)

@@ -38,6 +38,9 @@ class BrokerSettings(RedisSettings):
     max_retained: int = Field(default=MAX_RETAINED, ge=0)
     """Ended jobs that a partition keeps for each terminal state."""
 
+    memory_high_water: float = Field(default=0.8, gt=0, le=1)
+    """Submits are refused, and schedules wait, once so much of the server's maxmemory is used."""
+
     coalesce_ms: float = Field(default=3.0, ge=0, le=20)
     """How long a command to Redis waits for company at high rates, in milliseconds; 0: never."""
 
@@ -53,6 +56,7 @@ class BrokerSettings(RedisSettings):
             idempotency_ttl_ms=self.idempotency_ttl_s * 1000,
             max_crashes=self.max_crashes,
             max_retained=self.max_retained,
+            memory_high_water=self.memory_high_water,
             client_name=f"penstock-{role}",
             coalesce_ms=self.coalesce_ms,
         )

@@ -147,6 +147,8 @@ def stats_json(stats: QueueStats) -> dict[str, Any]:
         "released": stats.released,
         "misrouted": stats.misrouted,
         "held": stats.held,
+        "durability": stats.durability and str(stats.durability),
+        "max_waiting": stats.max_waiting,
         "limits": [
             {
                 "type": limit.type or None,

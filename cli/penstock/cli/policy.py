@@ -104,6 +104,15 @@ def set_policy(
             "--concurrency", min=1, metavar="N", help="Jobs that run at once, in the whole fleet."
         ),
     ] = None,
+    max_waiting: Annotated[
+        int | None,
+        typer.Option(
+            "--max-waiting",
+            min=1,
+            metavar="N",
+            help="Jobs that may wait in the queue before submits are refused.",
+        ),
+    ] = None,
     keep_succeeded: Annotated[
         timedelta | None,
         typer.Option(
@@ -165,6 +174,7 @@ def set_policy(
             timeout=attempt_timeout,
             priority=priority.value if priority else None,
             concurrency=concurrency,
+            max_waiting=max_waiting,
             succeeded=Keep(keep_succeeded, keep_succeeded_count),
             failed=Keep(keep_failed, keep_failed_count),
         ),

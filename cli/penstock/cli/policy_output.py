@@ -35,6 +35,7 @@ def policy_json(found: Policy) -> dict[str, Any]:
         "timeout_s": _seconds(found.timeout),
         "priority": found.priority and str(found.priority),
         "concurrency": found.concurrency,
+        "max_waiting": found.max_waiting,
         "succeeded": _keep_json(found.succeeded),
         "failed": _keep_json(found.failed),
     }
@@ -103,6 +104,7 @@ def _lines(found: Policy) -> list[tuple[str, str]]:
         ("timeout", _short(found.timeout)),
         ("priority", str(found.priority).lower() if found.priority else None),
         ("at once", found.concurrency),
+        ("waiting", found.max_waiting),
         ("keeps succeeded", _keep_text(found.succeeded)),
         ("keeps failed", _keep_text(found.failed)),
     ]

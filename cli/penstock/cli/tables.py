@@ -185,6 +185,8 @@ def stats_details(stats: QueueStats) -> Table:
         ("released by workers", str(stats.released)),
         ("misrouted to workers", str(stats.misrouted)),
         ("run at once", limits_text(stats.limits)),
+        ("may wait", str(stats.max_waiting or "any number")),
+        ("durability", str(stats.durability or "unknown").lower()),
         ("cache", _cache(stats)),
         ("partitions", str(stats.queue.partitions)),
     ):

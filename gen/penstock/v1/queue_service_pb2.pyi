@@ -50,14 +50,18 @@ class GetQueueStatsRequest(_message.Message):
     def __init__(self, queue: _Optional[str] = ...) -> None: ...
 
 class GetQueueStatsResponse(_message.Message):
-    __slots__ = ("queue", "stats", "limits")
+    __slots__ = ("queue", "stats", "limits", "durability", "max_waiting")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAITING_FIELD_NUMBER: _ClassVar[int]
     queue: Queue
     stats: QueueStats
     limits: _containers.RepeatedCompositeFieldContainer[ConcurrencyLimit]
-    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ...) -> None: ...
+    durability: _job_pb2.Durability
+    max_waiting: int
+    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ..., durability: _Optional[_Union[_job_pb2.Durability, str]] = ..., max_waiting: _Optional[int] = ...) -> None: ...
 
 class ConcurrencyLimit(_message.Message):
     __slots__ = ("type", "concurrency", "running", "held")
@@ -248,7 +252,7 @@ class WorkerInfo(_message.Message):
     def __init__(self, worker_id: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., queues: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[str]] = ..., slots: _Optional[int] = ..., running: _Optional[int] = ..., draining: _Optional[bool] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Policy(_message.Message):
-    __slots__ = ("max_attempts", "backoff", "timeout", "priority", "concurrency", "succeeded", "failed")
+    __slots__ = ("max_attempts", "backoff", "timeout", "priority", "concurrency", "succeeded", "failed", "max_waiting")
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +260,7 @@ class Policy(_message.Message):
     CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
     SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    MAX_WAITING_FIELD_NUMBER: _ClassVar[int]
     max_attempts: int
     backoff: _job_pb2.Backoff
     timeout: _duration_pb2.Duration
@@ -263,7 +268,8 @@ class Policy(_message.Message):
     concurrency: int
     succeeded: RetentionPolicy
     failed: RetentionPolicy
-    def __init__(self, max_attempts: _Optional[int] = ..., backoff: _Optional[_Union[_job_pb2.Backoff, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., concurrency: _Optional[int] = ..., succeeded: _Optional[_Union[RetentionPolicy, _Mapping]] = ..., failed: _Optional[_Union[RetentionPolicy, _Mapping]] = ...) -> None: ...
+    max_waiting: int
+    def __init__(self, max_attempts: _Optional[int] = ..., backoff: _Optional[_Union[_job_pb2.Backoff, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., concurrency: _Optional[int] = ..., succeeded: _Optional[_Union[RetentionPolicy, _Mapping]] = ..., failed: _Optional[_Union[RetentionPolicy, _Mapping]] = ..., max_waiting: _Optional[int] = ...) -> None: ...
 
 class RetentionPolicy(_message.Message):
     __slots__ = ("age", "count")

@@ -8,21 +8,22 @@ handlers of gRPC.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 import grpc.aio
 from google.protobuf.message_factory import GetMessageClass
 
+from penstock.server.admission import caller_of
 from penstock.server.errors import DeadlineSpent, Fault, SlowReader, Stopping, fault_of
 from penstock.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
-    from penstock.server.admission import Admission
+    from penstock.server.admission import Admission, Lane
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = Callable[[bytes, Context], Awaitable[Any]]
@@ -95,15 +96,16 @@ class Calls:
             descriptor: of the service.
             long: names of methods with one answer that may wait for it as long as a stream lasts.
         """
-        made = {
-            method.name: self._handler(
-                method,
-                getattr(service, method.name),
-                is_long=method.server_streaming or method.name in long,
+        doors: dict[str, _Door] = {}
+        for method in descriptor.methods:
+            is_long = method.server_streaming or method.name in long
+            lane = self._admission.stream_lane if is_long else self._admission.unary_lane
+            doors[f"/{descriptor.full_name}/{method.name}"] = _Door(
+                lane,
+                self._handler(method, getattr(service, method.name), lane),
+                self._turning_away(lane, streaming=method.server_streaming),
             )
-            for method in descriptor.methods
-        }
-        return grpc.method_handlers_generic_handler(descriptor.full_name, made)
+        return _Doors(doors)
 
     def close(self) -> None:
         """Refuses every call from now on; those that are open may go on."""
@@ -126,11 +128,12 @@ class Calls:
         self._open.enter(context)
 
     def _handler(
-        self, descriptor: MethodDescriptor, method: Method, *, is_long: bool
+        self, descriptor: MethodDescriptor, method: Method, lane: Lane
     ) -> grpc.RpcMethodHandler[bytes, Any]:
-        # Requests are parsed here rather than by gRPC, which would answer with the parser's text.
+        # Requests are parsed here rather than by gRPC, which would answer with the parser's text;
+        # and after the caller was admitted.
         parse = GetMessageClass(descriptor.input_type).FromString
-        handle = (self._long if is_long else self._unary)(method, parse)
+        handle = self._admitted(method, parse, lane)
         make = (
             grpc.unary_stream_rpc_method_handler
             if descriptor.server_streaming
@@ -139,47 +142,42 @@ class Calls:
         serialize = GetMessageClass(descriptor.output_type).SerializeToString
         return make(handle, request_deserializer=None, response_serializer=serialize)
 
-    def _unary(self, method: Method, parse: Parse) -> Handler:
-        admission, cap_s = self._admission, self._cap_s
+    def _admitted(self, method: Method, parse: Parse, lane: Lane) -> Handler:
+        cap_s = self._cap_s
 
         async def handle(request: bytes, context: Context) -> object:
             try:
                 self._enter(context)
-                admission.enter_unary()
+                caller = caller_of(context)
+                lane.enter(caller)
                 try:
                     return await method(parse(request), Call(context, cap_s))
                 finally:
-                    admission.leave_unary()
+                    lane.leave(caller)
             except grpc.aio.BaseError:
                 raise  # The call is over already: gRPC's own affair.
             except asyncio.CancelledError:
                 await self._cut(context)
+            except SlowReader as error:
+                await _refuse_stalled(context, fault_of(error))
             except Exception as error:  # noqa: BLE001 - the table has a row for all others.
                 await _refuse(context, fault_of(error))
 
         return handle
 
-    def _long(self, method: Method, parse: Parse) -> Handler:
-        admission, cap_s = self._admission, self._cap_s
+    def _turning_away(self, lane: Lane, *, streaming: bool) -> grpc.RpcMethodHandler[bytes, Any]:
+        """For a full lane. It takes a stream of requests, so that gRPC does not read any for it."""
 
-        async def handle(request: bytes, context: Context) -> object:
-            try:
-                self._enter(context)
-                host = admission.enter_stream(context.peer())
-                try:
-                    return await method(parse(request), Call(context, cap_s))
-                finally:
-                    admission.leave_stream(host)
-            except grpc.aio.BaseError:
-                raise
-            except asyncio.CancelledError:
-                await self._cut(context)
-            except SlowReader as error:
-                await _refuse_stalled(context, fault_of(error))
-            except Exception as error:  # noqa: BLE001 - as above.
-                await _refuse(context, fault_of(error))
+        async def refuse(_: object, context: Context) -> None:
+            self._open.enter(context)
+            await _refuse(context, fault_of(Stopping() if self._closing else lane.shed()))
 
-        return handle
+        make = (
+            grpc.stream_stream_rpc_method_handler
+            if streaming
+            else grpc.stream_unary_rpc_method_handler
+        )
+        return make(refuse)
 
     async def _cut(self, context: Context) -> NoReturn:
         """Where a call was cancelled: by its caller, or by `finish`, which tells the caller."""
@@ -188,6 +186,30 @@ class Calls:
             raise asyncio.CancelledError
         task.uncancel()
         await _refuse_stalled(context, fault_of(Stopping()))
+
+
+class _Door(NamedTuple):
+    """What leads to a method, and what stands there while its lane is full."""
+
+    lane: Lane
+    handler: grpc.RpcMethodHandler[bytes, Any]
+    turning_away: grpc.RpcMethodHandler[bytes, Any]
+
+
+class _Doors(grpc.GenericRpcHandler):
+    """The methods of a service, by path. Who finds a lane full is not even read."""
+
+    def __init__(self, doors: Mapping[str, _Door]) -> None:
+        self._doors = doors
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, Any] | None:
+        """See grpc.GenericRpcHandler."""
+        door = self._doors.get(handler_call_details.method)
+        if door is None:
+            return None
+        return door.turning_away if door.lane.is_full else door.handler
 
 
 async def _refuse(context: Context, fault: Fault) -> NoReturn:

@@ -210,6 +210,11 @@ def submitted(receipt: Submitted, durability: Durability) -> job_service_pb2.Sub
     )
 
 
+def durability_out(durability: Durability) -> job_pb2.Durability:
+    """What an acknowledgement survives."""
+    return _DURABILITY_OUT[durability]
+
+
 def invalidated(durability: Durability) -> cache_service_pb2.InvalidateCacheResponse:
     """The acknowledgement of an invalidation."""
     return cache_service_pb2.InvalidateCacheResponse(durability=_DURABILITY_OUT[durability])

@@ -29,6 +29,7 @@ from penstock.broker import (
     NotFound,
     NotReplicated,
     Overloaded,
+    QueueFull,
     ScheduleExists,
     StaleToken,
     StorageFull,
@@ -190,11 +191,13 @@ def _schedule_exists(error: ScheduleExists) -> Fault:
     return Fault(grpc.StatusCode.ALREADY_EXISTS, str(error), (resource, _info(error.reason)))
 
 
-def _resource_exhausted(reason: str, message: str, retry_after_s: float) -> Fault:
+def _resource_exhausted(
+    reason: str, message: str, retry_after_s: float, metadata: Mapping[str, str] | None = None
+) -> Fault:
     return Fault(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         message,
-        (_retry_info(retry_after_s), _info(reason)),
+        (_retry_info(retry_after_s), _info(reason, metadata)),
         pushback_ms=math.ceil(retry_after_s * 1000),
     )
 
@@ -206,6 +209,11 @@ def _shed(error: Shed) -> Fault:
 def _overloaded(error: Overloaded) -> Fault:
     message = "this gateway has too many calls in flight; nothing was done"
     return _resource_exhausted("OVERLOADED", message, error.retry_after_s)
+
+
+def _queue_full(error: QueueFull) -> Fault:
+    facts = {"queue": error.queue, "depth": str(error.depth), "limit": str(error.limit)}
+    return _resource_exhausted("QUEUE_FULL", str(error), error.retry_after_s, facts)
 
 
 def _storage_full(_: StorageFull) -> Fault:
@@ -291,6 +299,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     ScheduleExists: _schedule_exists,
     Shed: _shed,
     Overloaded: _overloaded,
+    QueueFull: _queue_full,
     StorageFull: _storage_full,
     LimitExceeded: _limit_exceeded,
     FailedPrecondition: _failed_precondition,

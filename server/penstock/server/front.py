@@ -52,6 +52,8 @@ MIN_PING_S: Final = 20
 #: Metadata of a call, in bytes: more may be refused; more is refused.
 METADATA_SOFT_BYTES: Final = 8_192
 METADATA_HARD_BYTES: Final = 16_384
+#: Calls that were not begun yet, beyond which gRPC turns them away: they are to meet our limits.
+MAX_PENDING: Final = 100_000
 #: Longer than a stream lives, so that an ageing connection cuts none.
 _AGE_GRACE_S: Final = 60
 #: For gRPC to close what is left once all calls have ended (s).
@@ -150,6 +152,9 @@ def _options(settings: ServerSettings, *, share_port: bool) -> list[tuple[str, i
         "grpc.max_metadata_size": METADATA_SOFT_BYTES,
         "grpc.absolute_max_metadata_size": METADATA_HARD_BYTES,
         "grpc.max_concurrent_streams": settings.max_connection_streams,
+        # Of gRPC's own, which turns calls away as CANCELLED, without a word when to come back.
+        "grpc.server.max_pending_requests": MAX_PENDING,
+        "grpc.server.max_pending_requests_hard_limit": MAX_PENDING,
         "grpc.max_connection_age_ms": round(settings.max_connection_age_s * 1000),
         "grpc.max_connection_age_grace_ms": round(grace_s * 1000),
         # Else a forgotten process on the same port could silently take a part of the calls.

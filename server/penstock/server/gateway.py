@@ -79,7 +79,7 @@ class Gateway:
             settings,
             calls=Calls(self._admission, settings.call_budget_s),
             jobs=JobService(broker, intake, self._streams),
-            queues=QueueService(broker),
+            queues=QueueService(broker, self._admission),
             schedules=ScheduleService(broker, intake, self._admission, settings.max_payload_bytes),
             topics=TopicService(
                 broker,

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
+from penstock.server.errors import Shed, fault_of
 from penstock.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
@@ -101,10 +102,9 @@ class Health:
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """The status now, and whenever it changes."""
         if self.watches >= self._max_watches:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"the gateway is at its limit of {self._max_watches} watches",
-            )
+            shed = Shed(f"the gateway is at its limit of {self._max_watches} watches")
+            fault = fault_of(shed)
+            await context.abort(fault.code, fault.message, fault.trailers())
         self._open.enter(context)
         self.watches += 1
         try:

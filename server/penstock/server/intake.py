@@ -37,6 +37,10 @@ class Intake:
         self._admission = admission
         self._max_payload_bytes = max_payload_bytes
 
+    def check_room(self) -> None:
+        """Raises StorageFull where the server has no room for more jobs."""
+        self._admission.check_room()
+
     async def accept(self, spec: JobSpec, path: str, budget_s: float) -> NewJob:
         """The job to store.
 

@@ -31,6 +31,7 @@ def policy(message: pb.Policy) -> Policy:
         max_attempts=message.max_attempts or None,
         priority=convert.priority_of(message.priority),
         concurrency=message.concurrency or None,
+        max_waiting=message.max_waiting or None,
         succeeded=_keep(message.succeeded),
         failed=_keep(message.failed),
         **fields,
@@ -60,6 +61,7 @@ def policy_out(found: Policy) -> pb.Policy:
         timeout=convert.span_of(found.timeout_ms),
         priority=convert.priority_out(found.priority),
         concurrency=found.concurrency or 0,
+        max_waiting=found.max_waiting or 0,
         succeeded=_keep_out(found.succeeded),
         failed=_keep_out(found.failed),
     )

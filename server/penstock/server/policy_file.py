@@ -76,6 +76,7 @@ class _Policy(_Table):
     timeout_s: Seconds | None = None
     priority: Literal["high", "default", "low"] | None = None
     concurrency: Count = 0
+    max_waiting: Count = 0
     succeeded: _Keep = _Keep()
     failed: _Keep = _Keep()
 
@@ -182,15 +183,16 @@ def _checked(found: Found, key: PolicyKey, table: _Policy) -> queue_service_pb2.
         timeout=_span(table.timeout_s),
         priority=f"PRIORITY_{table.priority.upper()}" if table.priority else None,
         concurrency=table.concurrency,
+        max_waiting=table.max_waiting,
         succeeded=_keep(table.succeeded),
         failed=_keep(table.failed),
     )
     broken: Found = []
-    check_policy(broken, path, message)
+    check_policy(broken, path, message, of_type=bool(key.type))
     # In a message, 0 is what was not given; who writes it into a file means something else.
     broken += [
         (f"{path}.{field}", "it must be at least 1; left out, it is not set")
-        for field in ("max_attempts", "concurrency")
+        for field in ("max_attempts", "concurrency", "max_waiting")
         if field in table.model_fields_set and getattr(table, field) == 0
     ]
     for field, text in broken:

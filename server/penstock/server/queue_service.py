@@ -11,6 +11,7 @@ from penstock.v1 import queue_service_pb2 as pb
 
 if TYPE_CHECKING:
     from penstock.broker import Broker
+    from penstock.server.admission import Admission
     from penstock.server.calls import Call
 
 __all__ = ["QueueService"]
@@ -19,7 +20,9 @@ __all__ = ["QueueService"]
 class QueueService:
     """The methods of penstock.v1.QueueService; see the contract for what each promises."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, admission: Admission) -> None:
+        self._broker = broker
+        self._admission = admission
         self._queues = broker.queues
         self._registry = broker.registry
         self._policies = broker.policies
@@ -50,6 +53,8 @@ class QueueService:
             queue=await self._queue(name, call),
             stats=queue_convert.stats(stats),
             limits=policy_convert.limits(running, stats),
+            durability=convert.durability_out(self._broker.durability),
+            max_waiting=self._broker.depths.limit(name),
         )
 
     async def PauseQueue(self, request: pb.PauseQueueRequest, call: Call) -> pb.PauseQueueResponse:
@@ -95,6 +100,7 @@ class QueueService:
     ) -> pb.RedriveDeadLettersResponse:
         """Runs dead letters anew."""
         requests.refuse_bad_redrive(request.queue, request.type)
+        self._admission.check_room()
         listing = ("dead letters", request.queue, request.type)
         redriven, position = await self._queues.redrive(
             request.queue,

@@ -171,7 +171,7 @@ def refuse_bad_kind(queue: str, job_type: str, *, required: bool = False) -> Non
 def refuse_bad_policy(request: queue_service_pb2.SetQueuePolicyRequest) -> None:
     """SetQueuePolicy."""
     found = _check_kind(request.queue, request.type, required=True)
-    check_policy(found, "policy", request.policy)
+    check_policy(found, "policy", request.policy, of_type=bool(request.type))
     _refuse(found)
 
 

@@ -131,6 +131,7 @@ class JobService:
     async def RetryJob(self, request: pb.RetryJobRequest, call: Call) -> pb.RetryJobResponse:
         """Makes a new job from an ended one."""
         requests.refuse_bad_retry(request)
+        self._intake.check_room()
         receipt = await self._jobs.retry(
             request.job_id, request.request_id or new_request_id(), call.budget_s
         )

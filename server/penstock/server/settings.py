@@ -6,7 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from penstock.broker import BrokerOptions, BrokerSettings, Durability, ReplicationOptions
+from penstock.broker import (
+    MAX_QUEUE_DEPTH,
+    BrokerOptions,
+    BrokerSettings,
+    Durability,
+    ReplicationOptions,
+)
 
 __all__ = ["ServerSettings"]
 
@@ -55,6 +61,9 @@ class ServerSettings(BrokerSettings):
     max_unary_calls: int = Field(default=2_000, ge=1)
     """Calls with one answer that are worked on at once; more are turned away."""
 
+    max_unary_calls_per_peer: int = Field(default=1_500, ge=1)
+    """As max_unary_calls, for one client address; raise it where a proxy calls for all clients."""
+
     max_streams: int = Field(default=5_000, ge=1)
     """Streams and waits that are open at once; more are turned away."""
 
@@ -64,8 +73,8 @@ class ServerSettings(BrokerSettings):
     max_connection_streams: int = Field(default=2_000, ge=1)
     """Calls that one connection may have open at once; more are queued by the client."""
 
-    memory_high_water: float = Field(default=0.8, gt=0, le=1)
-    """Submits are turned away once the server uses so much of its maxmemory; 1: at its end."""
+    max_queue_depth: int = Field(default=MAX_QUEUE_DEPTH, ge=0)
+    """Jobs that may wait in a queue before submits are refused, if its policy says none; 0: any."""
 
     max_health_watches: int = Field(default=100, ge=1)
     """Watches of the health service that are open at once."""
@@ -107,6 +116,7 @@ class ServerSettings(BrokerSettings):
         Where the operator asserts that the server replicates by itself, there is none to ask.
         """
         options = super().broker_options(role)
+        options = replace(options, max_queue_depth=self.max_queue_depth)
         if self.min_durability != "replicated":
             return options
         if self.assert_durability == "replicated":

@@ -49,14 +49,14 @@ class Gauge(Periodic):
 
     def __init__(self, broker: Broker, admission: Admission, high_water: float) -> None:
         super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S)
-        self._broker = broker
+        self._memory = broker.memory
         self._admission = admission
         self._high_water = high_water
 
     async def tick(self) -> None:
         """Looks once."""
         try:
-            share = await self._broker.memory_share(PROBE_WITHIN_S)
+            share = await self._memory.share(PROBE_WITHIN_S)
         except PenstockError as error:
             _log.debug("memory not measured", reason=str(error))
             return

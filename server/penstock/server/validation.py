@@ -56,6 +56,7 @@ MAX_TAGS: Final = 16
 MAX_TAG: Final = 128
 MAX_ATTEMPTS: Final = 100
 MAX_CONCURRENCY: Final = 100_000
+MAX_WAITING: Final = 1_000_000_000
 MAX_KEPT: Final = 1_000_000
 #: Beyond it, the power of a few dozen retries leaves the range of a double.
 MAX_MULTIPLIER: Final = 1_000.0
@@ -108,7 +109,9 @@ def check_name(found: Found, path: str, name: str, limit: int) -> None:
         found.append((path, "it may hold letters and digits, and . _ - between them"))
 
 
-def check_policy(found: Found, path: str, policy: queue_service_pb2.Policy) -> None:
+def check_policy(
+    found: Found, path: str, policy: queue_service_pb2.Policy, *, of_type: bool
+) -> None:
     """Every rule of a policy that does not depend on its queue."""
     _check_common(found, path, policy)
     for name in ("succeeded", "failed"):
@@ -120,6 +123,11 @@ def check_policy(found: Found, path: str, policy: queue_service_pb2.Policy) -> N
     if not 0 <= policy.concurrency <= MAX_CONCURRENCY:
         text = f"it must be 1 to {MAX_CONCURRENCY}, or 0 for no limit"
         found.append((f"{path}.concurrency", text))
+    if not 0 <= policy.max_waiting <= MAX_WAITING:
+        text = f"it must be 1 to {MAX_WAITING}, or 0 for the setting of the gateways"
+        found.append((f"{path}.max_waiting", text))
+    elif policy.max_waiting and of_type:
+        found.append((f"{path}.max_waiting", "it is for a queue, not for a type in it"))
 
 
 def check_request_id(found: Found, path: str, request_id: str) -> None:

@@ -9,13 +9,16 @@
 -- ARGV  1 id  2 digest of type and payload  3 digest of the idempotency key or ''
 --       4 life of the idempotency key (ms)  5 priority  6 delay (ms) or ''  7 run at (ms) or ''
 --       8 expires in (ms) or ''  9 deadline (ms) or ''  10 payload kept apart, or ''
---       11... further fields of the record: name, value, ...
+--       11 most jobs that may wait in the slot, or ''
+--       12... further fields of the record: name, value, ...
 -- Returns {'created' | 'repeated' | 'joined', id, state or ''}
 --         {'conflict', id}: the id or the idempotency key stands for other work
 --         {'late'}: the deadline has passed
+--         {'full', depth, limit}: so many jobs wait that this one may not
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/queue.lua
+--#include lib/depth.lua
 --#include lib/store.lua
 local id, digest, held_by, priority = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 
@@ -37,8 +40,10 @@ local now = now_ms()
 local due = tonumber(ARGV[7]) or (now + (tonumber(ARGV[6]) or 0))
 local deadline = tonumber(ARGV[9]) or (ARGV[8] ~= '' and now + tonumber(ARGV[8]))
 if deadline and deadline <= now then return {'late'} end
+local full = full_at(ARGV[11])
+if full then return {'full', full, ARGV[11]} end
 
-local state = store(id, now, digest, priority, due, deadline, ARGV[10], unpack(ARGV, 11))
+local state = store(id, now, digest, priority, due, deadline, ARGV[10], unpack(ARGV, 12))
 if held_by ~= '' then
   redis.call('SET', idempotency_key(held_by), id .. ' ' .. digest, 'PX', ARGV[4])
 end

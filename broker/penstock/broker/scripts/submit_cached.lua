@@ -8,14 +8,17 @@
 -- KEYS  1 slot
 -- ARGV  1 id  2 digest of type and payload  3 priority  4 expires in (ms) or ''  5 deadline (ms) or ''
 --       6 payload kept apart, or ''  7 cache policy, packed as in lib/cache.lua
---       8... further fields of the record: name, value, ...
+--       8 most jobs that may wait in the slot, or ''
+--       9... further fields of the record: name, value, ...
 -- Returns {'created' | 'repeated' | 'joined', id, state}
 --         {'cached', id, state}, and where it is asked for: result, its content type
 --         {'conflict', id}: the id stands for other work
 --         {'late'}: the deadline has passed
+--         {'full', depth, limit}: so many jobs wait that this one may not
 --#include lib/slot.lua
 --#include lib/events.lua
 --#include lib/queue.lua
+--#include lib/depth.lua
 --#include lib/store.lua
 --#include lib/finish.lua
 --#include lib/cache.lua
@@ -39,14 +42,16 @@ local deadline = tonumber(ARGV[5]) or (ARGV[4] ~= '' and now + tonumber(ARGV[4])
 if deadline and deadline <= now then return {'late'} end
 
 if source then
-  put(id, now, digest, priority, payload, unpack(ARGV, 8))
+  put(id, now, digest, priority, payload, unpack(ARGV, 9))
   answer_from(source, id, policy, now, payload ~= '')
   if policy.tells and #source.result <= longest_told then
     return {'cached', id, 'D', source.result, source.rc or ''}
   end
   return {'cached', id, 'D'}
 end
-local state = store(id, now, digest, priority, now, deadline, payload, unpack(ARGV, 8))
+local full = full_at(ARGV[8])
+if full then return {'full', full, ARGV[8]} end
+local state = store(id, now, digest, priority, now, deadline, payload, unpack(ARGV, 9))
 if policy.reads then redis.call('HINCRBY', slot, 'cache_misses', 1) end
 if policy.writes then take_entry(id, policy) end
 return {'created', id, state}

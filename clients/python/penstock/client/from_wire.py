@@ -175,6 +175,8 @@ def queue_stats_of(message: queue_service_pb2.GetQueueStatsResponse) -> QueueSta
         cache_joined=stats.cache_joined,
         held=stats.held,
         limits=tuple(map(_limit_of, message.limits)),
+        durability=name_of(Durability, message.durability),
+        max_waiting=message.max_waiting or None,
     )
 
 

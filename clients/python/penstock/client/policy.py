@@ -51,6 +51,8 @@ class Policy:
             together, or of the type. It is split over the partitions of the queue.
         succeeded: how jobs are kept that SUCCEEDED.
         failed: how jobs are kept that ended otherwise: FAILED, CANCELLED and EXPIRED.
+        max_waiting: how many may wait in a queue, 1 to 1,000,000,000, before submits are refused;
+            not for a type. It is split over the partitions, too.
     """
 
     max_attempts: int | None = None
@@ -60,6 +62,7 @@ class Policy:
     concurrency: int | None = None
     succeeded: Keep = Keep()
     failed: Keep = Keep()
+    max_waiting: int | None = None
 
     def check(self) -> None:
         """Finds what the wire cannot express; all other rules are the gateway's.
@@ -137,6 +140,7 @@ def _check_types(policy: Policy) -> None:
     numbers = {
         "max_attempts": policy.max_attempts,
         "concurrency": policy.concurrency,
+        "max_waiting": policy.max_waiting,
         "succeeded.count": policy.succeeded.count,
         "failed.count": policy.failed.count,
     }

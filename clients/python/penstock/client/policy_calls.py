@@ -37,6 +37,7 @@ class AsyncPolicyCalls:
         timeout: Span | None = None,  # noqa: ASYNC109 - the jobs' own, no time for this call.
         priority: Priority | str | None = None,
         concurrency: int | None = None,
+        max_waiting: int | None = None,
         succeeded: Keep = _ANY,
         failed: Keep = _ANY,
         rpc_timeout: float | None = None,
@@ -57,6 +58,8 @@ class AsyncPolicyCalls:
             priority: within the queue.
             concurrency: how many run at once, over the whole fleet: 1 to 100,000, and no less than
                 the queue has partitions. The limits of a queue and of a type in it both hold.
+            max_waiting: how many jobs may wait before submits are refused with ResourceExhausted,
+                1 to 1,000,000,000; of a queue, not of a type. None is the setting of the gateways.
             succeeded: how jobs are kept that SUCCEEDED.
             failed: how jobs are kept that are FAILED, CANCELLED or EXPIRED.
             rpc_timeout: for all tries together, in seconds.
@@ -72,6 +75,7 @@ class AsyncPolicyCalls:
             timeout=timeout,
             priority=priority,
             concurrency=concurrency,
+            max_waiting=max_waiting,
             succeeded=succeeded,
             failed=failed,
         )

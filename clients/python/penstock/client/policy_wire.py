@@ -24,6 +24,7 @@ def policy_to_wire(policy: Policy) -> pb.Policy:
         timeout=optional_duration(policy.timeout),
         priority=None if policy.priority is None else wire_name(Priority(policy.priority)),
         concurrency=policy.concurrency or 0,
+        max_waiting=policy.max_waiting or 0,
         succeeded=_keep_to_wire(policy.succeeded),
         failed=_keep_to_wire(policy.failed),
     )
@@ -37,6 +38,7 @@ def policy_of(message: pb.Policy) -> Policy:
         timeout=span_in(message, "timeout"),
         priority=name_of(Priority, message.priority),
         concurrency=message.concurrency or None,
+        max_waiting=message.max_waiting or None,
         succeeded=_keep_of(message.succeeded),
         failed=_keep_of(message.failed),
     )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
-    from penstock.client.job import FailureReason, Job, Priority
+    from penstock.client.job import Durability, FailureReason, Job, Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class QueueStats:
         cache_joined: submits answered with an equal job under way.
         held: waiting jobs that are passed by until fewer of their type run.
         limits: of how many run at once: that of the queue first, then those of types, by name.
+        durability: that submits are acknowledged with now, by the gateway that answered.
+        max_waiting: how many jobs may wait before submits are refused; None is any number.
     """
 
     queue: Queue
@@ -95,6 +97,8 @@ class QueueStats:
     cache_joined: int = 0
     held: int = 0
     limits: tuple[ConcurrencyLimit, ...] = ()
+    durability: Durability | None = None
+    max_waiting: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
 import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
-import { Backoff, FailureReason, JobState, Priority } from "./job.js";
+import { Backoff, Durability, FailureReason, JobState, Priority } from "./job.js";
 
 export const protobufPackage = "penstock.v1";
 
@@ -73,6 +73,13 @@ export interface GetQueueStatsResponse {
     | undefined;
   /** limits of how many run at once: that of the queue first, then those of types, by name. */
   limits: ConcurrencyLimit[];
+  /** durability that submits are acknowledged with now, by the gateway that answers. */
+  durability: Durability;
+  /**
+   * max_waiting is how many jobs may wait in the queue (see Policy), by its policy or else by the
+   * settings of the gateway that answers; 0 is any number.
+   */
+  maxWaiting: number;
 }
 
 /** ConcurrencyLimit is how many jobs may run at once (see Policy), and how many do. */
@@ -330,7 +337,17 @@ export interface Policy {
     | RetentionPolicy
     | undefined;
   /** failed is how jobs are kept that ended otherwise: FAILED, CANCELLED and EXPIRED. */
-  failed: RetentionPolicy | undefined;
+  failed:
+    | RetentionPolicy
+    | undefined;
+  /**
+   * max_waiting bounds the jobs that wait, QUEUED or SCHEDULED: 1 to 1,000,000,000; 0 is not set, so
+   * that the setting of the gateways holds. It is for a queue alone: with a type it is
+   * INVALID_ARGUMENT. Beyond it, submits are RESOURCE_EXHAUSTED with the reason QUEUE_FULL and a time
+   * to retry after, but for those that repeat an earlier one or join its job. A limit is split over
+   * the partitions of the queue. What schedules fire, and jobs that are tried again, is not refused.
+   */
+  maxWaiting: number;
 }
 
 /** RetentionPolicy is how ended jobs are kept. */
@@ -671,7 +688,7 @@ export const GetQueueStatsRequest: MessageFns<GetQueueStatsRequest> = {
 };
 
 function createBaseGetQueueStatsResponse(): GetQueueStatsResponse {
-  return { queue: undefined, stats: undefined, limits: [] };
+  return { queue: undefined, stats: undefined, limits: [], durability: 0, maxWaiting: 0 };
 }
 
 export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
@@ -684,6 +701,12 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
     }
     for (const v of message.limits) {
       ConcurrencyLimit.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.durability !== 0) {
+      writer.uint32(32).int32(message.durability);
+    }
+    if (message.maxWaiting !== 0) {
+      writer.uint32(40).int64(message.maxWaiting);
     }
     return writer;
   },
@@ -725,6 +748,22 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
             message.limits.push(ConcurrencyLimit.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.durability = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxWaiting = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -747,6 +786,8 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
       ? QueueStats.fromPartial(object.stats)
       : undefined;
     message.limits = object.limits?.map((e) => ConcurrencyLimit.fromPartial(e)) || [];
+    message.durability = object.durability ?? 0;
+    message.maxWaiting = object.maxWaiting ?? 0;
     return message;
   },
 };
@@ -2263,6 +2304,7 @@ function createBasePolicy(): Policy {
     concurrency: 0,
     succeeded: undefined,
     failed: undefined,
+    maxWaiting: 0,
   };
 }
 
@@ -2288,6 +2330,9 @@ export const Policy: MessageFns<Policy> = {
     }
     if (message.failed !== undefined) {
       RetentionPolicy.encode(message.failed, writer.uint32(58).fork()).join();
+    }
+    if (message.maxWaiting !== 0) {
+      writer.uint32(64).int32(message.maxWaiting);
     }
     return writer;
   },
@@ -2361,6 +2406,14 @@ export const Policy: MessageFns<Policy> = {
             message.failed = RetentionPolicy.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.maxWaiting = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2393,6 +2446,7 @@ export const Policy: MessageFns<Policy> = {
     message.failed = (object.failed !== undefined && object.failed !== null)
       ? RetentionPolicy.fromPartial(object.failed)
       : undefined;
+    message.maxWaiting = object.maxWaiting ?? 0;
     return message;
   },
 };
