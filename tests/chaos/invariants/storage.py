@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.chaos.job_history import JobHistory
     from tests.chaos.result import Violation
     from tests.chaos.scene import Scene
-    from tests.chaos.view import Submit, View
+    from tests.chaos.view import Record, Submit
 
 __all__ = ["jobs_end", "jobs_end_as_planned", "no_job_is_lost", "no_phantoms", "one_job_a_request"]
 
@@ -157,11 +157,14 @@ def _no_more_jobs_than_asked_for(scene: Scene, judged: set[str]) -> Iterator[Vio
             jobs[work].append(job)
     for work, made in jobs.items():
         if len(made) > len(asked[work]):
-            makers = scene.makers_of(made[0])
-            shown: list[View | None] = [job.final or next(iter(job.views), None) for job in made]
             text = (
                 f"{len(asked[work])} requests for one piece of work are {len(made)} jobs: "
                 f"{', '.join(job.id for job in made)}"
             )
-            starts = [job.starts[0] for job in made if job.starts]
-            yield scene.violation("I3", text, *makers[:1], *starts, *shown)
+            yield scene.violation("I3", text, *(_evidence_of(job) for job in made))
+
+
+def _evidence_of(job: JobHistory) -> Record | None:
+    """The first line that shows that there is such a job."""
+    evidence: list[Record] = [*job.submits, *job.starts, *job.views]
+    return next(iter(evidence), None)
