@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from penstock.client import AsyncClient, NotFound, PenstockError, StatusError, WaitTimeout
 from tests.chaos.bounds import write_bounds
@@ -41,6 +43,7 @@ _START_S: Final = 60.0
 _STOP_S: Final = 60.0
 #: How long the server may be away for those who ask it something past the links (s).
 _SERVER_AWAY_S: Final = 60.0
+_AWAY: Final = (RedisConnectionError, RedisTimeoutError)
 _PROBE_S: Final = 1.0
 #: In the record: a job that kills the process that runs it.
 SUICIDE: Final = "a job kills its worker"
@@ -195,8 +198,9 @@ class World:
         while True:
             try:
                 return await self._redis.execute_command(*command)  # type: ignore[no-untyped-call]
-            except (RedisConnectionError, redis.exceptions.TimeoutError):
-                if asyncio.get_running_loop().time() > give_up:
+            except RedisError as error:
+                passes = isinstance(error, _AWAY) or str(error).startswith("BUSY")
+                if not passes or asyncio.get_running_loop().time() > give_up:
                     raise
                 await asyncio.sleep(_LOOK_S)
 
