@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import traceback
@@ -50,6 +51,9 @@ async def run_scenario(
     except Exception as error:  # noqa: BLE001 - a scenario that breaks off has shown nothing.
         trace = traceback.format_exception(error)
         result.expect(None, "harness", f"the scenario broke off: {error!r}", *trace)
+    # Recovery times mean little on a machine that has much else to do.
+    waiting, cores = os.getloadavg()[1], os.cpu_count()
+    result.figures["load of the machine"] = f"{waiting:.1f} on {cores} cores over the last 5 min"
     result.seconds = round(time.monotonic() - began, 1)
     result.save(folder / "result.json")
     if not (keep or result.violations):
