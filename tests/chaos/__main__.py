@@ -72,7 +72,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         float | None, typer.Option(min=0.1, help="How long `mixed` lasts, instead of --scale.")
     ] = None,
     server: Annotated[Path | None, typer.Option(help="Of Valkey or Redis.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Takes what is kept.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Takes the results, and what is kept.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep histories of good runs.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,  # noqa: FBT002
 ) -> None:
@@ -102,6 +102,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
                 )
             )
         results.append(result)
+        result.save(out / f"{scenario.name}.json")
         for each in report(result):
             _console.print(each)
         if (out / scenario.name).exists():
@@ -111,7 +112,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         sys.stdout.write("\n")
     skipped = sum(bool(result.skipped) for result in results)
     found = sum(len(result.violations) for result in results)
-    _console.print(f"{len(results)} scenarios, {skipped} skipped, {found} violations")
+    _console.print(f"{len(results)} scenarios, {skipped} skipped, {found} violations; see {out}")
     if found:
         raise typer.Exit(1)
 

@@ -55,7 +55,6 @@ async def run_scenario(
     waiting, cores = os.getloadavg()[1], os.cpu_count()
     result.figures["load of the machine"] = f"{waiting:.1f} on {cores} cores over the last 5 min"
     result.seconds = round(time.monotonic() - began, 1)
-    result.save(folder / "result.json")
     if not (keep or result.violations):
         shutil.rmtree(folder)
     return result
