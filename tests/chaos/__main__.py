@@ -74,6 +74,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     server: Annotated[Path | None, typer.Option(help="Of Valkey or Redis.")] = None,
     out: Annotated[Path | None, typer.Option(help="Takes the results, and what is kept.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep histories of good runs.")] = False,  # noqa: FBT002
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on missed goals of time.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,  # noqa: FBT002
 ) -> None:
     """Runs scenarios, one after the other."""
@@ -112,8 +113,12 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         sys.stdout.write("\n")
     skipped = sum(bool(result.skipped) for result in results)
     found = sum(len(result.violations) for result in results)
-    _console.print(f"{len(results)} scenarios, {skipped} skipped, {found} violations; see {out}")
-    if found:
+    missed = sum(len(result.misses) for result in results)
+    _console.print(
+        f"{len(results)} scenarios, {skipped} skipped, {found} violations, {missed} goals of time "
+        f"missed; see {out}"
+    )
+    if found or (strict and missed):
         raise typer.Exit(1)
 
 

@@ -164,6 +164,11 @@ def _violations(results: list[Result]) -> str:
         for result in results
         for violation in result.violations
     ]
+    rows += [
+        (f"`{result.scenario}`", "goal of time", miss)
+        for result in results
+        for miss in result.misses
+    ]
     return _table(("scenario", "promise", "what"), rows) if rows else "None."
 
 

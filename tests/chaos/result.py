@@ -69,6 +69,8 @@ class Result:
         faults: by name.
         figures: what else was measured, by name, with its unit: {"lost": "0 of 4000"}.
         violations: what must not be.
+        misses: goals of time that were not reached: a finding on a quiet machine, and no more than
+            the weather on a busy one.
         skipped: why it was not run; empty if it was.
     """
 
@@ -82,6 +84,7 @@ class Result:
     faults: dict[str, FaultTally] = field(default_factory=dict)
     figures: dict[str, str] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
+    misses: list[str] = field(default_factory=list)
     skipped: str = ""
 
     def tally(self, fault: str, rows: tuple[int, ...] = ()) -> FaultTally:
@@ -92,6 +95,11 @@ class Result:
         """Notes a violation, unless it holds."""
         if not holds:
             self.violations.append(Violation(invariant, text, witness))
+
+    def aim(self, holds: object, text: str) -> None:
+        """Notes a goal of time that was missed, unless it holds."""
+        if not holds:
+            self.misses.append(text)
 
     def save(self, path: Path) -> None:
         """Writes it as JSON."""

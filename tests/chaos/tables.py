@@ -59,6 +59,8 @@ def report(result: Result) -> Iterator[RenderableType]:
         yield from (f"    {line}" for line in violation.witness)
     if left := len(result.violations[_SHOWN:]):
         yield f"[red]and {left} more violations[/]"
+    for miss in result.misses:
+        yield f"[yellow]{result.scenario}: missed: {miss}[/]"
     verdict = f"{len(result.violations)} violations" if result.violations else "no violation"
     yield f"{result.scenario}: [bold]{verdict}[/]. Repeat it with: {result.command}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,11 @@ from tests.chaos.scenarios.mixed import SECONDS, Mixed
 if TYPE_CHECKING:
     from tests.chaos.scenario import Scenario
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("always:missed"),
+]
 
 SEED = 1
 MIXED_S = 90.0
@@ -52,6 +57,9 @@ async def _run(
     await run_scenario(scenario, result, scale=scale, server=binary, folder=folder / "run")
     if result.skipped:
         pytest.skip(result.skipped)
+    for miss in result.misses:
+        # A goal of time is judged on a quiet machine: `python -m tests.chaos run --strict`.
+        warnings.warn(f"missed by {scenario.name}: {miss}", stacklevel=1)
     told = [
         "\n  ".join([f"{each.invariant}: {each.text}", *each.witness]) for each in result.violations
     ]

@@ -21,7 +21,7 @@ import structlog
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
-from penstock.broker import Chunk, Failure, Janitor, NotFound, Progress
+from penstock.broker import Chunk, Failure, Janitor, NotFound, Progress, Repairer
 from penstock.server import upkeep
 from penstock.v1 import (
     cache_service_pb2,
@@ -266,7 +266,7 @@ async def target_on(redis_url: str, *, quiet: bool) -> AsyncIterator[Target]:
 
 async def _silence(rig: Rig) -> None:
     """Stops what writes by itself."""
-    writers = (Janitor, upkeep.Librarian, upkeep.Prober, upkeep.Repairer)
+    writers = (Janitor, Repairer, upkeep.Librarian, upkeep.Prober)
     for part in rig.gateway._parts._members:
         if isinstance(part, writers):
             await part.stop()

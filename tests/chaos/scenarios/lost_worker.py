@@ -77,15 +77,13 @@ def _judge(run: Run, lease_s: float, kills: int, recovered_s: list[float], pulse
         f"median {median_s:.2f} s, p99 {p99_s:.2f} s, worst {worst_s:.2f} s "
         f"({len(recovered_s)} jobs of {kills} workers; timers here were up to {late_s:.2f} s late)"
     )
-    run.result.expect(
+    run.result.aim(
         worst_s <= lease_s + WORST_S + late_s,
-        "recovery",
         f"a job ran elsewhere only {worst_s:.2f} s after its worker was killed, at a lease of "
         f"{lease_s:g} s",
     )
-    run.result.expect(
+    run.result.aim(
         median_s <= lease_s + MEDIAN_S + late_s,
-        "recovery",
         f"half of the jobs ran elsewhere only {median_s:.2f} s after their workers were killed, "
         f"at a lease of {lease_s:g} s",
     )
