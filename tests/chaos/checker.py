@@ -16,6 +16,10 @@ from tests.chaos.invariants.attempts import (
     checkpoints_are_kept,
     times_are_kept,
 )
+from tests.chaos.invariants.failures import (
+    calls_fail_as_documented,
+    what_was_acknowledged_is_found,
+)
 from tests.chaos.invariants.outcomes import one_outcome, outcome_of_the_last_grant, tokens_rise
 from tests.chaos.invariants.quiet import (
     data_are_sound,
@@ -53,7 +57,9 @@ _OfRun: TypeAlias = "Callable[[Scene], Iterator[Violation]]"
 _OF_RUNS: Final[tuple[_OfRun, ...]] = (
     enough_was_done,
     durability_was_promised,
+    what_was_acknowledged_is_found,
     one_job_a_request,
+    calls_fail_as_documented,
     data_are_sound,
     nothing_is_left,
 )

@@ -6,20 +6,9 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from tests.chaos.deed import Effect, Ending, Problem, Start, Strike
 from tests.chaos.job_history import JobHistory
-from tests.chaos.view import (
-    Effect,
-    Ending,
-    Event,
-    Problem,
-    Request,
-    Start,
-    Strike,
-    Submit,
-    View,
-    Watch,
-    packed,
-)
+from tests.chaos.view import Event, Failure, Request, Submit, View, Watch, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +27,7 @@ class _Look(NamedTuple):
     by: str
     source: str
     op: int = -1
+    job: str = ""
 
 
 class History:
@@ -46,6 +36,7 @@ class History:
     Attributes:
         jobs: by id.
         submits: all of them, and retries, whatever they were told.
+        failures: calls that ended by an error.
         strikes: all of them.
         killed: processes that were killed (kill -9), and when (ns).
         stray: lines of the audit.
@@ -57,6 +48,7 @@ class History:
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.jobs: dict[str, JobHistory] = {}
         self.submits: list[Submit] = []
+        self.failures: list[Failure] = []
         self.strikes: list[Strike] = []
         self.killed: dict[str, int] = {}
         self.stray: list[Problem] = []
@@ -99,8 +91,9 @@ class History:
     # Calls and what came of them.
 
     def _call(self, line: Line, told: dict[str, Any], by: str) -> None:
-        rpc, op = told["rpc"], (by, told["op"])
+        rpc, op = sys.intern(told["rpc"]), (by, told["op"])
         self.operations[rpc] += 1
+        self._asked[op] = _Look(line.at, by, rpc, told["op"], told.get("job") or "")
         match rpc:
             case "submit":
                 asked = [_submit(line.at, by, told["op"], item) for item in told["jobs"]]
@@ -115,13 +108,14 @@ class History:
                 watch = Watch(line.at, by, told["op"], told.get("after", 0))
                 self.job(told["job"]).watches.append(watch)
                 self._watches[op] = watch
-            case _:
-                self._asked[op] = _Look(line.at, by, sys.intern(rpc), told["op"])
-                if rpc == "cancel":
-                    self.job(told["job"]).cancels.append(Request(line.at, by, told["op"], rpc))
+            case "cancel":
+                self.job(told["job"]).cancels.append(Request(line.at, by, told["op"], rpc))
 
     def _answer(self, line: Line, told: dict[str, Any], by: str) -> None:
         op = by, told["op"]
+        look = self._asked.pop(op, None)
+        if look is None:
+            return
         if op in self._submits:
             asked = self._submits.pop(op)
             receipts = told.get("jobs", [told])
@@ -130,20 +124,33 @@ class History:
         elif op in self._watches:
             if told.get("complete"):
                 self._watches[op].done = line.at
-        elif op in self._asked:
-            look = self._asked.pop(op)
+        else:
             self.operations[f"{look.source} answered"] += 1
             for view in told["jobs"] if look.source == "list" else [told]:
                 self._take_view(view, look, line.at)
 
     def _error(self, line: Line, told: dict[str, Any], by: str) -> None:
-        op, code, sure = (by, told["op"]), told["code"], bool(told.get("sure"))
+        op, code, sure = (by, told["op"]), sys.intern(told["code"]), bool(told.get("sure"))
         self.operations["error" if sure else "indeterminate"] += 1
+        look = self._asked.pop(op, None)
+        if look is None:
+            return
         for submit in self._submits.pop(op, ()):
             submit.done, submit.code, submit.sure = line.at, code, sure
         if op in self._watches:
             self._watches[op].failed = True
-        self._asked.pop(op, None)
+        self.failures.append(
+            Failure(
+                began=look.began,
+                at=line.at,
+                by=by,
+                op=look.op,
+                rpc=look.source,
+                job=look.job,
+                code=code,
+                text=told.get("text") or "",
+            )
+        )
 
     def _take_receipt(self, submit: Submit, at: int, receipt: dict[str, Any]) -> None:
         submit.done = at

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.chaos.view import Effect, Ending, Request, Start, Submit, View, Watch
+    from tests.chaos.deed import Effect, Ending, Start
+    from tests.chaos.view import Request, Submit, View, Watch
 
 __all__ = ["JobHistory"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.chaos.result import Violation
 from tests.chaos.view import witness
@@ -25,6 +25,9 @@ WORKED: Mapping[str, int] = {
     "end": 1,
     "final": 1,
 }
+
+#: Codes that say nothing against the service, whatever was asked. The last is the client's own.
+OUTAGE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "WaitTimeout"})
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Expectations:
         losses: jobs that changed in one of them are not judged.
         clock_slack_ms: by how much the clock of the server may have run ahead, for jobs that wait.
         settled: the run waited until all jobs had ended.
+        codes: with which any sound call may fail: there is an outage, or a limit was reached.
         coroutines: job types whose handlers always note their end, unless their process is killed.
         durability: that every acknowledgement must promise; "" is any.
         least: how many operations of a kind there must be; see `History.operations`.
@@ -61,6 +65,7 @@ class Expectations:
     losses: tuple[Loss, ...] = ()
     clock_slack_ms: float = 0.0
     settled: bool = True
+    codes: frozenset[str] = OUTAGE
     coroutines: frozenset[str] = frozenset({"chaos.async"})
     durability: str = ""
     least: Mapping[str, int] = field(default_factory=lambda: WORKED)

@@ -16,14 +16,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ARROWS",
     "TERMINAL",
-    "Effect",
-    "Ending",
     "Event",
-    "Problem",
+    "Failure",
     "Record",
     "Request",
-    "Start",
-    "Strike",
     "Submit",
     "View",
     "Watch",
@@ -47,9 +43,6 @@ ARROWS: Final = frozenset(
         *(("RUNNING", state) for state in TERMINAL),
     }
 )
-
-#: Reasons to stop a handler that end the attempt for good.
-_OF_THE_JOB: Final = frozenset({"CANCELLED", "TIMED_OUT", "EXPIRED"})
 
 
 class Record(Protocol):
@@ -203,54 +196,21 @@ class Request:
 
 
 @dataclass(slots=True, eq=False)
-class Start:
-    """A handler began."""
+class Failure:
+    """A call that ended by an error. job: that it was about; "" for submits and lists."""
 
+    began: int
     at: int
     by: str
-    type: str
-    token: int
-    attempt: int
-    payload: str
+    op: int
+    rpc: str
+    job: str
+    code: str
+    text: str
 
     def __str__(self) -> str:
-        return (
-            f"start of {self.type}, token {self.token}, attempt {self.attempt}, "
-            f"payload {self.payload}"
-        )
-
-
-@dataclass(slots=True, eq=False)
-class Effect:
-    """A handler did, or was about to do, what others can see."""
-
-    at: int
-    by: str
-    token: int
-    what: str
-    value: Any
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.value!r}, token {self.token}"
-
-
-@dataclass(slots=True, eq=False)
-class Ending:
-    """A handler ended. why: the error, or why it was stopped."""
-
-    at: int
-    by: str
-    token: int
-    how: str
-    why: str
-
-    @property
-    def handed_back(self) -> bool:
-        """Whether it was stopped for its worker's sake: then the attempt does not count."""
-        return self.how == "stopped" and self.why not in _OF_THE_JOB
-
-    def __str__(self) -> str:
-        return f"end by {self.how}{f' ({self.why})' if self.why else ''}, token {self.token}"
+        took = f"asked {(self.at - self.began) / 1e6:.1f} ms before"
+        return f"call {self.op}, {self.rpc}: {self.code} {self.text}, {took}"
 
 
 @dataclass(slots=True, eq=False)
@@ -305,31 +265,3 @@ class Watch:
 
     def __str__(self) -> str:
         return f"call {self.op}, watch after {self.after}"
-
-
-@dataclass(slots=True, eq=False)
-class Strike:
-    """A fault, for as long as it lasted."""
-
-    at: int
-    by: str
-    fault: str
-    number: int
-    target: str
-    healed: int | None = None
-
-    def __str__(self) -> str:
-        until = "" if self.healed is None else f", for {(self.healed - self.at) / 1e9:.3f} s"
-        return f"strike {self.number}: {self.fault}, {self.target}{until}"
-
-
-@dataclass(slots=True, eq=False)
-class Problem:
-    """A line that is a fault by itself: of the audit, or a bound that was passed."""
-
-    at: int
-    by: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text

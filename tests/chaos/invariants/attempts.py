@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.chaos.deed import Effect
     from tests.chaos.job_history import JobHistory
     from tests.chaos.result import Violation
     from tests.chaos.scene import Scene
-    from tests.chaos.view import Effect, Record, View
+    from tests.chaos.view import Record, View
 
 __all__ = ["attempts_are_bounded", "checkpoints_are_kept", "times_are_kept"]
 

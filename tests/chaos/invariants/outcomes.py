@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.chaos.deed import Effect, Ending, Start
     from tests.chaos.job_history import JobHistory
     from tests.chaos.result import Violation
     from tests.chaos.scene import Scene
-    from tests.chaos.view import Effect, Ending, Start, View
+    from tests.chaos.view import View
 
 __all__ = ["one_outcome", "outcome_of_the_last_grant", "tokens_rise"]
 

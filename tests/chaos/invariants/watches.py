@@ -9,10 +9,11 @@ from tests.chaos.view import ARROWS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.chaos.deed import Effect, Start
     from tests.chaos.job_history import JobHistory
     from tests.chaos.result import Violation
     from tests.chaos.scene import Scene
-    from tests.chaos.view import Effect, Event, Start, Watch
+    from tests.chaos.view import Event, Watch
 
 __all__ = ["chunks_are_the_handlers", "watches_agree", "watches_tell_all"]
 

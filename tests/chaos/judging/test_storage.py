@@ -74,7 +74,7 @@ class TestI2:
 
     def test_one_that_was_refused(self) -> None:
         tale = plain()
-        tale.error(tale.submit("p"), "INVALID_ARGUMENT", sure=True)
+        tale.error(tale.submit("p"), "RESOURCE_EXHAUSTED", sure=True)
         end: dict[str, Any] = {
             "job": "p",
             "work": "p",
