@@ -67,6 +67,23 @@ async def test_a_short_absence_is_only_a_delay(rig: Rig, redis_server: EmbeddedS
     assert (await submit).outcome == pb.SUBMIT_OUTCOME_CREATED
 
 
+async def test_while_the_storage_is_away_nobody_is_kept_waiting(
+    redis_url: str, redis_server: EmbeddedServer
+) -> None:
+    """Calls that took their whole budget would be the slowest where another gateway could serve."""
+    async with rig_on(redis_url, call_budget_s=120.0) as rig:
+        job_id = (await rig.submit()).job_id
+        redis_server.kill()
+        await eventually(lambda: rig.admission.storage_away, "the gateway knows", within_s=30)
+        request = pb.GetStatusRequest(job_id=job_id)
+        refusal = await refusal_of(rig.jobs.GetStatus(request, timeout=120.0))
+        assert refusal.reason == "STORAGE_UNAVAILABLE"
+        assert "RetryInfo" in refusal.details
+        redis_server.start()
+        await eventually(lambda: not rig.admission.storage_away, "it is back", within_s=30)
+        assert (await rig.jobs.GetStatus(request)).job.job_id == job_id
+
+
 async def test_a_gateway_starts_without_its_storage_and_finds_it_later() -> None:
     with EmbeddedServer() as server:
         server.kill()

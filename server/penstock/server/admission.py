@@ -84,12 +84,14 @@ class Admission:
         unary_lane: calls with one answer.
         stream_lane: streams and waits.
         storage_full: whether the server has no room for more jobs.
+        storage_away: whether it did not answer lately.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.unary_lane = Lane("calls", settings.max_unary_calls, settings.max_unary_calls_per_peer)
         self.stream_lane = Lane("streams", settings.max_streams, settings.max_streams_per_peer)
         self.storage_full = False
+        self.storage_away = False
 
     @property
     def unary(self) -> int:

@@ -35,6 +35,9 @@ __all__ = ["Call", "Calls"]
 #: Kept of the caller's time for the way back: this fraction, and at most so much (s).
 _MARGIN: Final = 0.1
 _MAX_MARGIN_S: Final = 0.1
+#: What a call has at most to reach Redis while that is known to be away (s): its caller may have
+#: better luck with another gateway.
+_AWAY_CAP_S: Final = 0.5
 #: How long the status of a stalled stream is tried to be written (s).
 _LAST_WORDS_S: Final = 5.0
 #: How long those that are cut off at the end of a shutdown's grace have for it (s).
@@ -121,6 +124,10 @@ class Calls:
             self._open.cut()
             await self._open.ended(_CUT_S)
 
+    def _budget_s(self) -> float:
+        """What a call that begins now may take to reach Redis, but for its own deadline (s)."""
+        return min(self._cap_s, _AWAY_CAP_S) if self._admission.storage_away else self._cap_s
+
     def _enter(self, context: Context) -> None:
         """Counts a call as open. Raises Stopping once closed."""
         if self._closing:
@@ -143,15 +150,13 @@ class Calls:
         return make(handle, request_deserializer=None, response_serializer=serialize)
 
     def _admitted(self, method: Method, parse: Parse, lane: Lane) -> Handler:
-        cap_s = self._cap_s
-
         async def handle(request: bytes, context: Context) -> object:
             try:
                 self._enter(context)
                 caller = caller_of(context)
                 lane.enter(caller)
                 try:
-                    return await method(parse(request), Call(context, cap_s))
+                    return await method(parse(request), Call(context, self._budget_s()))
                 finally:
                     lane.leave(caller)
             except grpc.aio.BaseError:

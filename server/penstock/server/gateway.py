@@ -101,7 +101,7 @@ class Gateway:
             Repairer(broker, unasked=True),
             Librarian(broker, settings.schema_retention_days * 86_400),
             self._streams,
-            Prober(broker, self._health),
+            Prober(broker, self._health, self._admission),
             Gauge(broker, self._admission, settings.memory_high_water),
             self._front,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from penstock.broker import PenstockError
+from penstock.broker import PenstockError, Unavailable
 from penstock.runtime import Periodic
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ class Gauge(Periodic):
 class Prober(Periodic):
     """Ready is a gateway whose storage has just taken a write."""
 
-    def __init__(self, broker: Broker, health: Health) -> None:
+    def __init__(self, broker: Broker, health: Health, admission: Admission) -> None:
         super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S)
         self._broker = broker
         self._health = health
+        self._admission = admission
 
     async def tick(self) -> None:
         """Writes once, and says how it went."""
@@ -82,7 +83,9 @@ class Prober(Periodic):
             if self._health.ready:
                 _log.warning("not ready", reason=str(error))
             self._health.set_ready(ready=False)
+            self._admission.storage_away = isinstance(error, Unavailable)
         else:
             if not self._health.ready:
                 _log.info("ready")
             self._health.set_ready(ready=True)
+            self._admission.storage_away = False
