@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.faults import data, links, processes
+from tests.chaos.scenarios.gateway_partition import GatewayPartition
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
 from tests.chaos.scenarios.power_cut import PowerCut
 from tests.chaos.scenarios.revived_worker import RevivedWorker
 from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
+from tests.chaos.scenarios.worker_partition import WorkerPartition
 
 if TYPE_CHECKING:
     from tests.chaos.fault import Fault
@@ -56,4 +58,6 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     RollingRestart,
     ServerRestart,
     PowerCut,
+    WorkerPartition,
+    GatewayPartition,
 )

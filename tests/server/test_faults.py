@@ -103,7 +103,13 @@ async def test_a_gateway_starts_without_its_storage_and_finds_it_later() -> None
             refusal = await refusal_of(jobs.SubmitJob(request, timeout=0.3))
             assert refusal.code is grpc.StatusCode.UNAVAILABLE
             server.start()
-            assert (await jobs.SubmitJob(request)).job.job_id
+
+            async def submitted() -> bool:
+                with contextlib.suppress(grpc.aio.AioRpcError):  # Not connected yet.
+                    return bool((await jobs.SubmitJob(request)).job.job_id)
+                return False
+
+            await eventually(submitted, "it has found its storage", within_s=30)
 
 
 async def test_an_unsafe_server_is_not_served_from() -> None:

@@ -36,8 +36,8 @@ __all__ = ["Call", "Calls"]
 _MARGIN: Final = 0.1
 _MAX_MARGIN_S: Final = 0.1
 #: What a call has at most to reach Redis while that is known to be away (s): its caller may have
-#: better luck with another gateway.
-_AWAY_CAP_S: Final = 0.5
+#: better luck with another gateway. Longer than the pause between two attempts to connect.
+_AWAY_CAP_S: Final = 1.0
 #: How long the status of a stalled stream is tried to be written (s).
 _LAST_WORDS_S: Final = 5.0
 #: How long those that are cut off at the end of a shutdown's grace have for it (s).

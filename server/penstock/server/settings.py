@@ -81,7 +81,7 @@ class ServerSettings(BrokerSettings):
 
     call_budget_s: float = Field(default=5.0, ge=0.1, le=300)
     """How long a call tries to reach Redis when its own deadline is later, in seconds; while Redis
-    is known to be away, 0.5 at most."""
+    is known to be away, 1 at most."""
 
     schema_retention_days: float = Field(default=30.0, ge=1, le=36_500)
     """A schema that no worker has published for so long is forgotten; a type's newest one never."""
