@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.faults import data, links, processes
+from tests.chaos.scenarios.clock import Clock
+from tests.chaos.scenarios.damaged_log import DamagedLog
+from tests.chaos.scenarios.disk_full import DiskFull
 from tests.chaos.scenarios.gateway_partition import GatewayPartition
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
@@ -12,6 +15,7 @@ from tests.chaos.scenarios.power_cut import PowerCut
 from tests.chaos.scenarios.revived_worker import RevivedWorker
 from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
+from tests.chaos.scenarios.slow_fsync import SlowFsync
 from tests.chaos.scenarios.worker_partition import WorkerPartition
 
 if TYPE_CHECKING:
@@ -60,4 +64,8 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     PowerCut,
     WorkerPartition,
     GatewayPartition,
+    DiskFull,
+    SlowFsync,
+    DamagedLog,
+    Clock,
 )

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+from penstock.runtime import ServerStartError
 from penstock.runtime._probe import ask
 from penstock.runtime.embedded import EmbeddedServer
 from tests.chaos.durable import DurableFiles
@@ -65,29 +66,33 @@ class ChaosServer:
         self._spied = "fsyncspy" in shims
         self._durable = DurableFiles(self.preload.fsync_notes, self.data_dir / "appendonlydir")
         self._started = 0.0
-        self._server = EmbeddedServer(
-            self.data_dir,
-            binary=_launcher(folder, binary, {**self.preload.env, **(env or {})}),
-            port=0,
-            appendfsync=appendfsync,
-            options=options,
-        )
+        self._binary = _launcher(folder, binary, {**self.preload.env, **(env or {})})
+        self._options = dict(options or {})
+        self._port = 0
+        self._server = self._prepare()
 
     @property
     def url(self) -> str:
         """Where to connect, on loopback."""
-        return self._server.url
+        return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def port(self) -> int:
         """Of loopback."""
-        assert self._server.port is not None, "the server was never started"
-        return self._server.port
+        assert self._port, "the server was never started"
+        return self._port
 
     @property
     def pid(self) -> int:
         """Of the running server."""
         return self._server.pid
+
+    @property
+    def append_only_file(self) -> Path:
+        """The file that it appends to."""
+        folder = self.data_dir / "appendonlydir"
+        # appendonly.aof.3.incr.aof
+        return max(folder.glob("*.incr.aof"), key=lambda path: int(path.name.split(".")[-3]))
 
     @property
     def log(self) -> str:
@@ -101,7 +106,13 @@ class ChaosServer:
             ServerStartError: it ended, or does not answer.
             NoProofError: it runs without the shim that power cuts need.
         """
-        self._server.start()
+        try:
+            self._server.start()
+        except ServerStartError:
+            self._server = self._prepare()  # At the same address, once it can.
+            raise
+        assert self._server.port is not None
+        self._port = self._server.port
         self._started = time.monotonic()
         if self._spied:
             self._durable.read()
@@ -110,8 +121,9 @@ class ChaosServer:
         return self
 
     def stop(self) -> None:
-        """Lets it save and exit. The next start may be at another address."""
+        """Lets it save and exit."""
         self._server.stop()
+        self._server = self._prepare()
 
     def kill(self) -> None:
         """SIGKILL, and waits for its end."""
@@ -163,6 +175,15 @@ class ChaosServer:
         """How long the slowest fsync took that the shim "fsyncspy" has seen, in seconds."""
         self._durable.read()
         return self._durable.longest_sync_s
+
+    def _prepare(self) -> EmbeddedServer:
+        return EmbeddedServer(
+            self.data_dir,
+            binary=self._binary,
+            port=self._port,
+            appendfsync=self._appendfsync,
+            options=self._options,
+        )
 
     def _prove_syncs(self, pid: int) -> None:
         unsynced = self._durable.unsynced()

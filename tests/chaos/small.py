@@ -7,12 +7,15 @@ This one is for what is lost by agreement, and must be counted.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from penstock.broker import Broker
 from penstock.client import AsyncClient, JobState, NotFound, PenstockError, SubmitOutcome
+from tests.broker.audit import audit
 from tests.chaos.journal import read_journals
 from tests.chaos.server import ChaosServer
 from tests.support.processes import Fleet, free_port
@@ -26,7 +29,15 @@ if TYPE_CHECKING:
     from penstock.client import Durability, Job
     from tests.chaos.scenario import Run
 
-__all__ = ["Ack", "Load", "SmallWorld", "check_tokens"]
+__all__ = [
+    "Ack",
+    "Load",
+    "SmallWorld",
+    "check_tokens",
+    "expect_all_done",
+    "expect_kept",
+    "expect_sound",
+]
 
 APP: Final = "tests.chaos.small_app:app"
 
@@ -36,6 +47,7 @@ class SmallWorld:
 
     Args:
         run: gives folder, binary and seed.
+        name: of its folder, where a run has several.
         appendfsync: of the server.
         shims: of the server.
         options: further directives of its configuration.
@@ -51,6 +63,7 @@ class SmallWorld:
         self,
         run: Run,
         *,
+        name: str = "world",
         appendfsync: Literal["always", "everysec", "no"] = "always",
         shims: Sequence[str] = (),
         options: Mapping[str, str] | None = None,
@@ -62,7 +75,7 @@ class SmallWorld:
         worker_env: Mapping[str, str] | None = None,
     ) -> None:
         self.run = run
-        self.folder = run.folder / f"{appendfsync}"
+        self.folder = run.folder / name
         self.journals = self.folder / "journals"
         self.server = ChaosServer(
             self.folder,
@@ -82,6 +95,7 @@ class SmallWorld:
         self.gateway: subprocess.Popen[bytes]
         self.workers: list[subprocess.Popen[bytes]] = []
         self.client: AsyncClient
+        self.address: str
 
     async def __aenter__(self) -> Self:
         async with self._stack:
@@ -100,8 +114,9 @@ class SmallWorld:
                 workers.worker(APP, **self._settings, **self._worker_settings)
                 for _ in range(self._workers)
             ]
+            self.address = f"127.0.0.1:{port}"
             self.client = await self._stack.enter_async_context(
-                AsyncClient(f"127.0.0.1:{port}", timeout=60)
+                AsyncClient(self.address, timeout=60)
             )
             await self.working()
             self._stack = self._stack.pop_all()
@@ -109,6 +124,15 @@ class SmallWorld:
 
     async def __aexit__(self, *_error: object) -> None:
         await self._stack.aclose()
+
+    async def trouble(self, within_s: float = 5.0) -> str:
+        """What a client that does not repeat its call is told of a submit; "" if it is accepted."""
+        async with AsyncClient(self.address, retry_for=0.0) as client:
+            try:
+                await client.submit("tally", -1, rpc_timeout=within_s)
+            except PenstockError as error:
+                return type(error).__name__
+        return ""
 
     async def working(self, within_s: float = 60) -> float:
         """Returns once a job that is submitted now has run; how long that took, in ms."""
@@ -174,7 +198,7 @@ class Load:
         pause_s: between two submits of a task, in seconds.
         acks: every acknowledged submit, by number.
         outcomes: every outcome that was waited for, by number.
-        errors: of submits that failed, by the name of the exception.
+        errors: of submits and waits that failed, by the name of the exception.
         missing: numbers of jobs that were waited for, and are not known.
         slowest_s: how long the slowest acknowledged submit took.
     """
@@ -199,9 +223,14 @@ class Load:
         ]
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self._stopping.set()
-        await asyncio.gather(*self._group)
+        if kind is not None:
+            for task in self._group:
+                task.cancel()
+            await asyncio.wait(self._group)
+        else:
+            await asyncio.gather(*self._group)
 
     async def more(self, count: int, within_s: float = 60) -> None:
         """Returns once so many more submits are acknowledged."""
@@ -241,8 +270,7 @@ class Load:
         try:
             handle = await self.client.submit("tally", number, request_id=_request_id(number))
         except PenstockError as error:
-            name = type(error).__name__
-            self.errors[name] = self.errors.get(name, 0) + 1
+            self._note(error)
             await asyncio.sleep(0.1)
             return
         now = time.monotonic()
@@ -252,11 +280,17 @@ class Load:
         if number % 3 == 0:
             await self._wait(number, handle.job_id)
 
+    def _note(self, error: PenstockError) -> None:
+        name = type(error).__name__
+        self.errors[name] = self.errors.get(name, 0) + 1
+
     async def _wait(self, number: int, job_id: str) -> None:
         try:
             job = await self.client.wait(job_id, timeout=60)
         except NotFound:
             self.missing.add(number)
+        except PenstockError as error:
+            self._note(error)
         else:
             if job.state is JobState.SUCCEEDED:
                 self.outcomes[number] = Outcome(job_id, job.result_bytes, time.monotonic())
@@ -264,6 +298,50 @@ class Load:
 
 def _request_id(number: int) -> str:
     return f"small-{number}"
+
+
+async def expect_kept(world: SmallWorld, load: Load, text: str, since: float = math.inf) -> None:
+    """Expects that no job is gone that was acknowledged before a time (s, monotonic)."""
+    acks = [ack for ack in load.acks.values() if ack.at < since]
+    gone = [number for number, job in (await load.look(acks)).items() if job is None]
+    world.run.result.expect(
+        not gone,
+        "I1",
+        f"{text}: {len(gone)} of {len(acks)} acknowledged jobs are gone",
+        *(str(load.acks[number]) for number in gone[:3]),
+    )
+
+
+async def expect_all_done(world: SmallWorld, load: Load, within_s: float = 60) -> None:
+    """Expects that all acknowledged jobs succeed, and that none lost a worker on the way."""
+    jobs: dict[int, Job | None] = {}
+
+    async def all_done() -> bool:
+        missing = [ack for number, ack in load.acks.items() if not _is_done(jobs.get(number))]
+        jobs.update(await load.look(missing))
+        return all(map(_is_done, jobs.values()))
+
+    with suppress(AssertionError):
+        await eventually(all_done, "all jobs have ended", within_s=within_s)
+    for ack in load.acks.values():
+        job = jobs.get(ack.number)
+        world.run.result.expect(
+            job is not None and job.state is JobState.SUCCEEDED,
+            "I1",
+            f"job {ack.job_id} has not succeeded",
+            str(job),
+        )
+
+
+async def expect_sound(world: SmallWorld) -> None:
+    """Expects that what is stored agrees with itself; no job may be under way."""
+    async with Broker(world.server.url) as broker:
+        for fault in await audit(broker):
+            world.run.result.expect(None, "I10", fault)
+
+
+def _is_done(job: Job | None) -> bool:
+    return job is not None and job.done
 
 
 def check_tokens(world: SmallWorld) -> None:

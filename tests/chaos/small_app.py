@@ -17,7 +17,7 @@ _journal = Journal(Path(os.environ["PENSTOCK_CHAOS_JOURNALS"]), f"worker-{os.get
 @app.job("tally")
 async def tally(context: Context, number: int) -> str:
     """Takes a moment. The result is unlike that of any other execution."""
-    _journal.write("start", job=context.job_id, token=context.fencing_token, number=number)
+    _start(context)
     await asyncio.sleep(0.01)
     return f"{number} {os.getpid()} {time.monotonic_ns()}"
 
@@ -25,7 +25,11 @@ async def tally(context: Context, number: int) -> str:
 @app.job("hold")
 async def hold(context: Context, seconds: float) -> str:
     """Runs for so long."""
-    _journal.write("start", job=context.job_id, token=context.fencing_token)
+    _start(context)
     await asyncio.sleep(seconds)
     _journal.write("end", job=context.job_id, token=context.fencing_token)
     return f"{os.getpid()} {time.monotonic_ns()}"
+
+
+def _start(context: Context) -> None:
+    _journal.write("start", job=context.job_id, token=context.fencing_token, date=time.time())

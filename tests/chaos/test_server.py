@@ -9,6 +9,7 @@ import pytest
 from redis import ConnectionError as RedisConnectionError
 from redis import Redis
 
+from penstock.runtime import ServerStartError
 from tests.chaos.durable import DurableFiles
 from tests.chaos.scenario import Skipped
 from tests.chaos.server import ChaosServer, NoProofError
@@ -152,6 +153,32 @@ def test_the_clock_of_a_server_can_be_moved(tmp_path: Path, server_binary: Path)
         wait_until(lambda: client.time()[0] >= before + 3600, "it is an hour later")
         server.preload.clock_offset.value = -3600 * 10**9
         wait_until(lambda: client.time()[0] < before, "it is an hour earlier")
+
+
+def test_an_fsync_can_be_slowed_down(tmp_path: Path, server_binary: Path) -> None:
+    with spied(tmp_path, server_binary, "always", "slowfsync") as server:
+        fill(server, 1)
+        server.preload.fsync_delay.value = 300_000
+        fill(server, 1)
+        server.preload.fsync_delay.value = 0
+        assert server.longest_sync_s >= 0.3
+
+
+def test_it_comes_back_at_its_address_after_it_could_not_start(
+    tmp_path: Path, server_binary: Path
+) -> None:
+    with ChaosServer(tmp_path, server_binary) as server:
+        fill(server, 10)
+        url, path = server.url, server.append_only_file
+        server.kill()
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b"\n*", b"\n!", 1))
+        with pytest.raises(ServerStartError):
+            server.start()
+        path.write_bytes(whole)
+        server.start()
+        assert server.url == url
+        assert kept(server) == 10
 
 
 def test_a_suspended_server_can_be_killed(tmp_path: Path, server_binary: Path) -> None:

@@ -80,6 +80,7 @@ class _Level:
         result, cuts = self._run.result, max(3, round(3 * self._run.scale))
         world = SmallWorld(
             self._run,
+            name=self._appendfsync,
             appendfsync=self._appendfsync,
             shims=["fsyncspy"],
             settings=self._settings,
