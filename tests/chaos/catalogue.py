@@ -12,6 +12,7 @@ from tests.chaos.scenarios.gateway_partition import GatewayPartition
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
 from tests.chaos.scenarios.power_cut import PowerCut
+from tests.chaos.scenarios.replicated import Replicated
 from tests.chaos.scenarios.revived_worker import RevivedWorker
 from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
@@ -68,4 +69,5 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     SlowFsync,
     DamagedLog,
     Clock,
+    Replicated,
 )

@@ -101,6 +101,18 @@ async def test_it_passes_on_what_it_is_given(proxy: FaultProxy) -> None:
     assert replies == [b"OK", 1, 2, large.encode()]
 
 
+async def test_it_leads_to_another_server_from_the_next_connection_on(
+    proxy: FaultProxy, server_binary: Path
+) -> None:
+    with EmbeddedServer(binary=server_binary, port=0) as other:
+        async with client_of(proxy.port) as before:
+            port = await before.call("CONFIG GET port")
+            proxy.lead_to("127.0.0.1", other.port or 0)
+            async with client_of(proxy.port) as after:
+                assert await after.call("CONFIG GET port") == [b"port", str(other.port).encode()]
+            assert await before.call("CONFIG GET port") == port
+
+
 async def test_it_hangs_up_when_either_side_does(proxy: FaultProxy, direct: Client) -> None:
     async with client_of(proxy.port) as client:
         await client.call("PING")
