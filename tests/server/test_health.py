@@ -9,8 +9,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from penstock.server import upkeep
+from penstock.server import health, upkeep
 from tests.server.rig import next_of, refusal_of, rest_of, rig_on
+from tests.support.http2 import Peer, framed
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -88,13 +89,13 @@ async def test_readiness_follows_the_storage_and_liveness_does_not(
 
 async def test_a_server_that_takes_no_writes_is_not_ready(ready: Rig) -> None:
     call = ready.broker.link.call
-    health = ready.readiness
+    readiness = ready.readiness
     await call("CONFIG", "SET", "maxmemory", 1)
     try:
-        await eventually(lambda: not health.ready, "the gateway is not ready")
+        await eventually(lambda: not readiness.ready, "the gateway is not ready")
     finally:
         await call("CONFIG", "SET", "maxmemory", 0)
-    await eventually(lambda: health.ready, "the gateway is ready again")
+    await eventually(lambda: readiness.ready, "the gateway is ready again")
 
 
 async def test_a_watcher_that_stops_reading_hangs_nobody(
@@ -104,16 +105,32 @@ async def test_a_watcher_that_stops_reading_hangs_nobody(
         ready.gateway.address,
         options=[("grpc.http2.lookahead_bytes", 0), ("grpc.use_local_subchannel_pool", 1)],
     )
-    health = ready.readiness
+    readiness = ready.readiness
     async with deaf:
         watch = health_pb2_grpc.HealthStub(deaf).Watch(health_pb2.HealthCheckRequest())
-        await eventually(lambda: health.watches == 1, "the watch has begun")
+        await eventually(lambda: readiness.watches == 1, "the watch has begun")
         redis_server.kill()
-        await eventually(lambda: not health.ready, "the change is known")
+        await eventually(lambda: not readiness.ready, "the change is known")
         assert await check(ready) == NOT_SERVING
         redis_server.start()
         watch.cancel()
-    await eventually(lambda: not health.watches, "the watch is over")
+    await eventually(lambda: not readiness.watches, "the watch is over")
+
+
+async def test_a_watcher_that_takes_nothing_does_not_keep_its_place(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(health, "STALL_S", 0.2)
+    async with (
+        rig_on(redis_url, max_health_watches=1) as rig,
+        Peer(rig.gateway.port, window=0) as peer,
+    ):
+        stream = peer.call("/grpc.health.v1.Health/Watch", framed(b""))
+        await eventually(lambda: rig.readiness.watches, "it watches")
+        await eventually(lambda: not rig.readiness.watches, "it has lost its place")
+        assert await next_of(rig.health.Watch(health_pb2.HealthCheckRequest()))
+        assert not peer.streams[stream].data
+    assert not caplog.records
 
 
 async def test_watches_are_bounded(redis_url: str) -> None:
@@ -131,8 +148,8 @@ async def test_watches_are_bounded(redis_url: str) -> None:
 
 async def test_a_shutdown_is_told_to_watchers(redis_url: str) -> None:
     async with rig_on(redis_url) as rig:
-        health = rig.readiness
-        await eventually(lambda: health.ready, "the gateway is ready")
+        readiness = rig.readiness
+        await eventually(lambda: readiness.ready, "the gateway is ready")
         watch = rig.health.Watch(health_pb2.HealthCheckRequest())
         assert (await next_of(watch)).status == SERVING
         # Read meanwhile, as watchers do: what is unread when a connection closes may be dropped.
@@ -140,8 +157,8 @@ async def test_a_shutdown_is_told_to_watchers(redis_url: str) -> None:
         await rig.gateway.stop()
         assert [answer.status for answer in await rest] == [NOT_SERVING]
         # Whatever a probe says from now on.
-        health.set_ready(ready=True)
-        assert not health.ready
+        readiness.set_ready(ready=True)
+        assert not readiness.ready
 
 
 async def test_a_shutdown_is_told_also_to_those_who_have_just_come(redis_url: str) -> None:

@@ -47,11 +47,12 @@ _CUT_S: Final = 1.0
 class Call:
     """One call, as a service sees it."""
 
-    __slots__ = ("_cap_s", "_context")
+    __slots__ = ("_begun", "_cap_s", "_context")
 
     def __init__(self, context: Context, cap_s: float) -> None:
         self._context = context
         self._cap_s = cap_s
+        self._begun = False
 
     @property
     def budget_s(self) -> float:
@@ -77,6 +78,11 @@ class Call:
 
     async def write(self, message: Message) -> None:
         """Sends one message of a stream; waits while the reader takes nothing."""
+        if not self._begun:
+            # By themselves: sent with a message that is never taken, they would count as not sent,
+            # and no status could follow.
+            await self._context.send_initial_metadata(())
+            self._begun = True
         await self._context.write(message)
 
 
@@ -155,18 +161,21 @@ class Calls:
                 self._enter(context)
                 caller = caller_of(context)
                 lane.enter(caller)
-                try:
-                    return await method(parse(request), Call(context, self._budget_s()))
-                finally:
-                    lane.leave(caller)
+            except Exception as error:  # noqa: BLE001 - as below.
+                await _refuse(context, fault_of(error))
+            try:
+                return await method(parse(request), Call(context, self._budget_s()))
             except grpc.aio.BaseError:
-                raise  # The call is over already: gRPC's own affair.
+                raise _over() from None
             except asyncio.CancelledError:
                 await self._cut(context)
             except SlowReader as error:
-                await _refuse_stalled(context, fault_of(error))
+                await self._refuse_stalled(context, fault_of(error))
             except Exception as error:  # noqa: BLE001 - the table has a row for all others.
                 await _refuse(context, fault_of(error))
+            finally:
+                # Only now: a stalled stream holds what it holds until all of it is over.
+                lane.leave(caller)
 
         return handle
 
@@ -190,7 +199,27 @@ class Calls:
         if not self._open.cutting or task is None:
             raise asyncio.CancelledError
         task.uncancel()
-        await _refuse_stalled(context, fault_of(Stopping()))
+        await self._refuse_stalled(context, fault_of(Stopping()))
+
+    async def _refuse_stalled(self, context: Context, fault: Fault) -> NoReturn:
+        """The status stands in line behind what the reader does not take.
+
+        gRPC offers no way to reset a stream from this side: leaving would free nothing, and nobody
+        would count it any more. So the call is waited for, until the connection is over.
+        """
+        status = asyncio.create_task(_refuse(context, fault))
+        try:
+            await asyncio.wait({status}, timeout=_LAST_WORDS_S)
+            if not status.done():
+                self._open.abandon(context)
+            await status
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError:
+            raise _over() from None
+        finally:
+            status.cancel()
+        raise _over()
 
 
 class _Door(NamedTuple):
@@ -218,14 +247,15 @@ class _Doors(grpc.GenericRpcHandler):
 
 
 async def _refuse(context: Context, fault: Fault) -> NoReturn:
-    await context.abort(fault.code, fault.message, fault.trailers())
-
-
-async def _refuse_stalled(context: Context, fault: Fault) -> NoReturn:
-    """The status stands in line behind what the reader does not take: it is not waited for long."""
     try:
-        async with asyncio.timeout(_LAST_WORDS_S):
-            await _refuse(context, fault)
-    except TimeoutError:
-        # Leaving without a status makes gRPC reset the stream, which frees what it holds.
-        raise asyncio.CancelledError from None
+        await context.abort(fault.code, fault.message, fault.trailers())
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError:
+        raise _over() from None
+    raise _over()
+
+
+def _over() -> asyncio.CancelledError:
+    """For gRPC, of a call whose caller is gone: it would log any other error with a traceback."""
+    return asyncio.CancelledError("the call is over already")

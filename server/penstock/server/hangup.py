@@ -12,14 +12,21 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import structlog
 
-__all__ = ["hang_up"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["hang_up", "hang_up_on"]
 
 #: Lists the descriptors of the process that reads it, on Linux as on macOS.
 _DESCRIPTORS: Final = "/dev/fd"
+
+#: Before the addresses of IPv4 on a socket of IPv6.
+_MAPPED: Final = "::ffff:"
 
 _log = structlog.get_logger(__name__)
 
@@ -39,6 +46,37 @@ def hang_up(name: str | int) -> None:
             leave.connections()
     except OSError as error:
         _log.debug("connections not ended before the server", reason=str(error))
+
+
+def hang_up_on(peers: Collection[str]) -> None:
+    """Ends the connections of some clients, whatever is on them. Where that cannot be done, none.
+
+    Args:
+        peers: as gRPC names them, such as ipv4:10.0.0.1:54321. Those of unix sockets have no names.
+    """
+    wanted = {_address(peer) for peer in peers if peer.startswith(("ipv4:", "ipv6:"))}
+    if not wanted:
+        return
+    try:
+        descriptors = [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208 - numbers.
+    except OSError as error:
+        _log.debug("connections of stalled readers not ended", reason=str(error))
+        return
+    for descriptor in descriptors:
+        try:
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with socket.socket(fileno=os.dup(descriptor)) as end:
+                    host, port, *_ = end.getpeername()
+                    if (host.removeprefix(_MAPPED), port) in wanted:
+                        end.shutdown(socket.SHUT_RDWR)
+        except (OSError, ValueError):
+            continue  # It listens, is of another kind, or is closed by now.
+
+
+def _address(peer: str) -> tuple[str, int]:
+    """Host and port, as a socket has them."""
+    host, _, port = unquote(peer).partition(":")[2].rpartition(":")
+    return host.strip("[]").removeprefix(_MAPPED), int(port)
 
 
 class _Leave:

@@ -33,6 +33,8 @@ __all__ = ["LIVENESS", "Health"]
 LIVENESS: Final = "liveness"
 #: For the last answers to watchers (s).
 _TELL_S: Final = 1.0
+#: A watcher that takes nothing for so long does not keep its place (s).
+STALL_S: Final = 30.0
 
 _SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _SERVING: Final[int] = health_pb2.HealthCheckResponse.SERVING
@@ -108,19 +110,30 @@ class Health:
         self._open.enter(context)
         self.watches += 1
         try:
-            told: int | None = None
-            while True:
-                # Before the write: what changes meanwhile must be told, too.
-                changed, closing = self._changed, self._closing
-                status = self._status(request.service)
-                if status != told:
-                    await context.write(health_pb2.HealthCheckResponse(status=status))
-                    told = status
-                if closing:
-                    return
-                await changed.wait()
+            await self._tell_all(request.service, context)
+        except TimeoutError:
+            # Without a status, which would wait behind the message that is not taken. gRPC holds
+            # that one, which is small, until the connection ends.
+            raise asyncio.CancelledError from None
+        except grpc.aio.BaseError:
+            raise asyncio.CancelledError from None  # The watcher is gone.
         finally:
             self.watches -= 1
+
+    async def _tell_all(self, service: str, context: Context) -> None:
+        """Writes each change. Raises TimeoutError where the watcher takes nothing."""
+        told: int | None = None
+        while True:
+            # Before the write: what changes meanwhile must be told, too.
+            changed, closing = self._changed, self._closing
+            status = self._status(service)
+            if status != told:
+                async with asyncio.timeout(STALL_S):
+                    await context.write(health_pb2.HealthCheckResponse(status=status))
+                told = status
+            if closing:
+                return
+            await changed.wait()
 
     def _handler(self, descriptor: MethodDescriptor) -> grpc.RpcMethodHandler[bytes, Any]:
         # Requests are parsed here rather than by gRPC, which would answer UNKNOWN with the parser's

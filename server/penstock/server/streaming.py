@@ -8,6 +8,7 @@ once, has one.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker import CursorOutOfRange
@@ -19,7 +20,7 @@ from penstock.server.watching import is_terminal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from penstock.broker import Job
+    from penstock.broker import Event, Job
     from penstock.server.convert import EndReason
     from penstock.server.settings import ServerSettings
     from penstock.server.watching import Hub, Watcher
@@ -40,8 +41,8 @@ class Streams(Periodic):
     def __init__(self, hub: Hub, settings: ServerSettings) -> None:
         self._max_age_s = settings.stream_max_age_s
         self._stall_s = settings.stream_stall_s
-        tick_s = min(_LONGEST_TICK_S, self._stall_s / 4, self._max_age_s / 4)
-        super().__init__(interval_s=tick_s, name="streams-watchdog")
+        self._tick_s = min(_LONGEST_TICK_S, self._stall_s / 4, self._max_age_s / 4)
+        super().__init__(interval_s=self._tick_s, name="streams-watchdog")
         self._hub = hub
         self._streams: set[_Stream] = set()
         self._waiters: set[Watcher] = set()
@@ -147,6 +148,8 @@ class Streams(Periodic):
             if now >= stream.ends_at:
                 stream.end("MAX_AGE")
             stalled_s = now - stream.blocked_since if stream.blocked_since else 0.0
+            if stalled_s >= self._tick_s:
+                stream.unburden()
             if stalled_s > self._stall_s:
                 stream.end("SLOW_READER")
             if stalled_s > self._stall_s + COME_BACK_S:
@@ -166,6 +169,8 @@ class _Stream:
         self._write = write
         self._watcher = watcher
         self._cursor = cursor
+        self._written = cursor
+        self._batch: deque[Event] = deque()
         self._reason: EndReason | None = None
         self._leash = asyncio.timeout(None)
         self.ends_at = ends_at
@@ -176,6 +181,16 @@ class _Stream:
         if self._reason is None:
             self._reason = reason
             self._watcher.nudge()
+
+    def unburden(self) -> None:
+        """Has no more held for a reader that takes nothing than the message that it is sent.
+
+        What was read for it beside that, a page of the log or a mailbox full, is read again when it
+        comes back.
+        """
+        if self._batch or self._watcher.mailbox.live:
+            self._batch.clear()
+            self._watcher.go_back(self._written)
 
     def cut(self) -> None:
         """Gives up on the present write."""
@@ -201,18 +216,19 @@ class _Stream:
     async def _pump(self) -> bool:
         """Writes events; returns whether the last one was the job's last."""
         while not self._is_ending():
-            for event in await self._watcher.next():
+            self._batch = deque(await self._watcher.next())
+            while self._batch and not self._is_ending():
+                event = self._batch.popleft()
                 final = None
                 if is_terminal(event):
                     final = await self._watcher.final()
                     if final is None:
                         break  # Asked to end while the job could not be read: the cursor tells.
+                self._written = event.last_sequence
                 await self._send(convert.event(event, final))
                 self._cursor = event.last_sequence
                 if final is not None:
                     return True
-                if self._is_ending():
-                    break
         return False
 
     def _is_ending(self) -> bool:

@@ -125,6 +125,12 @@ class Watcher:
         self._nudged = False
         return []
 
+    def go_back(self, cursor: int) -> None:
+        """Drops what was read for it after a cursor; it is read again when it is asked for."""
+        self.mailbox.take()
+        self.mailbox.cursor = cursor
+        self.mailbox.live = False
+
     async def final(self) -> Job | None:
         """The job with its result, after its terminal event; None if it was nudged before.
 
