@@ -345,3 +345,13 @@ async def test_each_event_wakes_whoever_listens(rig: Rig, url: str) -> None:
         await eventually(lambda: woken == 4, "the end wakes")
     finally:
         await wakeups.stop()
+
+
+async def test_a_page_ends_with_the_event_that_fills_it(rig: Rig) -> None:
+    grant = await rig.granted()
+    for number in range(1, 5):
+        await report(rig, grant, number, *[Chunk(b"x" * 10_000, 1)] * 10)
+    for wanted, told in [(1, 1), (10_001, 3), (50_001, 7), (1_000_000, 42)]:
+        page = await rig.broker.jobs.events(grant.job_id, page_bytes=wanted)
+        assert len(page.events) == told
+        assert page.last_sequence == 42

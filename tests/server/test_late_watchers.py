@@ -27,9 +27,9 @@ async def test_one_with_an_older_cursor_gets_what_is_between(
         [feed] = hub._feeds.values()
         read, reading, go_on = feed.page, asyncio.Event(), asyncio.Event()
 
-        async def held(after: int) -> EventPage | None:
+        async def held(after: int, *page_bytes: int) -> EventPage | None:
             """The page is read after the cursor of then, and comes back late."""
-            page = await read(after)
+            page = await read(after, *page_bytes)
             if page is not None and page.events and not go_on.is_set():
                 reading.set()
                 await go_on.wait()

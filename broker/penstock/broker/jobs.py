@@ -61,6 +61,7 @@ LIST = load_script("list")
 RETRYABLE: Final = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 DEFAULT_IDEMPOTENCY_TTL_MS: Final = 86_400_000
 EVENTS_PER_PAGE: Final = 500
+BYTES_PER_PAGE: Final = 1_048_576
 #: Payload of one call's submits that are unanswered at any time, but for one that is longer.
 BYTES_UNDER_WAY: Final = 4 * 2**20
 #: Fields of a receipt without a result.
@@ -247,16 +248,21 @@ class Jobs:
         after: int = 0,
         *,
         limit: int = EVENTS_PER_PAGE,
+        page_bytes: int = BYTES_PER_PAGE,
         budget_s: float = DEFAULT_BUDGET_S,
     ) -> EventPage:
         """Events after a sequence, at most limit of them, oldest first; none if there are none yet.
+
+        A page ends with the event that makes it page_bytes long or, rarely, some events later.
 
         Raises:
             NotFound: no such job.
             CursorOutOfRange: after is beyond the newest event.
         """
         slot, tail, _ = await self._engine.locate(job_id, budget_s)
-        reply = await self._engine.run(EVENTS, [slot.base], tail, after, limit, budget_s=budget_s)
+        reply = await self._engine.run(
+            EVENTS, [slot.base], tail, after, limit, page_bytes, budget_s=budget_s
+        )
         if not reply:
             raise NotFound("job", job_id)
         page = decode_page(after, reply)

@@ -28,6 +28,10 @@ POLL_S: Final = 1.5
 POLL_JITTER: Final = 0.33
 #: Most events that are read at once.
 PAGE: Final = 100
+#: About how many bytes, of the first page that a watcher reads by itself, and of later ones: for
+#: each page that it took, the next one may be twice as long.
+FIRST_BYTES: Final = 65_536
+PAGE_BYTES: Final = 1_048_576
 #: How long one attempt at reading may take (s); it bounds how late a watcher hears a nudge.
 _ATTEMPT_S: Final = 1.0
 _PAUSE_S: Final = 0.1
@@ -94,6 +98,7 @@ class Watcher:
         self._changed = asyncio.Event()
         self._nudged = False
         self._was_fed = False
+        self._page_bytes = FIRST_BYTES
 
     def nudge(self) -> None:
         """Makes the present or next call of `next` return at once, with nothing."""
@@ -130,6 +135,7 @@ class Watcher:
         self.mailbox.take()
         self.mailbox.cursor = cursor
         self.mailbox.live = False
+        self._page_bytes = FIRST_BYTES
 
     async def final(self) -> Job | None:
         """The job with its result, after its terminal event; None if it was nudged before.
@@ -146,9 +152,10 @@ class Watcher:
     async def _catch_up(self) -> list[Event]:
         """A page of the log after the cursor; at its end, the feed takes over."""
         mailbox = self.mailbox
-        page = await self._feed.page(mailbox.cursor)
+        page = await self._feed.page(mailbox.cursor, self._page_bytes)
         if page is None:
             return []
+        self._page_bytes = min(2 * self._page_bytes, PAGE_BYTES)
         events = list(page.events)
         if events:
             mailbox.cursor = events[-1].last_sequence
@@ -200,11 +207,13 @@ class _Feed:
         if self._task is not None:
             self._task.cancel()
 
-    async def page(self, after: int) -> EventPage | None:
+    async def page(self, after: int, page_bytes: int = PAGE_BYTES) -> EventPage | None:
         """Events after a sequence; None if Redis cannot be asked now, after a pause."""
         jobs = self._broker.jobs
         return await _attempt(
-            lambda: jobs.events(self.job_id, after, limit=PAGE, budget_s=_ATTEMPT_S)
+            lambda: jobs.events(
+                self.job_id, after, limit=PAGE, page_bytes=page_bytes, budget_s=_ATTEMPT_S
+            )
         )
 
     async def final(self) -> Job | None:

@@ -36,7 +36,7 @@ ROUNDS: Final = 2
 SAMPLE_S: Final = 4.0
 STALL_S: Final = 15.0
 #: What a stalled stream is allowed beyond it: to be told its end, and to be reset.
-LAST_WORDS_S: Final = 15.0
+LAST_WORDS_S: Final = 30.0
 #: How much is said while hundreds of watchers take nothing.
 GUSHES: Final = 8
 GUSH_CHUNKS: Final = 64
@@ -63,7 +63,7 @@ class StalledWatchers(Scenario):
         "the gateway's memory is bounded, other watchers are told as soon as before, and those who "
         "stall are sent away, with all that they held"
     )
-    seconds: ClassVar = 75.0
+    seconds: ClassVar = 90.0
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
@@ -166,7 +166,7 @@ class _Siege:
         """Returns the most memory (kB) until all of a crowd were sent away."""
         began, peak_kb = time.monotonic(), 0
         self._run.say(f"{len(crowd)} take nothing {what}")
-        while (vitals := await self._glass.look()).followed > GOOD:
+        while (vitals := await self._glass.look()).streams > GOOD:
             peak_kb = max(peak_kb, vitals.rss_kb)
             if time.monotonic() - began > STALL_S + LAST_WORDS_S:
                 break
@@ -174,7 +174,7 @@ class _Siege:
         took_s = time.monotonic() - began
         tally = self._run.result.tally("a watcher takes nothing", StalledWatchers.rows)
         tally.strikes += len(crowd)
-        left = vitals.followed - GOOD
+        left = vitals.streams - GOOD
         self._run.result.expect(
             left <= 0,
             "stalled",
@@ -213,7 +213,7 @@ class _Siege:
             for each in crowd:
                 each.peer.hang_up()
             give_up = time.monotonic() + PATIENCE_S
-            while (await self._glass.look()).followed > GOOD:
+            while (await self._glass.look()).streams > GOOD:
                 if time.monotonic() > give_up:
                     raise TookTooLong("those who left are forgotten")
                 await asyncio.sleep(0.05)
