@@ -220,7 +220,8 @@ class _Siege:
 
     async def _sample(self) -> list[float]:
         """How late the events of the next seconds are."""
-        self._late_s = sample = []
+        sample: list[float] = []
+        self._late_s = sample
         self._since = time.monotonic_ns()
         await asyncio.sleep(SAMPLE_S)
         self._late_s = []
