@@ -17,6 +17,7 @@ from tests.chaos.scenarios.revived_worker import RevivedWorker
 from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
 from tests.chaos.scenarios.slow_fsync import SlowFsync
+from tests.chaos.scenarios.stalled_watchers import StalledWatchers
 from tests.chaos.scenarios.worker_partition import WorkerPartition
 
 if TYPE_CHECKING:
@@ -70,4 +71,5 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     DamagedLog,
     Clock,
     Replicated,
+    StalledWatchers,
 )

@@ -208,7 +208,7 @@ def _vitals(gateway: Gateway, heap: Callable[[], int]) -> Vitals:
     return Vitals(
         unary=admission.unary,
         streams=admission.streams,
-        peers=len(admission._by_peer),
+        peers=len(admission.stream_lane._by_caller) + len(admission.unary_lane._by_caller),
         watches=gateway._health.watches,
         followed=len(streams._streams),
         waiters=len(streams._waiters),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import statistics
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -31,9 +33,10 @@ DEAF_SHARE: Final = 0.5
 JOBS: Final = 10
 EVERY_S: Final = 0.1
 CHUNK: Final = 2_000
-#: Calm and stalled, in turn.
-ROUNDS: Final = 2
-SAMPLE_S: Final = 4.0
+#: Calm and stalled, in turn. What else goes on on the machine disturbs some of them, so the
+#: quietest ones are compared.
+ROUNDS: Final = 4
+SAMPLE_S: Final = 2.5
 STALL_S: Final = 15.0
 #: What a stalled stream is allowed beyond it: to be told its end, and to be reset.
 LAST_WORDS_S: Final = 30.0
@@ -108,15 +111,15 @@ class _Siege:
 
     async def _compare(self) -> None:
         """How late events are, with and without those who stall."""
-        calm_s: list[float] = []
-        stalled_s: list[float] = []
+        calm: list[list[float]] = []
+        stalled: list[list[float]] = []
         before = await self._glass.look()
         peak_kb = 0
-        rounds = max(2, round(ROUNDS * self._run.scale))
+        rounds = max(3, round(ROUNDS * self._run.scale))
         for number in range(rounds):
-            calm_s += await self._sample()
+            calm.append(await self._sample())
             async with self._crowd(self._jobs) as crowd:
-                stalled_s += await self._sample()
+                stalled.append(await self._sample())
                 during = await self._glass.look()
                 peak_kb = max(peak_kb, during.rss_kb)
                 self._run.result.expect(
@@ -128,11 +131,14 @@ class _Siege:
         figures = self._run.result.figures
         figures["gateway's memory before"] = f"{before.rss_kb / 1024:.0f} MB"
         figures[f"with {STALLED} stalled watchers"] = f"{peak_kb / 1024:.0f} MB"
-        calm_p99_s, stalled_p99_s = _p99(calm_s), _p99(stalled_s)
+        calm_p99_s, stalled_p99_s = min(map(_p99, calm)), min(map(_p99, stalled))
         ratio = stalled_p99_s / calm_p99_s
-        figures["events reach others after (p99)"] = (
+        figures["events reach others after (p99 of the quietest round)"] = (
             f"{calm_p99_s * 1000:.1f} ms without, {stalled_p99_s * 1000:.1f} ms with them: "
-            f"{ratio:.2f} times ({len(calm_s)} and {len(stalled_s)} events)"
+            f"{ratio:.2f} times ({sum(map(len, calm))} and {sum(map(len, stalled))} events)"
+        )
+        figures["median of all"] = (
+            f"{_median_ms(calm):.1f} ms without, {_median_ms(stalled):.1f} ms with them"
         )
         self._run.result.expect(
             ratio < 2 or stalled_p99_s - calm_p99_s < NOISE_S,
@@ -288,6 +294,10 @@ async def _check_freed(run: Run, glass: Glass) -> None:
     run.result.expect(
         "Traceback" not in log, "stalled", "the gateway logged an exception", log[-2000:]
     )
+
+
+def _median_ms(samples: list[list[float]]) -> float:
+    return statistics.median(itertools.chain.from_iterable(samples)) * 1000
 
 
 def _p99(sample: list[float]) -> float:
