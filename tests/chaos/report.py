@@ -32,6 +32,8 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reliability.md"
 #: What counts as an operation: a call of a client.
 CALLS: Final = ("submit", "status", "wait", "watch", "cancel", "retry", "list")
 _BY_NAME: Final[Mapping[str, type[Scenario]]] = {each.name: each for each in SCENARIOS}
+#: The figure that says how busy the machine was.
+_LOAD: Final = "load of the machine"
 _PLACE: Final = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 
 
@@ -62,6 +64,7 @@ def page(record: Path = RECORD) -> str:
         "runs": _runs(results),
         "figures": _figures(done),
         "violations": _violations(done),
+        "misses": _misses(done),
         "matrix": _matrix(done),
         "bugs": _bugs(record / "bugs.toml"),
     }
@@ -83,7 +86,7 @@ def _cell(value: object) -> str:
 
 def _durability(results: list[Result]) -> str:
     rows = [
-        (name, value, result.server, f"`{result.scenario}`")
+        (name, value, result.server.partition(",")[0], f"`{result.scenario}`")
         for result in results
         for name, value in result.figures.items()
         if "lost" in name
@@ -119,7 +122,8 @@ def _faults(results: list[Result]) -> str:
 
 
 def _calls(result: Result) -> int:
-    return sum(result.operations.get(call, 0) for call in CALLS)
+    """Calls of clients; of a run that did not count them, the submits at least."""
+    return sum(result.operations.get(call, 0) for call in CALLS) or result.jobs
 
 
 def _runs(results: list[Result]) -> str:
@@ -132,12 +136,13 @@ def _runs(results: list[Result]) -> str:
             _span(result.seconds),
             f"skipped: it {result.skipped}" if result.skipped else len(result.violations),
             result.server,
+            result.figures.get(_LOAD, ""),
             f"`{result.command}`",
         )
         for result in results
     ]
     head = ["scenario", "what is done", "what must hold", "jobs", "calls", "time"]
-    return _table([*head, "violations", "server", "repeat it"], rows)
+    return _table([*head, "violations", "server", _LOAD, "repeat it"], rows)
 
 
 def _told_of(scenario: type[Scenario] | None) -> tuple[str, str]:
@@ -153,6 +158,7 @@ def _figures(results: list[Result]) -> str:
         (f"`{result.scenario}`", name, value)
         for result in results
         for name, value in result.figures.items()
+        if name != _LOAD
     ]
     return _table(("scenario", "figure", "measured"), rows)
 
@@ -170,6 +176,11 @@ def _violations(results: list[Result]) -> str:
         for miss in result.misses
     ]
     return _table(("scenario", "promise", "what"), rows) if rows else "None."
+
+
+def _misses(results: list[Result]) -> str:
+    rows = [(f"`{result.scenario}`", miss) for result in results for miss in result.misses]
+    return _table(("scenario", "missed"), rows) if rows else "None."
 
 
 def _matrix(results: list[Result]) -> str:

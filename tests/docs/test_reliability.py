@@ -61,6 +61,7 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     result.figures["jobs | seen"] = "all"
     result.save(tmp_path / "mixed-1.json")
     result.expect(None, "I4", "job j has two outcomes")
+    result.aim(None, "a job ran late")
     result.save(tmp_path / "mixed-2.json")
     skipped = Result("lost_worker", 1, "...", skipped="needs root")
     skipped.save(tmp_path / "lost_worker.json")
@@ -70,4 +71,5 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     assert "| a worker is killed | 1 | 2 | 80 | 200,000 | 1 | 900 ms | 2.1 s |" in text
     assert "skipped: it needs root" in text
     assert "| `mixed` | I4 | job j has two outcomes |" in text
+    assert "| `mixed` | a job ran late |" in text
     assert "| `mixed` | jobs \\| seen | all |" in text
