@@ -54,6 +54,7 @@ class Expectations:
         losses: jobs that changed in one of them are not judged.
         clock_slack_ms: by how much the clock of the server may have run ahead, for jobs that wait.
         settled: the run waited until all jobs had ended.
+        log_events: so many of a job's events are kept; only older ones may be missing.
         codes: with which any sound call may fail: there is an outage, or a limit was reached.
         coroutines: job types whose handlers always note their end, unless their process is killed.
         durability: that every acknowledgement must promise; "" is any.
@@ -65,6 +66,7 @@ class Expectations:
     losses: tuple[Loss, ...] = ()
     clock_slack_ms: float = 0.0
     settled: bool = True
+    log_events: int = 10_000
     codes: frozenset[str] = OUTAGE
     coroutines: frozenset[str] = frozenset({"chaos.async"})
     durability: str = ""

@@ -21,16 +21,27 @@ _BEGINNINGS: Final = frozenset({"SCHEDULED", "QUEUED", "SUCCEEDED"})  # The last
 
 
 def watches_tell_all(scene: Scene, job: JobHistory) -> Iterator[Violation]:
-    """I8: ranges tile, states follow arrows, the terminal event is there once, and last."""
+    """I8: ranges tile without a gap, states follow arrows, the end is told once, and last."""
     for watch in job.watches:
         violation = (
-            _untiled(scene, job, watch)
+            _needless_gap(scene, job, watch)
+            or _untiled(scene, job, watch)
             or _no_arrow(scene, job, watch)
             or _wrong_end(scene, job, watch)
         )
         if violation is not None:
             yield violation
             return
+
+
+def _needless_gap(scene: Scene, job: JobHistory, watch: Watch) -> Violation | None:
+    """A gap where there never were so many events that the oldest had to go."""
+    most = job.final.sequence if job.final is not None else None
+    gap = next((event for event in watch.events if event.gap), None)
+    if gap is None or most is None or most > scene.expectations.log_events:
+        return None
+    text = f"a watch of job {job.id} was told of a gap, and there are {most} events in all"
+    return scene.violation("I8", text, gap, job.final)
 
 
 def _untiled(scene: Scene, job: JobHistory, watch: Watch) -> Violation | None:

@@ -39,8 +39,10 @@ class TestI8:
         assert self.watched(*events, sequence=events[-1]["last"]) == {"I8"}
 
     def test_a_gap_is_told(self) -> None:
-        end = state(5, "SUCCEEDED", 1)
-        assert self.watched(gap(1, 4), end, sequence=5) == set()
+        tale = Tale().submitted().start(1).end(1)
+        tale.watch(gap(1, 2), state(3, "SUCCEEDED", 1)).final()
+        assert refuted(tale, log_events=2) == set()
+        assert refuted(tale) == {"I8"}
 
     def test_no_end(self) -> None:
         assert self.watched(*self.BEGINNING) == {"I8"}
