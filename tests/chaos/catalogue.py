@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.faults import data, links, processes
+from tests.chaos.scenarios.cancelled_streams import CancelledStreams
 from tests.chaos.scenarios.clock import Clock
 from tests.chaos.scenarios.damaged_log import DamagedLog
 from tests.chaos.scenarios.disk_full import DiskFull
@@ -72,4 +73,5 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     Clock,
     Replicated,
     StalledWatchers,
+    CancelledStreams,
 )
