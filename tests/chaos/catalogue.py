@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.faults import data, links, processes
+from tests.chaos.faults import data, links, processes, storage
 from tests.chaos.scenarios.cancelled_streams import CancelledStreams
 from tests.chaos.scenarios.clock import Clock
 from tests.chaos.scenarios.damaged_log import DamagedLog
@@ -40,6 +40,8 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     processes.ServerSuspended,
     processes.PowerCut,
     processes.ClientKilled,
+    storage.SlowFsync,
+    storage.LogRewritten,
     links.LinkSlow,
     links.ConnectionsReset,
     links.RepliesLost,

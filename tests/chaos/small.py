@@ -125,7 +125,7 @@ class SmallWorld:
     async def __aexit__(self, *_error: object) -> None:
         await self._stack.aclose()
 
-    async def trouble(self, within_s: float = 5.0) -> str:
+    async def trouble(self, within_s: float = 20.0) -> str:
         """What a client that does not repeat its call is told of a submit; "" if it is accepted."""
         async with AsyncClient(self.address, retry_for=0.0) as client:
             try:

@@ -57,7 +57,7 @@ class Mixed(Scenario):
             run,
             gateway_settings=partitions,
             worker_settings=partitions,
-            shims=("fsyncspy",),
+            shims=("fsyncspy", "slowfsync"),
         ) as world:
             nemesis = Nemesis(world, [fault() for fault in FAULTS])
             telling = asyncio.create_task(_tell(world, nemesis))
