@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos.faults import data, links, processes, storage
 from tests.chaos.scenarios.cancelled_streams import CancelledStreams
 from tests.chaos.scenarios.clock import Clock
+from tests.chaos.scenarios.consumers import Consumers
 from tests.chaos.scenarios.damaged_log import DamagedLog
 from tests.chaos.scenarios.disk_full import DiskFull
+from tests.chaos.scenarios.full_memory import FullMemory
 from tests.chaos.scenarios.gateway_partition import GatewayPartition
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
@@ -76,4 +78,6 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     Replicated,
     StalledWatchers,
     CancelledStreams,
+    FullMemory,
+    Consumers,
 )
