@@ -10,6 +10,7 @@ from tests.chaos.scenarios.clock import Clock
 from tests.chaos.scenarios.consumers import Consumers
 from tests.chaos.scenarios.damaged_log import DamagedLog
 from tests.chaos.scenarios.disk_full import DiskFull
+from tests.chaos.scenarios.flushed import Flushed, LostStructures
 from tests.chaos.scenarios.full_memory import FullMemory
 from tests.chaos.scenarios.gateway_partition import GatewayPartition
 from tests.chaos.scenarios.lost_worker import LostWorker
@@ -80,4 +81,6 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     CancelledStreams,
     FullMemory,
     Consumers,
+    LostStructures,
+    Flushed,
 )
