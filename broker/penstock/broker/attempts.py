@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from penstock.broker.script import Script
 
 CLAIM = load_script("claim")
+BEGIN = load_script("begin")
 RENEW = load_script("renew")
 PROGRESS = load_script("progress")
 CHECKPOINT = load_script("checkpoint")
@@ -58,9 +59,18 @@ class Attempts:
         self._doorbell = doorbell
 
     async def claim(
-        self, slot: Slot, worker_id: str, count: int, lease_ms: int, order: str = "hdl"
+        self,
+        slot: Slot,
+        worker_id: str,
+        count: int,
+        lease_ms: int,
+        order: str = "hdl",
+        *,
+        max_crashes: int | None = None,
     ) -> list[Grant]:
         """Grants of up to count waiting jobs (at most 100), by priorities in the given order.
+
+        With max_crashes, jobs that one more crash would have quarantined are granted as suspects.
 
         Not repeated by itself: after ConnectionLost, jobs may have been granted that nobody knows
         of; call `disown` with what is held.
@@ -71,7 +81,9 @@ class Attempts:
         for _ in range(LOOKS_PER_CLAIM):
             wanted = min(count - len(grants), SCRIPT_BATCH)
             more, *rows = await CLAIM.run(
-                self._engine.link, [slot.base], [worker_id, wanted, lease_ms, order]
+                self._engine.link,
+                [slot.base],
+                [worker_id, wanted, lease_ms, order, max_crashes or ""],
             )
             grants += [
                 decode_grant(
@@ -146,6 +158,12 @@ class Attempts:
         return {
             job_id: Renewal(answer) for (job_id, _, _), answer in zip(leases, answers, strict=True)
         }
+
+    async def begin(self, job_id: str, token: int, budget_s: float = DEFAULT_BUDGET_S) -> None:
+        """Says that a suspect is run from now on, alone. Raises StaleToken."""
+        reply = await self._write(BEGIN, job_id, token, budget_s=budget_s)
+        if reply[0] != b"begun":
+            raise StaleToken(job_id, _state(reply[1]))
 
     async def report(
         self,

@@ -278,7 +278,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A worker's right to one attempt. Every write that it makes carries fencing_token."""
+    """A worker's right to one attempt. Every write that it makes carries fencing_token.
+
+    A suspect is a job that one more crash would have quarantined: its worker runs it alone, and
+    says so by `Attempts.begin`.
+    """
 
     job_id: str
     type: str
@@ -301,6 +305,7 @@ class Grant:
     message: Message | None
     schedule_id: str = ""
     occurrence_ms: int | None = None
+    suspect: bool = False
 
 
 class Renewal(Enum):

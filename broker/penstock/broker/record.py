@@ -36,6 +36,7 @@ lb    bytes in its log
 rn    last report of events: 'fencing token, number'
 cr    reason of a cancel, once requested
 ck    present if it has a checkpoint
+sw    fencing token of the grant of a suspect that has not begun
 pc    progress: current (pt total, pm message)
 ft    failure: type (fm message, fr reason)
 tm    envelope of the message that it was made of, as JSON: id, topic, time (ms), source
@@ -279,6 +280,7 @@ def decode_grant(
         attempt=attempt,
         failures=attempt - 1 - crashes,
         crashes=crashes,
+        suspect=fields.get(b"sw") == fields[b"f"],
         max_attempts=_int(fields, b"m") or DEFAULTS.max_attempts,
         backoff=_backoff(fields),
         payload=_payload(fields, payload),

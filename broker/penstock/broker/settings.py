@@ -33,7 +33,7 @@ class BrokerSettings(RedisSettings):
     """How long an idempotency key stands for its job, in seconds."""
 
     max_crashes: int = Field(default=MAX_CRASHES, ge=1, le=100)
-    """A job whose workers vanished so often is quarantined."""
+    """A job whose workers vanished so often is quarantined; before the last time, it runs alone."""
 
     max_retained: int = Field(default=MAX_RETAINED, ge=0)
     """Ended jobs that a partition keeps for each terminal state."""

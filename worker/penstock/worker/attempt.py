@@ -23,6 +23,7 @@ class Attempt(Orders):
 
     Attributes:
         grant: what was granted.
+        admitted_s: monotonic time of its claim (s).
         renewed_s: monotonic time at which the last successful claim or renewal was sent (s). The
             heartbeat's thread writes it, and reads nothing else that changes.
         task: the task that runs it.
@@ -32,12 +33,21 @@ class Attempt(Orders):
         lingering: of a thread that did not stop in time: done when it ends.
     """
 
-    __slots__ = ("grant", "lingering", "on_drain", "on_stop", "renewed_s", "reporter", "task")
+    __slots__ = (
+        "admitted_s",
+        "grant",
+        "lingering",
+        "on_drain",
+        "on_stop",
+        "renewed_s",
+        "reporter",
+        "task",
+    )
 
     def __init__(self, grant: Grant, renewed_s: float) -> None:
         super().__init__()
         self.grant = grant
-        self.renewed_s = renewed_s
+        self.admitted_s = self.renewed_s = renewed_s
         self.task: asyncio.Task[None] | None = None
         self.on_stop: Callable[[], None] | None = None
         self.on_drain: Callable[[], None] | None = None

@@ -45,7 +45,7 @@ class Claimer(Component):
         broker: on a connection of its own, since payloads come through it.
         worker_id: who claims.
         queues: names of the queues to serve.
-        settings: the length of a lease.
+        settings: the length of a lease, and how many crashes quarantine a job.
         roster: the slots.
         runner: who runs what is claimed.
     """
@@ -64,6 +64,7 @@ class Claimer(Component):
         self._worker_id = worker_id
         self._queues = tuple(queues)
         self._lease_ms = round(settings.lease_s * 1000)
+        self._max_crashes = settings.max_crashes
         self._roster = roster
         self._runner = runner
         self._places: list[Slot] = []
@@ -146,7 +147,12 @@ class Claimer(Component):
         now_s = time.monotonic()
         try:
             grants = await self._broker.attempts.claim(
-                place, self._worker_id, wanted, self._lease_ms, self._order
+                place,
+                self._worker_id,
+                wanted,
+                self._lease_ms,
+                self._order,
+                max_crashes=self._max_crashes,
             )
         except ConnectionLost as error:
             if error.maybe_executed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -12,6 +13,7 @@ from penstock.worker.journal import tell
 from penstock.worker.misroutes import Misroutes
 from penstock.worker.outcome import Dropped, Failed, Released, Succeeded, conclude
 from penstock.worker.persistence import persist
+from penstock.worker.probation import Probation
 from penstock.worker.reporter import OutputLost
 from penstock.worker.signals import Stopped, StopReason
 
@@ -56,6 +58,7 @@ class Runner:
         self._handlers = handlers
         self._executors = executors
         self._misroutes = Misroutes()
+        self._probation = Probation(attempts, roster)
 
     def launch(self, attempt: Attempt) -> None:
         """Runs an attempt in the background."""
@@ -68,6 +71,8 @@ class Runner:
             handler = self._handlers.get(attempt.grant.type)
             if handler is None:
                 outcome: Outcome = self._misroutes.handed_back(attempt.grant.type)
+            elif (waived := await self._begin(attempt)) is not None:
+                outcome = waived
             else:
                 ended = await self._execute(attempt, handler)
                 outcome = conclude(attempt, ended)
@@ -83,6 +88,10 @@ class Runner:
             _log.exception("attempt left to its lease", job_id=job_id)
         finally:
             self._roster.dismiss(attempt)
+
+    async def _begin(self, attempt: Attempt) -> Outcome | None:
+        """Waits for its turn. Returns what it ends with, if that does not come."""
+        return await self._probation.begin(attempt) if attempt.grant.suspect else None
 
     async def _execute(self, attempt: Attempt, handler: Handler) -> Content | BaseException:
         """Runs the handler within its time. Returns its result, or what came instead of one."""
@@ -107,6 +116,8 @@ class Runner:
         if grant.deadline_ms is not None:
             # Both by the server's clock, so that ours need not agree with it.
             left_s = (grant.deadline_ms - grant.granted_ms) / 1000
+            if grant.suspect:  # It may have waited for its turn.
+                left_s -= time.monotonic() - attempt.admitted_s
             if timeout_s is None or left_s < timeout_s:
                 timeout_s, reason = left_s, StopReason.EXPIRED
         if timeout_s is None:

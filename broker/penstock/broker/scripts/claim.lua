@@ -7,11 +7,14 @@
 -- Never more jobs are RUNNING than the limits of queue and type allow: a job whose type is full is
 -- parked, and granted in the order of age as soon as there is room (see lib/held.lua).
 -- A server that is full grants jobs all the same: it becomes empty by ending them.
+-- A job that the next crash would have quarantined is marked (sw) as one that has not begun: its
+-- worker is to run it alone, and says by begin.lua when it does.
 -- Ids are learned from the streams and the parked; keys are built from the slot.
 --
 -- KEYS  1 slot
 -- ARGV  1 worker id  2 most jobs to grant (1 to 100)  3 lease (ms)
---       4 priorities in the order to serve them, such as hdl
+--       4 priorities in the order to serve them, such as hdl  5 most crashes of one job, from a
+--       worker that runs suspects alone, else ''
 -- Returns {1 if it ended before it had looked at all that waits else 0,
 --          {id, checkpoint or false, payload kept apart or false, {name, value, ...}}...}
 --#include lib/slot.lua
@@ -21,6 +24,7 @@
 --#include lib/held.lua
 --#include lib/gates.lua
 local worker, wanted, lease_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local most_crashes = tonumber(ARGV[5])
 local now = now_ms()
 local grants = {0}
 if redis.call('EXISTS', paused_key) == 1 then return grants end
@@ -42,7 +46,7 @@ local function read(stream, count)
   return reply and reply[1][2] or {}
 end
 
-local of_record = {'s', 'x', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a'}
+local of_record = {'s', 'x', 'dl', 'lt', 'rt', 'pl', 'ck', 'ca', 'a', 'k'}
 -- Where there are no gates, nobody is parked, nor can be.
 if gates then of_record = {'t', 'pr', 'hd', unpack(of_record)} end
 
@@ -68,7 +72,10 @@ local function grant(id, entry, digest)
   if record.dl then redis.call('ZREM', deadlines_key, id) end
   if gate then enter(gate, id) end
   local key = record_key(id)
-  raise_token(id, now)
+  local token = raise_token(id, now)
+  if most_crashes and record.k and record.k + 1 >= most_crashes then
+    redis.call('HSET', key, 'sw', token)
+  end
   local attempt = redis.call('HINCRBY', key, 'a', 1)
   redis.call('HSET', key, 's', 'R', 'st', now, 'w', worker, 'l', lease_ms)
   tick = tick or redis.call('HINCRBY', slot, 'tick', 1)

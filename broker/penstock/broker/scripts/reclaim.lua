@@ -3,7 +3,8 @@
 -- RUNNING -> QUEUED | FAILED (QUARANTINED) | CANCELLED (was requested) | EXPIRED
 --
 -- Guarantees: a lease that moved since it was observed is left alone; the token is raised, so the
--- lost worker's late writes are refused; bounded. The crash is counted apart from failures.
+-- lost worker's late writes are refused; bounded. The crash is counted apart from failures. A job
+-- that was granted and had not begun (sw) has no part in it: it is charged neither crash nor attempt.
 --
 -- KEYS  1 slot
 -- ARGV  1 most crashes of one job  then id, tick observed, id, tick observed, ... (at most 100)
@@ -19,8 +20,10 @@ local queued, ended = 0, 0
 
 local function take_back(id, record)
   local key = record_key(id)
+  local has_begun = record.sw ~= record.f
   raise_token(id, now)
-  local crashes = redis.call('HINCRBY', key, 'k', 1)
+  local crashes = has_begun and redis.call('HINCRBY', key, 'k', 1) or 0
+  if not has_begun then record.a = redis.call('HINCRBY', key, 'a', -1) end
   redis.call('HINCRBY', slot, 'lost', 1)
   if record.cr then
     finish(id, record, now, 'C', record.cr, 'cancelled', {})
@@ -43,7 +46,7 @@ end
 for i = 2, #ARGV, 2 do
   local id = ARGV[i]
   if redis.call('ZSCORE', leases_key, id) == ARGV[i + 1] then
-    local record = fields_of(id, 's', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca', 'gt')
+    local record = fields_of(id, 's', 'f', 'sw', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca', 'gt')
     leave_leases(id, record)
     if record.s == 'R' then take_back(id, record) end
   end

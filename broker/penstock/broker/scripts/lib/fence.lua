@@ -23,4 +23,5 @@ local function raise_token(id, now)
   local token = string.format('%.0f', last_token)
   redis.call('HSET', slot, 'token', token)
   redis.call('HSET', record_key(id), 'f', token)
+  return token
 end
