@@ -8,6 +8,7 @@ from tests.chaos.faults import data, links, processes, storage
 from tests.chaos.scenarios.cancelled_streams import CancelledStreams
 from tests.chaos.scenarios.clock import Clock
 from tests.chaos.scenarios.consumers import Consumers
+from tests.chaos.scenarios.crash_points import CrashPoints
 from tests.chaos.scenarios.damaged_log import DamagedLog
 from tests.chaos.scenarios.disk_full import DiskFull
 from tests.chaos.scenarios.flushed import Flushed, LostStructures
@@ -15,6 +16,7 @@ from tests.chaos.scenarios.full_memory import FullMemory
 from tests.chaos.scenarios.gateway_partition import GatewayPartition
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
+from tests.chaos.scenarios.poison import PoisonJobs
 from tests.chaos.scenarios.power_cut import PowerCut
 from tests.chaos.scenarios.replicated import Replicated
 from tests.chaos.scenarios.revived_worker import RevivedWorker
@@ -22,6 +24,7 @@ from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
 from tests.chaos.scenarios.slow_fsync import SlowFsync
 from tests.chaos.scenarios.stalled_watchers import StalledWatchers
+from tests.chaos.scenarios.worker_faults import DrainedWorker, HoggedWorker, MisroutedJobs
 from tests.chaos.scenarios.worker_partition import WorkerPartition
 
 if TYPE_CHECKING:
@@ -65,7 +68,12 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
 
 SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     Mixed,
+    CrashPoints,
+    DrainedWorker,
+    HoggedWorker,
     LostWorker,
+    MisroutedJobs,
+    PoisonJobs,
     RevivedWorker,
     RollingRestart,
     ServerRestart,

@@ -28,6 +28,7 @@ JOURNALS: Final = "PENSTOCK_CHAOS_JOURNALS"
 POISON_TAKES_S: Final = 0.3
 
 app = Worker(slots=20)
+latecomer = Worker(slots=20)
 
 
 @cache
@@ -110,9 +111,10 @@ async def spin(seconds: float, ctx: Context) -> int:
 
 @app.job("grip")
 def grip(seconds: float, ctx: SyncContext) -> int:
-    """Keeps the interpreter's lock to itself in C for so long: no thread runs meanwhile."""
+    """Keeps the interpreter's lock to itself in C in its first attempt: no thread runs then."""
     with _Attempt(ctx, seconds):
-        ctypes.PyDLL(None).usleep(round(seconds * 1_000_000))
+        if ctx.attempt == 1:
+            ctypes.PyDLL(None).usleep(round(seconds * 1_000_000))
     return ctx.fencing_token
 
 
@@ -146,3 +148,9 @@ def poison_in_process(how: str, ctx: SyncContext) -> None:
     """As `poison`, in a child process, which alone it can end."""
     with _Attempt(ctx, how):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@latecomer.job("nobody")
+async def nobody() -> str:
+    """A type that the other workers have never heard of."""
+    return "somebody"

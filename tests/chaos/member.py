@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +26,23 @@ _START_S: Final = 15.0
 _REAPER: Final = "read -r _; kill -s KILL 0"
 
 
+class Process(Protocol):
+    """A process that was started; as `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+
+    def wait(self) -> int:
+        """Waits for its end. Returns its exit status."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Sends it a signal, unless it is known to have ended."""
+
+
 class Crew:
     """All processes of a world, in one group, so that none outlives the harness however it ends."""
 
@@ -34,9 +51,12 @@ class Crew:
             ["/bin/sh", "-c", _REAPER], stdin=subprocess.PIPE, process_group=0
         )
 
-    def spawn(
-        self, command: Sequence[str], env: Mapping[str, str], log: Path
-    ) -> subprocess.Popen[bytes]:
+    @property
+    def group(self) -> int:
+        """The group of its processes."""
+        return self._reaper.pid
+
+    def spawn(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         """Starts ``python -m command``, in the root of the checkout."""
         with log.open("ab") as output:
             return subprocess.Popen(
@@ -46,7 +66,7 @@ class Crew:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                process_group=self._reaper.pid,
+                process_group=self.group,
             )
 
     def close(self) -> None:
@@ -87,7 +107,7 @@ class Member:
         self._env = env
         self._folder = folder
         self._journals = journals
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._starts = 0
         self._started_at = 0.0
         self._lived_s = 0.0
@@ -159,10 +179,9 @@ class Member:
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{self.name} has not ended within {within_s:g} s: {self.log}")
             await asyncio.sleep(_POLL_S)
-        status = self._running().returncode
-        return int(status)
+        return self._running().wait()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Process:
         if self._process is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._process

@@ -67,6 +67,8 @@ class World:
         client_settings: by the names of `ClientSettings`.
         shims: of the server; see `ChaosServer`.
         env: further variables of gateways and workers.
+        app: of the workers.
+        crew: starts the processes.
 
     Attributes:
         run: as given.
@@ -98,6 +100,8 @@ class World:
         client_settings: Mapping[str, Any] | None = None,
         shims: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        app: str = APP,
+        crew: type[Crew] = Crew,
     ) -> None:
         self.run = run
         self.lease_s = lease_s
@@ -125,6 +129,8 @@ class World:
         }
         self._client_settings = dict(client_settings or {})
         self._env = dict(env or {})
+        self._app = app
+        self._crew = crew
         self._stack = AsyncExitStack()
         self._keeping: asyncio.Task[None] | None = None
         self._ports = [free_port() for _ in range(gateways)]
@@ -158,7 +164,7 @@ class World:
         )
         self._redis = redis.asyncio.Redis.from_url(self.server.url, protocol=2)
         stack.push_async_callback(self._redis.aclose)
-        crew = Crew()
+        crew = self._crew()
         stack.push_async_callback(asyncio.to_thread, crew.close)
         self._populate(crew)
         for member in (*self.gateways, *self.workers):
@@ -348,7 +354,7 @@ class World:
             self.gateways.append(member(f"gateway-{number}", ["penstock.server"], env))
         env = self._environment(self.worker_link.url, self._worker_settings)
         for number in range(1, workers + 1):
-            self.workers.append(member(f"worker-{number}", ["penstock.worker", APP], env))
+            self.workers.append(member(f"worker-{number}", ["penstock.worker", self._app], env))
         asked = ClientSettings(self.targets, self.run.seed, **self._client_settings)
         env = {"CHAOS_CLIENT": json.dumps(asdict(asked))}
         for number in range(1, clients + 1):

@@ -1,0 +1,277 @@
+"""kill -9 at every point where a process has sent something to the server, or is about to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
+
+from penstock.broker.keys import NamespaceKeys
+from penstock.broker.script import all_scripts
+from tests.chaos.errands import ERRANDS_QUEUE, LIMITED_QUEUE, PATIENCE_S, Errands
+from tests.chaos.nursery import Nursery
+from tests.chaos.plan import QUEUE
+from tests.chaos.scenario import Scenario
+from tests.chaos.taps import Trap
+from tests.chaos.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from penstock.client import AsyncClient
+    from tests.chaos.member import Member
+    from tests.chaos.proxy import FaultProxy
+    from tests.chaos.scenario import Run
+
+__all__ = ["CrashPoints"]
+
+#: Scripts that no run of some minutes sends, and why.
+EXCEPTIONS: Final[Mapping[str, str]] = {
+    "confirm": "it is sent where replicas are waited for, and leaves nothing that anybody reads",
+}
+
+#: How long all errands are looked at, to learn what is sent (s), and until all scripts were seen.
+RECORD_S: Final = 6.0
+HEARD_IN_S: Final = 40.0
+#: Points of the short run; every further one costs a start of a process.
+SHORT_RUN: Final = 28
+#: What is sent now and then is sent within it (s).
+REACHED_IN_S: Final = 45.0
+#: After so long the process is restarted in peace, since it sends some things then alone (s).
+NUDGE_AFTER_S: Final = 4.0
+#: For so long the other process is suspended then: its part in keeping house falls to this one (s).
+ALONE_S: Final = 3.5
+_LOOK_EVERY_S: Final = 0.02
+
+Moment = Literal["before", "after"]
+_REQUEST: Final = re.compile(rb"\*\d+\r\n\$\d+\r\n([A-Za-z]+)\r\n(?:\$40\r\n([0-9a-f]{40})\r\n)?")
+_NAMES: Final = {script.sha1: script.name for script in all_scripts()}
+_DIGESTS: Final = {name: sha1 for sha1, name in _NAMES.items()}
+
+
+@dataclass(frozen=True, order=True)
+class _Point:
+    """A request of a process: the name of a script, or a command in capitals."""
+
+    role: str
+    sent: str
+    moment: Moment
+
+    @property
+    def marker(self) -> bytes:
+        """Bytes of the request."""
+        digest = _DIGESTS.get(self.sent)
+        return digest or b"\r\n$%d\r\n%s\r\n" % (len(self.sent), self.sent.encode())
+
+    def __str__(self) -> str:
+        return f"{self.moment} the {self.role} has sent {self.sent}"
+
+
+class _Ear(Trap):
+    """Catches nothing, and knows what was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(b"", 1, lambda: None, "before")
+        self.heard: set[str] = set()
+
+    def catches(self, request: bytes) -> bool:
+        """See `Trap`."""
+        if found := _REQUEST.match(request):
+            command, digest = found.groups()
+            self.heard.add(_NAMES.get(digest) or command.decode().upper())
+        return False
+
+
+class CrashPoints(Scenario):
+    """A gateway or worker is killed (kill -9) just before a request of it reaches the server.
+
+    Or just after the server has executed it, before the reply is read: for every script, and every
+    command beside scripts, that gateways, workers and keepers of the house send. The list of points
+    is made of what is sent while everything is asked for that can be, and of all scripts there are.
+    """
+
+    name: ClassVar = "crash_points"
+    rows: ClassVar = (2, 7, 8)
+    expects: ClassVar = (
+        "at every point: a repeated call yields the same job, every job has one outcome, the "
+        "checker and the audit of the data find nothing"
+    )
+    seconds: ClassVar = 90.0
+
+    async def run(self, run: Run) -> None:
+        """See `Scenario`."""
+        queues = f"{QUEUE},{ERRANDS_QUEUE},{LIMITED_QUEUE}"
+        async with World(
+            run,
+            gateways=1,
+            workers=1,
+            clients=0,
+            lease_s=1.0,
+            worker_settings={"queues": queues, "drain_grace_s": 0},
+            app="tests.chaos.errand_app:app",
+            crew=Nursery,
+        ) as world:
+            nudging = asyncio.Lock()
+            drivers = [
+                _Driver("gateway", world.gateways[0], world.gateway_link, world, nudging),
+                _Driver("worker", world.workers[0], world.worker_link, world, nudging),
+            ]
+            async with world.client(timeout=PATIENCE_S) as client:
+                async with Errands(client, world.journal, run.result, world.redis) as errands:
+                    expected, heard = _DIGESTS.keys() - EXCEPTIONS.keys(), set[str]()
+                    await asyncio.gather(*(driver.listen(expected, heard) for driver in drivers))
+                    _expect_all(run, expected, heard)
+                    await asyncio.gather(*(driver.crash_at_points() for driver in drivers))
+                    run.say("waiting for the errands")
+                    await errands.finish()
+                await _drain(run, client)
+            await world.finish()
+        known = sum(len(driver.points) for driver in drivers)
+        reached = sum(driver.reached for driver in drivers)
+        run.result.figures["points"] = f"{reached} of {known} in this run"
+        run.result.figures["calls repeated under their request id"] = str(errands.repeated)
+
+
+class _Driver:
+    """Kills one process at one point after the other, and replaces it.
+
+    Args:
+        role: of the process.
+        member: the process.
+        link: between it and the server.
+        world: that it is of.
+        nudging: held by the one driver that suspends the other's process.
+
+    Attributes:
+        points: all that there are.
+        reached: points at which it was killed.
+    """
+
+    def __init__(
+        self, role: str, member: Member, link: FaultProxy, world: World, nudging: asyncio.Lock
+    ) -> None:
+        self._run = world.run
+        self._nudging = nudging
+        self._role = role
+        self._member = member
+        self._link = link
+        self._world = world
+        self.points: list[_Point] = []
+        self.reached = 0
+
+    async def listen(self, expected: AbstractSet[str], heard: set[str]) -> None:
+        """Learns what the process sends, from its start to its end.
+
+        Args:
+            expected: is waited for, for a while.
+            heard: of all processes so far.
+        """
+        ear = _Ear()
+        self._link.traps.append(ear)
+        give_up_s = time.monotonic() + HEARD_IN_S
+        for number in count():
+            await self._nudge()
+            await asyncio.sleep(RECORD_S / 2)
+            heard |= ear.heard
+            if number and (expected <= heard or time.monotonic() > give_up_s):
+                break
+        self._link.traps.remove(ear)
+        self.points = sorted(
+            _Point(self._role, sent, moment) for sent in ear.heard for moment in ("before", "after")
+        )
+
+    async def crash_at_points(self) -> None:
+        """Goes through the points; in a short run, through some that are chosen by chance."""
+        chosen = list(self.points)
+        self._run.chance.shuffle(chosen)
+        if self._run.scale < 2:
+            chosen = chosen[: round(SHORT_RUN / 2 * self._run.scale)]
+        for number, point in enumerate(chosen):
+            self._run.say(f"{number + 1} of {len(chosen)}: {point}")
+            await self._crash_at(point)
+        await self._see_it_run()
+
+    async def _crash_at(self, point: _Point) -> None:
+        tally = self._run.result.tally(f"the {self._role} is killed at a point", CrashPoints.rows)
+        struck = asyncio.Event()
+
+        def strike() -> None:
+            self._member.kill()
+            struck.set()
+
+        trap = Trap(point.marker, 1, strike, point.moment)
+        self._link.traps.append(trap)
+        began_s = nudged_s = time.monotonic()
+        patience_s = NUDGE_AFTER_S
+        while not struck.is_set():
+            now_s = time.monotonic()
+            if now_s - began_s > REACHED_IN_S:
+                self._run.result.expect(None, "harness", f"this point was not reached: {point}")
+                break
+            if now_s - nudged_s > patience_s:
+                await self._nudge()
+                nudged_s = time.monotonic()
+                patience_s *= 2  # The machine may be slow.
+            await asyncio.sleep(_LOOK_EVERY_S)
+        else:
+            self.reached += 1
+            tally.strikes += 1
+        if trap in self._link.traps:
+            self._link.traps.remove(trap)
+        await self._see_it_run()
+
+    async def _nudge(self) -> None:
+        """Brings about what comes up seldom, and has this process alone keep house for a while."""
+        await self._world.redis("DEL", NamespaceKeys("default").walk())
+        self._world.worker_link.lose_replies(1, _DIGESTS["claim"])
+        other = self._world.workers[0] if self._role == "gateway" else self._world.gateways[0]
+        async with self._nudging:
+            other.pause()
+            try:
+                await self._restart()
+                await asyncio.sleep(ALONE_S)
+            finally:
+                other.resume()
+
+    async def _restart(self) -> None:
+        """In peace, if it is not killed meanwhile."""
+        if self._member.alive:
+            self._member.terminate()
+            await self._member.stopped(PATIENCE_S)
+        await self._see_it_run()
+
+    async def _see_it_run(self) -> None:
+        if not self._member.alive:
+            self._member.start()
+
+
+def _expect_all(run: Run, expected: AbstractSet[str], heard: set[str]) -> None:
+    missing = ", ".join(sorted(expected - heard))
+    run.result.expect(not missing, "harness", f"no point covers these scripts: {missing}")
+    run.result.figures["scripts"] = (
+        f"{len(expected & heard)} of {len(_DIGESTS)}, {len(EXCEPTIONS)} left out for a reason"
+    )
+
+
+async def _drain(run: Run, client: AsyncClient) -> None:
+    """Waits until no errand has left anything that is not ended, and forgets what is ended.
+
+    Some jobs are kept for a second only, and would vanish while the data are audited.
+    """
+    give_up_s = time.monotonic() + PATIENCE_S
+    live: dict[str, int] = {}
+    while time.monotonic() < give_up_s:
+        live = {}
+        for queue in await client.queues():
+            stats = await client.queue_stats(queue.name)
+            live[queue.name] = sum(stats.waiting.values()) + stats.running + stats.scheduled
+        if not any(live.values()):
+            for name in live.keys() - {QUEUE}:
+                await client.clean_queue(name, ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+    run.result.expect(None, "I1", f"jobs are left that do not come to an end: {live}")
