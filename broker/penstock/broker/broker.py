@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -25,6 +26,7 @@ from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
 from penstock.broker.replication import Replication, ReplicationOptions
+from penstock.broker.retry import with_retry
 from penstock.broker.scheduler import Scheduler
 from penstock.broker.schedules import Schedules
 from penstock.broker.script import load_all
@@ -36,6 +38,7 @@ from penstock.broker.server_check import (
     check_rights,
     check_server,
     read_info,
+    read_settings,
 )
 from penstock.broker.topics import Topics
 
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 
     from penstock.broker.pipeline import Caller
 
+
+_log = logging.getLogger(__name__)
 
 #: How long a process that needs the server at its start waits for it (s).
 CONNECT_PATIENCE_S: Final = 10.0
@@ -112,6 +117,7 @@ class Broker:
             LinkOptions(client_name=self.options.client_name, coalesce_ms=self.options.coalesce_ms),
         )
         self.durability = Durability.NONE
+        self._settings: list[bytes] | None = None
         self._refusal: asyncio.Future[None] | None = None
         link.on_connect += [self._examine, load_all]
         self.engine = Engine(link, self.options.namespace, self.options.partitions)
@@ -188,6 +194,22 @@ class Broker:
         if self.engine.replication is not None:
             await self.engine.replication.confirm(self.engine.replication.history)
 
+    async def look_again(self, budget_s: float) -> None:
+        """Has the server examined as at the start, if its configuration was changed meanwhile.
+
+        What is acknowledged from then on is reported at the level that it has; if that is less than
+        asked for, nothing is acknowledged any more.
+
+        Raises:
+            Unavailable: it cannot be reached, or did not answer within budget_s.
+        """
+        link = self.link
+        if self._settings is None:
+            return  # Nobody may look.
+        settings = await with_retry(lambda: read_settings(link), link=link, budget_s=budget_s)
+        if settings != self._settings:
+            link.renew("the server's configuration was changed")
+
     async def __aenter__(self) -> Self:
         """Connects.
 
@@ -235,7 +257,10 @@ class Broker:
             if self.engine.replication is not None:
                 await self.engine.replication.examine(caller, info)
                 durability = Durability.REPLICATED
+            if durability is not self.durability is not Durability.NONE:
+                _log.warning("durability is %s now, not %s", durability.name, self.durability.name)
             self.durability = durability
+            self._settings = await read_settings(caller)
         except UnsafeServer as error:
             if self._refusal is not None and not self._refusal.done():
                 self._refusal.set_exception(error)

@@ -6,7 +6,7 @@ import logging
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker.errors import ReplyError, StorageFull, UnsafeServer
+from penstock.broker.errors import NotServing, ReplyError, StorageFull, UnsafeServer
 from penstock.broker.info import parse_info
 from penstock.broker.keys import DATA_FORMAT, NamespaceKeys
 from penstock.broker.script import load_script
@@ -96,6 +96,21 @@ async def check_server(
             "no-appendfsync-on-rewrite no on it, or lower PENSTOCK_MIN_DURABILITY"
         )
     return found
+
+
+async def read_settings(caller: Caller) -> list[bytes] | None:
+    """The settings that a verdict rests on, to see whether they change; None where that is denied.
+
+    Raises:
+        Unavailable: the server cannot be asked.
+    """
+    try:
+        settings: list[bytes] = await caller.call("CONFIG", "GET", *_SETTINGS, "maxmemory-policy")
+    except NotServing:
+        raise
+    except ReplyError:
+        return None
+    return settings
 
 
 async def check_format(caller: Caller, names: NamespaceKeys) -> None:

@@ -31,7 +31,7 @@ from penstock.server.service import JobService
 from penstock.server.streaming import Streams
 from penstock.server.topic_intake import TopicIntake
 from penstock.server.topic_service import TopicService
-from penstock.server.upkeep import Gauge, Librarian, Prober
+from penstock.server.upkeep import Examiner, Gauge, Librarian, Prober
 from penstock.server.watching import Hub
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Gateway:
             Repairer(broker, unasked=True),
             Librarian(broker, settings.schema_retention_days * 86_400),
             self._streams,
+            Examiner(broker),
             Prober(broker, self._health, self._admission),
             Gauge(broker, self._admission, settings.memory_high_water),
             self._front,

@@ -126,10 +126,12 @@ class ScheduleService:
         """Makes a job now."""
         schedule_requests.refuse_bad_trigger(request)
         self._admission.check_room()
+        before = self._broker.durability
         receipt = await self._schedules.trigger(
             request.schedule_id, request.request_id or new_request_id(), call.budget_s
         )
-        return pb.TriggerScheduleResponse(job=convert.submitted(receipt, self._broker.durability))
+        durability = min(before, self._broker.durability)
+        return pb.TriggerScheduleResponse(job=convert.submitted(receipt, durability))
 
     async def PreviewSchedule(
         self, request: pb.PreviewScheduleRequest, _: Call

@@ -48,10 +48,11 @@ class JobService:
         requests.refuse_bad_batch(request)
         accepted = await self._intake.accept_all(request.jobs, "jobs", call.budget_s)
         jobs = [job for job in accepted if not isinstance(job, PenstockError)]
+        before = self._broker.durability
         receipts = await self._jobs.submit_many(jobs, call.budget_s)
         cache_log.log_all(zip(jobs, receipts, strict=True))
         stored = iter(receipts)
-        durability = self._broker.durability
+        durability = min(before, self._broker.durability)
         results = []
         for index, job in enumerate(accepted):
             outcome = job if isinstance(job, PenstockError) else next(stored)
@@ -132,13 +133,17 @@ class JobService:
         """Makes a new job from an ended one."""
         requests.refuse_bad_retry(request)
         self._intake.check_room()
+        before = self._broker.durability
         receipt = await self._jobs.retry(
             request.job_id, request.request_id or new_request_id(), call.budget_s
         )
-        return pb.RetryJobResponse(job=convert.submitted(receipt, self._broker.durability))
+        durability = min(before, self._broker.durability)
+        return pb.RetryJobResponse(job=convert.submitted(receipt, durability))
 
     async def _submit(self, spec: JobSpec, call: Call) -> pb.SubmittedJob:
         job = await self._intake.accept(spec, "job", call.budget_s)
+        before = self._broker.durability
         receipt = await self._jobs.submit(job, call.budget_s)
         cache_log.log_one(job, receipt)
-        return convert.submitted(receipt, self._broker.durability)
+        # It may be another server by now: no more is told than holds for either.
+        return convert.submitted(receipt, min(before, self._broker.durability))

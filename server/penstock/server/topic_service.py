@@ -37,8 +37,10 @@ class TopicService:
         message_id = request.message_id or new_request_id()
         message = topic_convert.new_message(request, message_id)
         jobs = await self._intake.accept(message, call.budget_s)
+        before = self._broker.durability
         stored = await self._topics.publish(jobs, call.budget_s)
-        return topic_convert.published(message_id, stored, self._broker.durability)
+        durability = min(before, self._broker.durability)
+        return topic_convert.published(message_id, stored, durability)
 
     async def PutSubscription(
         self, request: pb.PutSubscriptionRequest, call: Call

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from penstock.server.admission import Admission
     from penstock.server.health import Health
 
-__all__ = ["Gauge", "Librarian", "Prober"]
+__all__ = ["Examiner", "Gauge", "Librarian", "Prober"]
 
+EXAMINE_EVERY_S: Final = 5.0
 PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
 PRUNE_SCHEMAS_EVERY_S: Final = 3600.0
@@ -64,6 +65,21 @@ class Gauge(Periodic):
         if full != self._admission.storage_full:
             _log.warning("submits are turned away" if full else "submits are taken", memory=share)
         self._admission.storage_full = full
+
+
+class Examiner(Periodic):
+    """Notices where somebody changes how durable the server is."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(interval_s=EXAMINE_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        self._broker = broker
+
+    async def tick(self) -> None:
+        """Looks once; without Redis nothing is acknowledged either."""
+        try:
+            await self._broker.look_again(PROBE_WITHIN_S)
+        except PenstockError as error:
+            _log.debug("not examined", reason=str(error))
 
 
 class Prober(Periodic):
