@@ -60,6 +60,7 @@ class _Subscriptions(Session):
         super().__init__()
         self._callbacks = callbacks
         self._heard = False
+        self._was_answered = False
 
     async def serve(self) -> bool:
         for channel in self._callbacks:
@@ -70,10 +71,11 @@ class _Subscriptions(Session):
             self.command(b"PING")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.lost.wait(), PING_EVERY_S)
-        return True
+        # One that is answered with errors alone (BUSY, NOPERM) is not tried more and more often.
+        return self._was_answered
 
     def received(self, reply: Reply) -> None:
-        self._heard = True
+        self._heard = self._was_answered = True
         if isinstance(reply, list) and reply[0] in {b"smessage", b"ssubscribe"}:
             for callback in tuple(self._callbacks.get(reply[1], ())):
                 callback()
