@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.plan import QUEUE, TYPES
 from tests.chaos.progress import Progress
 from tests.chaos.scenario import Scenario
 from tests.chaos.scene import WORKED
@@ -21,6 +22,11 @@ __all__ = ["Mixed"]
 #: How long scale 1 lasts (s).
 SECONDS: Final = 180.0
 PARTITIONS: Final = 2
+#: The job type of which so many run at once, at most: the others are held, under faults as well.
+LIMITED: Final = TYPES[1]
+AT_ONCE: Final = 10
+#: So that kills and power cuts find the append-only file being rewritten, also in a short run.
+REWRITE_OFTEN: Final = {"auto-aof-rewrite-min-size": "4mb"}
 _TELL_S: Final = 2.0
 #: What happens in each second, at the least: about a tenth of what does on two busy cores. A run in
 #: which a kind of call or effect hardly occurs shows nothing about it.
@@ -55,10 +61,13 @@ class Mixed(Scenario):
         partitions = {"partitions": PARTITIONS}
         async with World(
             run,
+            server_options=REWRITE_OFTEN,
             gateway_settings=partitions,
             worker_settings=partitions,
             shims=("fsyncspy", "slowfsync"),
         ) as world:
+            async with world.client() as client:
+                await client.set_queue_policy(QUEUE, LIMITED, concurrency=AT_ONCE)
             nemesis = Nemesis(world, [fault() for fault in FAULTS])
             telling = asyncio.create_task(_tell(world, nemesis))
             try:
