@@ -48,7 +48,7 @@ def draw_options(chance: random.Random) -> Options:
 
 def draw_type(chance: random.Random) -> str:
     """A coroutine mostly, for the others cost more."""
-    (chosen,) = chance.choices(TYPES, (8, 3, 1))
+    (chosen,) = chance.choices(TYPES, (16, 6, 1))
     return chosen
 
 
