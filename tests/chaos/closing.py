@@ -37,7 +37,7 @@ async def close_books(world: World, expectations: Expectations) -> None:
     run.result.operations = dict(history.operations)
     run.result.jobs = history.operations["job acknowledged"]
     kills = kills_of(line for line in stream_journals(world.journals, world.journal.name))
-    run.result.figures["jobs of killed workers run elsewhere within"] = told(
+    run.result.figures["jobs of killed workers run elsewhere, whatever else strikes"] = told(
         restarts(history, kills)
     )
     run.result.violations += await asyncio.to_thread(judge, history, expectations)
