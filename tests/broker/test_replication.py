@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +27,7 @@ from penstock.broker import (
 )
 from penstock.broker.link import RedisLink
 from tests.chaos.proxy import FaultProxy
+from tests.support.processes import ROOT
 from tests.support.replicas import Replicas
 from tests.support.waiting import eventually
 
@@ -37,6 +40,7 @@ IN_A_HURRY: Final = ReplicationOptions(timeout_s=0.3)
 #: Of calls that are to succeed, however slow the machine is.
 PATIENT: Final = ReplicationOptions(timeout_s=30.0)
 LEASE_MS: Final = 60_000
+GUIDE: Final = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -316,3 +320,14 @@ async def test_replicas_may_be_asked_for_their_disks(pair: Replicas) -> None:
     with pytest.raises(UnsafeServer, match="appendonly yes on them, too"):
         async with Broker(pair.primary.url, on_disk):
             pass
+
+
+async def test_the_rights_that_the_guide_grants_are_enough(pair: Replicas) -> None:
+    (rules,) = re.findall(r"ACL SETUSER penstock on '>secret' (.*)", GUIDE)
+    async with plain(pair.primary.url) as link:
+        await link.call("ACL", "SETUSER", "penstock", "on", ">secret", *shlex.split(rules))
+        url = pair.primary.url.replace("redis://", "redis://penstock:secret@")
+        async with Broker(url, options()) as broker:
+            await broker.jobs.submit(new_job("one"))
+            await broker.probe(5.0)
+        assert await link.call("ACL", "LOG") == []
