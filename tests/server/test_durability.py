@@ -45,12 +45,13 @@ async def test_at_a_weaker_level_than_asked_for_nothing_is_acknowledged(
     redis_url: str, server: RedisLink
 ) -> None:
     await server.call("CONFIG", "SET", "appendfsync", "always")
-    async with rig_on(redis_url, min_durability="always", call_budget_s=0.5) as rig:
+    async with rig_on(redis_url, min_durability="always") as rig:
         assert (await rig.submit()).durability == job_pb2.DURABILITY_ALWAYS
         await eventually(lambda: rig.readiness.ready, "the gateway is ready", within_s=30)
         await server.call("CONFIG", "SET", "appendfsync", "everysec")
         await eventually(lambda: not rig.readiness.ready, "it is not ready", within_s=30)
-        refusal = await refusal_of(rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec())))
+        request = pb.SubmitJobRequest(job=spec())
+        refusal = await refusal_of(rig.jobs.SubmitJob(request, timeout=3.0))
         assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.UNAVAILABLE,
             "STORAGE_UNAVAILABLE",

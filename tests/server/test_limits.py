@@ -11,6 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
+from penstock.server import calls
 from penstock.server.admission import Lane, caller_of
 from penstock.server.calls import Call
 from penstock.server.errors import DeadlineSpent, Shed
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 async def test_streams_over_the_limit_are_turned_away(redis_url: str) -> None:
     async with rig_on(redis_url, max_streams=3) as rig:
         job_id = (await rig.submit()).job_id
-        calls = [rig.stream(job_id) for _ in range(2)]
-        for call in calls:
+        open_streams = [rig.stream(job_id) for _ in range(2)]
+        for call in open_streams:
             await next_of(call)
         waiting = rig.jobs.WaitJob(pb.WaitJobRequest(job_id=job_id))
         admission = rig.admission
@@ -45,7 +46,7 @@ async def test_streams_over_the_limit_are_turned_away(redis_url: str) -> None:
         # Calls with one answer, and health, are counted apart.
         assert (await rig.job(job_id)).job_id == job_id
         assert await rig.health.Check(health_pb2.HealthCheckRequest(service="liveness"))
-        calls[0].cancel()
+        open_streams[0].cancel()
         await eventually(lambda: admission.streams == 2, "one has left")
         assert (await next_of(rig.stream(job_id))).HasField("snapshot")
         waiting.cancel()
@@ -60,6 +61,13 @@ async def test_one_address_cannot_take_all_streams(redis_url: str) -> None:
         assert "address" in refusal.message
 
 
+@pytest.fixture
+def patient_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls wait for a server that is known to be away as long as for any, however slow all is."""
+    monkeypatch.setattr(calls, "_AWAY_CAP_S", 60.0)
+
+
+@pytest.mark.usefixtures("patient_calls")
 async def test_unary_calls_over_the_limit_are_turned_away(
     redis_url: str, redis_server: EmbeddedServer
 ) -> None:
@@ -77,6 +85,7 @@ async def test_unary_calls_over_the_limit_are_turned_away(
         assert admission.unary == 0
 
 
+@pytest.mark.usefixtures("patient_calls")
 async def test_a_greedy_caller_leaves_room_for_others(
     redis_url: str, redis_server: EmbeddedServer
 ) -> None:
@@ -98,12 +107,13 @@ async def test_a_greedy_caller_leaves_room_for_others(
             assert "address" in refusal.message
             assert refusal.trailers["grpc-retry-pushback-ms"] == "1000"
         others = [asyncio.ensure_future(neighbour.SubmitJob(request)) for _ in range(2)]
-        await eventually(lambda: rig.admission.unary == 4, "the others are worked on")
+        await eventually(lambda: rig.admission.unary == 4, "the others are worked on", within_s=30)
         redis_server.start()
         for call in (*held, *others):
             assert (await call).job.job_id
 
 
+@pytest.mark.usefixtures("patient_calls")
 async def test_whoever_finds_the_gateway_full_is_not_even_read(
     redis_url: str, redis_server: EmbeddedServer
 ) -> None:
@@ -132,8 +142,8 @@ async def test_a_flood_is_told_when_to_come_back_and_nobody_is_dropped(redis_url
         job_id = (await rig.submit()).job_id
         request = pb.GetStatusRequest(job_id=job_id)
         # All are sent before the gateway, which shares the loop, begins with any.
-        calls = [rig.jobs.GetStatus(request) for _ in range(1_900)]
-        answers = Counter([await call.code() for call in calls])
+        flood = [rig.jobs.GetStatus(request) for _ in range(1_900)]
+        answers = Counter([await call.code() for call in flood])
         assert set(answers) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert answers[grpc.StatusCode.OK] >= 1
         assert (await rig.job(job_id)).job_id == job_id
