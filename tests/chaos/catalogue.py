@@ -14,6 +14,7 @@ from tests.chaos.scenarios.disk_full import DiskFull
 from tests.chaos.scenarios.flushed import Flushed, LostStructures
 from tests.chaos.scenarios.full_memory import FullMemory
 from tests.chaos.scenarios.gateway_partition import GatewayPartition
+from tests.chaos.scenarios.health_watch import HealthWatch
 from tests.chaos.scenarios.lost_worker import LostWorker
 from tests.chaos.scenarios.mixed import Mixed
 from tests.chaos.scenarios.poison import PoisonJobs
@@ -91,4 +92,5 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     Consumers,
     LostStructures,
     Flushed,
+    HealthWatch,
 )

@@ -334,3 +334,18 @@ async def test_a_job_of_another_namespace_is_not_found(rig: Rig, redis_url: str)
         for call in calls:
             assert (await refusal_of(call)).code is grpc.StatusCode.NOT_FOUND
     assert (await rig.job(job_id)).state == job_pb2.JOB_STATE_QUEUED
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_deadline_that_has_passed_makes_no_queue(rig: Rig, *, batch: bool) -> None:
+    before = await rig.stored()
+    late = spec(queue="fresh", options=Options(deadline=Timestamp(seconds=1_700_000_000)))
+    if batch:
+        (result,) = (await rig.jobs.SubmitJobs(pb.SubmitJobsRequest(jobs=[late]))).results
+        assert result.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    else:
+        refusal = await refusal_of(rig.jobs.SubmitJob(pb.SubmitJobRequest(job=late)))
+        assert refusal.violations == {"job.options.deadline": "it has passed already"}
+    assert await rig.stored() == before
+    names = [queue.name for queue in (await rig.queues.ListQueues(qb.ListQueuesRequest())).queues]
+    assert "fresh" not in names

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.server.rig import Rig
 
 WATCH = "/penstock.v1.JobService/StreamProgress"
+GET = "/penstock.v1.JobService/GetStatus"
 PATIENCE_S = 30.0
 #: Takes the snapshot, and not the first large chunk.
 SMALL = 2_000
@@ -163,4 +164,24 @@ async def test_a_call_to_one_who_left_is_no_error(
         await eventually(lambda: not rig.admission.streams, "all have left")
         refusal = await refusal_of(rest_of(rig.stream("x")))
         assert refusal.violations
+    assert not caplog.records
+
+
+async def test_one_who_leaves_before_the_answer_is_no_error(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig_on(redis_url) as rig:
+        job_id = (await rig.submit(payload=b'{"width": 1, "name": "%s"}' % (b"x" * 200_000))).job_id
+        request = pb.GetStatusRequest(job_id=job_id, include_payload=True)
+        for _ in range(5):
+            async with Peer(rig.gateway.port, window=0) as peer:
+                for _ in range(5):
+                    peer.call(GET, framed(request.SerializeToString()))
+                await eventually(
+                    lambda: len(rig.gateway._front._calls._open) == 5 and not rig.admission.unary,
+                    "all are answered, and no answer is taken",
+                    within_s=PATIENCE_S,
+                )
+        open_calls = rig.gateway._front._calls._open
+        await eventually(lambda: not len(open_calls), "all are over", within_s=PATIENCE_S)
     assert not caplog.records

@@ -56,6 +56,7 @@ class Peer(asyncio.Protocol):
     Args:
         port: of loopback.
         window: how many bytes it takes on a stream at once.
+        source: the address of loopback that it comes from.
         greedy: takes more as soon as it has got some; otherwise, never.
 
     Attributes:
@@ -65,8 +66,11 @@ class Peer(asyncio.Protocol):
         changed: set whenever something came.
     """
 
-    def __init__(self, port: int, *, window: int = 65_535, greedy: bool = True) -> None:
+    def __init__(
+        self, port: int, *, window: int = 65_535, greedy: bool = True, source: str = "127.0.0.1"
+    ) -> None:
         self._port = port
+        self._source = source
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._h2 = h2.connection.H2Connection(config)
         self._h2.local_settings = h2.settings.Settings(
@@ -86,7 +90,9 @@ class Peer(asyncio.Protocol):
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_S):
-            await loop.create_connection(lambda: self, "127.0.0.1", self._port)
+            await loop.create_connection(
+                lambda: self, "127.0.0.1", self._port, local_addr=(self._source, 0)
+            )
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -40,6 +40,11 @@ class Activity:
         self._engine = engine
         self._marked: dict[Slot, float] = {}
 
+    def is_marked(self, slot: Slot) -> bool:
+        """Whether `mark` would have nothing to do."""
+        marked = self._marked.get(slot)
+        return marked is not None and time.monotonic() - marked < MARK_EVERY_S
+
     async def mark(self, slot: Slot, budget_s: float = DEFAULT_BUDGET_S) -> None:
         """Says that the slot has work. Cheap: mostly a look into a dict."""
         now = time.monotonic()  # Before the call: a mark is never taken for younger than it is.

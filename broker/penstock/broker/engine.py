@@ -129,6 +129,10 @@ class Engine:
             raise LimitExceeded(msg)
         return self._remember(name, rest[0])
 
+    def known_queue(self, name: str) -> QueueInfo | None:
+        """The queue of that name, if this process has met it."""
+        return self._queues.get(name)
+
     async def queue(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> QueueInfo:
         """The queue of that name. Raises NotFound if nobody ever used it."""
         known = self._queues.get(name)

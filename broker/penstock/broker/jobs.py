@@ -398,6 +398,8 @@ class Jobs:
             tell_result: have a hit answered with its result, if that is not too long.
         """
         job = self._policies.fill(job)
+        if job.deadline_ms is not None and not self._is_at_home(job):
+            await self._refuse_late(job.deadline_ms, budget_s)
         queue = await self._engine.ensure_queue(job.queue, budget_s)
         slot = self._engine.slot(queue.code, ids.partition_of(_routing_key(job), queue.partitions))
         await self._activity.mark(slot, budget_s)
@@ -423,10 +425,25 @@ class Jobs:
         tail = ids.job_tail(self._engine.namespace, job.queue, job.request_id)
         return slot, script, [tail, digest_of(job), *options, *encode_new(job)]
 
+    def _is_at_home(self, job: NewJob) -> bool:
+        """Whether nothing has to be written for a job but the job itself."""
+        queue = self._engine.known_queue(job.queue)
+        if queue is None:
+            return False
+        partition = ids.partition_of(_routing_key(job), queue.partitions)
+        return self._activity.is_marked(self._engine.slot(queue.code, partition))
+
+    async def _refuse_late(self, deadline_ms: int, budget_s: float) -> None:
+        """Before a queue is made for a job that its script would refuse: by the server's clock."""
+        link = self._engine.link
+        seconds, micros = await with_retry(lambda: link.call("TIME"), link=link, budget_s=budget_s)
+        if int(seconds) * 1000 + int(micros) // 1000 >= deadline_ms:
+            raise _late()
+
     def _receipt(self, job: NewJob, slot: Slot, reply: Sequence[bytes]) -> Submitted:
         kind = reply[0]
         if kind == b"late":
-            raise InvalidArgument([("job.options.deadline", "it has passed already")])
+            raise _late()
         if kind == b"full":
             raise QueueFull(job.queue, int(reply[1]), int(reply[2]))
         job_id = slot.job_id(reply[1].decode())
@@ -483,6 +500,10 @@ def _routing_key(job: NewJob) -> str:
     if job.cache is not None:
         return f"{job.type} {job.cache.key}"
     return job.idempotency_key or job.request_id
+
+
+def _late() -> InvalidArgument:
+    return InvalidArgument([("job.options.deadline", "it has passed already")])
 
 
 def _optional(number: int | None) -> Arg:

@@ -10,6 +10,7 @@ import structlog
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
+from penstock.server.grpc_log import hush_departures
 from penstock.server.hangup import hang_up
 from penstock.server.listening import cannot_listen, unix_path
 from penstock.v1 import (
@@ -106,6 +107,7 @@ class Front:
         Raises:
             ConfigurationError: the address cannot be listened on.
         """
+        hush_departures()
         server = grpc.aio.server(options=_options(self._settings, share_port=self._share_port))
         server.add_generic_rpc_handlers(self._handlers)
         server.add_generic_rpc_handlers((self._health.handlers(),))

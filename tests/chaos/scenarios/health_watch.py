@@ -1,0 +1,137 @@
+"""Watchers of the health service that take nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.chaos.glass import Glass
+from tests.chaos.scenario import Scenario
+from tests.chaos.stage import PATIENCE_S, Stage, TookTooLong
+from tests.support.http2 import Peer, framed
+
+if TYPE_CHECKING:
+    from tests.chaos.scenario import Run
+
+__all__ = ["HealthWatch"]
+
+MOST: Final = 100
+ROUNDS: Final = 3
+GRACE_S: Final = 2.0
+#: What a shutdown takes beyond its grace: the last words to watchers, and to close.
+BEYOND_S: Final = 4.0
+WATCH: Final = "/grpc.health.v1.Health/Watch"
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class HealthWatch(Scenario):
+    """All places but one for health watches are taken by clients with HTTP/2 windows of 0."""
+
+    name: ClassVar = "health_watch"
+    rows: ClassVar = (30,)
+    expects: ClassVar = (
+        "one who reads learns of each change, more watches are refused, and a shutdown does not "
+        "wait for those who take nothing"
+    )
+    seconds: ClassVar = 20.0
+
+    async def run(self, run: Run) -> None:
+        """See `Scenario`."""
+        settings = {"max_health_watches": MOST, "shutdown_grace_s": GRACE_S}
+        async with (
+            Stage(run) as stage,
+            Glass(run.folder, stage.server.url, **settings) as glass,
+            grpc.aio.insecure_channel(glass.address) as channel,
+        ):
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            await _until(watch, _SERVING)
+            peers = [Peer(glass.port, window=0) for _ in range(MOST - 1)]
+            try:
+                for peer in peers:
+                    await peer.__aenter__()
+                    peer.call(WATCH, framed(b""))
+                await _all_watch(glass)
+                await _check_refused(run, glass)
+                await _strike(run, stage, watch)
+                await _check_shutdown(run, glass, watch)
+            finally:
+                for peer in peers:
+                    peer.hang_up()
+            run.result.expect(
+                not any(stream.data for peer in peers for stream in peer.streams.values()),
+                "health",
+                "those with a window of 0 were sent something: the run proves nothing",
+            )
+
+
+async def _all_watch(glass: Glass) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while (await glass.look()).watches < MOST:
+        if time.monotonic() > give_up:
+            raise TookTooLong("all watch")
+        await asyncio.sleep(0.05)
+
+
+async def _strike(run: Run, stage: Stage, watch: Any) -> None:  # noqa: ANN401 - a call of gRPC.
+    """The server goes and comes back; how soon the one who reads is told."""
+    down_s, up_s = [], []
+    for _ in range(max(1, round(ROUNDS * run.scale))):
+        await asyncio.to_thread(stage.server.kill)
+        began = time.monotonic()
+        await _until(watch, _NOT_SERVING)
+        down_s.append(time.monotonic() - began)
+        await asyncio.to_thread(stage.server.start)
+        began = time.monotonic()
+        await _until(watch, _SERVING)
+        up_s.append(time.monotonic() - began)
+    tally = run.result.tally("readiness changes beside stalled watchers", HealthWatch.rows)
+    tally.strikes += len(down_s) + len(up_s)
+    tally.recovery_ms += [span * 1000 for span in up_s]
+    run.result.figures["told of a change"] = (
+        f"after {max(down_s):.1f} s that the server has gone, after {max(up_s):.1f} s that it is "
+        "back (worst)"
+    )
+
+
+async def _check_refused(run: Run, glass: Glass) -> None:
+    async with Peer(glass.port) as one_more:
+        status = await one_more.status_of(one_more.call(WATCH, framed(b"")), PATIENCE_S)
+    run.result.expect(
+        status == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
+        "health",
+        f"a watch beyond the limit was answered {status}",
+    )
+
+
+async def _check_shutdown(run: Run, glass: Glass, watch: Any) -> None:  # noqa: ANN401 - as above.
+    told = asyncio.create_task(_until(watch, _NOT_SERVING))
+    took_s = await glass.stop()
+    run.result.figures["a shutdown took"] = f"{took_s:.1f} s at a grace of {GRACE_S:g} s"
+    run.result.expect(
+        took_s < GRACE_S + BEYOND_S, "health", f"a shutdown took {took_s:.1f} s beside them"
+    )
+    try:
+        await told
+    except TookTooLong as error:
+        run.result.expect(None, "health", f"one who reads was not told of the shutdown: {error}")
+
+
+async def _until(watch: Any, status: int) -> None:  # noqa: ANN401 - as above.
+    """Reads changes up to that one."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                answer = await watch.read()
+                if answer is grpc.aio.EOF:
+                    raise TookTooLong("the watch ended")
+                if cast("health_pb2.HealthCheckResponse", answer).status == status:
+                    return
+    except TimeoutError:
+        name = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+        raise TookTooLong(f"the watch tells {name}") from None
