@@ -93,6 +93,8 @@ class Peer(asyncio.Protocol):
             await loop.create_connection(
                 lambda: self, "127.0.0.1", self._port, local_addr=(self._source, 0)
             )
+            # The server's settings: before they are acknowledged, its limits are not in force.
+            await self.changed.wait()
         return self
 
     async def __aexit__(self, *_error: object) -> None:
