@@ -11,6 +11,7 @@ from tests.chaos.scenarios.consumers import Consumers
 from tests.chaos.scenarios.crash_points import CrashPoints
 from tests.chaos.scenarios.damaged_log import DamagedLog
 from tests.chaos.scenarios.disk_full import DiskFull
+from tests.chaos.scenarios.floods import Floods
 from tests.chaos.scenarios.flushed import Flushed, LostStructures
 from tests.chaos.scenarios.full_memory import FullMemory
 from tests.chaos.scenarios.gateway_partition import GatewayPartition
@@ -93,4 +94,5 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     LostStructures,
     Flushed,
     HealthWatch,
+    Floods,
 )
