@@ -6,6 +6,7 @@ import asyncio
 import re
 import shlex
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -331,3 +332,26 @@ async def test_the_rights_that_the_guide_grants_are_enough(pair: Replicas) -> No
             await broker.jobs.submit(new_job("one"))
             await broker.probe(5.0)
         assert await link.call("ACL", "LOG") == []
+
+
+async def test_where_config_is_denied_replicas_are_asked_all_the_same(pair: Replicas) -> None:
+    async with plain(pair.primary.url) as link:
+        rules = ("on", ">secret", "~*", "&*", "+@all", "-config")
+        await link.call("ACL", "SETUSER", "managed", *rules)
+    url = pair.primary.url.replace("redis://", "redis://managed:secret@")
+    asserted = replace(options(), asserted_durability=Durability.ALWAYS)
+    async with Broker(url, asserted) as broker:
+        assert broker.durability is Durability.REPLICATED
+        await broker.jobs.submit(new_job("one"))
+        await broker.look_again(5.0)
+    with pytest.raises(UnsafeServer, match="EVERYSEC"):
+        async with Broker(url, replace(asserted, asserted_durability=Durability.EVERYSEC)):
+            pass
+    # A service that replicates by itself: the operator's word is all there is.
+    pair.replica.stop()
+    own = BrokerOptions(
+        minimum_durability=Durability.REPLICATED, asserted_durability=Durability.REPLICATED
+    )
+    async with Broker(url, own) as broker:
+        assert broker.durability is Durability.REPLICATED
+        await broker.jobs.submit(new_job("two"))

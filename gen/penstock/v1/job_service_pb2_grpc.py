@@ -31,8 +31,12 @@ class JobServiceStub:
     Errors of every method, with google.rpc details in the status:
     INVALID_ARGUMENT    BadRequest: one field violation per error.
     NOT_FOUND           ResourceInfo: no such job (or not yours, or past its retention).
-    RESOURCE_EXHAUSTED  RetryInfo: a limit of the gateway, or the server is full. Try later.
-    UNAVAILABLE         RetryInfo: the server is down or unreachable. Repeat, where it is safe.
+    RESOURCE_EXHAUSTED  RetryInfo: a limit of the gateway, or the queue or the server is full (reasons
+    GATEWAY_LIMIT, OVERLOADED, QUEUE_FULL, STORAGE_FULL). Nothing was done; try
+    later.
+    UNAVAILABLE         RetryInfo: the server is down or unreachable. Repeat, where it is safe. With
+    the reason NOT_REPLICATED it was done, and replicas did not confirm it in
+    time; repeating it, with the same request_id, settles it.
     DEADLINE_EXCEEDED   the caller's deadline passed; a submit may or may not have been stored, and
     repeating it with the same request_id settles which.
     """
@@ -96,8 +100,12 @@ class JobServiceServicer:
     Errors of every method, with google.rpc details in the status:
     INVALID_ARGUMENT    BadRequest: one field violation per error.
     NOT_FOUND           ResourceInfo: no such job (or not yours, or past its retention).
-    RESOURCE_EXHAUSTED  RetryInfo: a limit of the gateway, or the server is full. Try later.
-    UNAVAILABLE         RetryInfo: the server is down or unreachable. Repeat, where it is safe.
+    RESOURCE_EXHAUSTED  RetryInfo: a limit of the gateway, or the queue or the server is full (reasons
+    GATEWAY_LIMIT, OVERLOADED, QUEUE_FULL, STORAGE_FULL). Nothing was done; try
+    later.
+    UNAVAILABLE         RetryInfo: the server is down or unreachable. Repeat, where it is safe. With
+    the reason NOT_REPLICATED it was done, and replicas did not confirm it in
+    time; repeating it, with the same request_id, settles it.
     DEADLINE_EXCEEDED   the caller's deadline passed; a submit may or may not have been stored, and
     repeating it with the same request_id settles which.
     """
@@ -241,8 +249,12 @@ class JobService:
     Errors of every method, with google.rpc details in the status:
     INVALID_ARGUMENT    BadRequest: one field violation per error.
     NOT_FOUND           ResourceInfo: no such job (or not yours, or past its retention).
-    RESOURCE_EXHAUSTED  RetryInfo: a limit of the gateway, or the server is full. Try later.
-    UNAVAILABLE         RetryInfo: the server is down or unreachable. Repeat, where it is safe.
+    RESOURCE_EXHAUSTED  RetryInfo: a limit of the gateway, or the queue or the server is full (reasons
+    GATEWAY_LIMIT, OVERLOADED, QUEUE_FULL, STORAGE_FULL). Nothing was done; try
+    later.
+    UNAVAILABLE         RetryInfo: the server is down or unreachable. Repeat, where it is safe. With
+    the reason NOT_REPLICATED it was done, and replicas did not confirm it in
+    time; repeating it, with the same request_id, settles it.
     DEADLINE_EXCEEDED   the caller's deadline passed; a submit may or may not have been stored, and
     repeating it with the same request_id settles which.
     """

@@ -137,7 +137,10 @@ export const Durability = {
   EVERYSEC: 2,
   /** ALWAYS - DURABILITY_ALWAYS: on disk before it is acknowledged; nothing is lost on one node. */
   ALWAYS: 3,
-  /** REPLICATED - DURABILITY_REPLICATED: as ALWAYS, and a replica has it. */
+  /**
+   * REPLICATED - DURABILITY_REPLICATED: as ALWAYS, and replicas have confirmed that they have it, so that it is
+   * not lost with the server and its disk.
+   */
   REPLICATED: 4,
 } as const;
 
