@@ -44,9 +44,13 @@ def run(
             troubles += ending.troubles
             for violation in ending.violations[: None if go_on else 1]:
                 bad += 1
-                _out.print(f"seed {number}: {violation.invariant}: {violation.text}", markup=False)
+                _out.print(
+                    f"seed {number}: {violation.invariant}: {violation.text}",
+                    markup=False,
+                    soft_wrap=True,
+                )
                 for line in violation.witness if account else ():
-                    _out.print(f"    {line}", markup=False)
+                    _out.print(f"    {line}", markup=False, soft_wrap=True)
             if ending.violations and not go_on:
                 break
     took_s = time.monotonic() - began_s
@@ -58,6 +62,7 @@ def run(
         f"violations: {bad}",
         sep="\n",
         markup=False,
+        soft_wrap=True,
     )
     sys.exit(1 if bad else 0)
 

@@ -162,7 +162,7 @@ class Hearing:
 
 
 class _Heartbeat(Heartbeat):
-    """The product's, in a task in place of a thread."""
+    """The product's, in a task of its own in place of a thread of its own."""
 
     _task: asyncio.Task[None]
 
@@ -170,7 +170,9 @@ class _Heartbeat(Heartbeat):
         """See `Heartbeat.start`."""
         self._home = asyncio.get_running_loop()
         running = self._home.create_future()
-        self._task = asyncio.create_task(self._run(running))
+        process = PROCESS.get()
+        assert process is not None
+        self._task = process.thread().start(self._run(running))
         self._stop = await running
 
     async def stop(self) -> None:

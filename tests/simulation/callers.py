@@ -34,6 +34,8 @@ __all__ = ["Caller", "Watcher"]
 
 #: How long a caller tries to get an answer (s).
 PATIENCE_S = 60.0
+#: In quiet times a watcher learns of an event within it, even if no wake-up comes (s).
+TOLD_WITHIN_S = 3.0
 TARGET = CacheTarget("work", "=c0")
 WORKS = (b'{"n": 1}', b'{"n": 2, "sure": true}', b'{"n": 3, "pad": "%s"}' % (b"x" * 80))
 
@@ -244,7 +246,7 @@ class Watcher:
         while not (self._last is not None and is_terminal(self._last)):
             gateway = self._life.any_gateway()
             task = gateway.process.start(self._watch_at(gateway.hub))
-            patience_s = self._life.chance.choice([0.5, 5.0, 30.0])
+            patience_s = 60.0 if self._life.calm else self._life.chance.choice([0.5, 5.0, 30.0])
             await asyncio.wait([task], timeout=patience_s)
             if not task.done():
                 task.cancel()
@@ -252,11 +254,12 @@ class Watcher:
             error = None if task.cancelled() else task.exception()
             if isinstance(error, NotFound):
                 return  # Its time was over.
-            if isinstance(error, CursorOutOfRange) and self._life.witness.gone:
-                return  # It was forgotten, and submitted anew.
-            if error is not None and not isinstance(error, PenstockError):
-                raise error
             if isinstance(error, CursorOutOfRange):
+                # Unless it was forgotten, and submitted anew.
+                gone = self._life.witness.gone
+                self._life.witness.expect(gone, "I8", f"{self._job_id}: {error}")
+                return
+            if error is not None and not isinstance(error, PenstockError):
                 raise error
         self._check_end()
 
@@ -279,6 +282,14 @@ class Watcher:
         self._last = event
 
     def _check_end(self) -> None:
+        """Right after the watcher was told of the end."""
+        clock, witness = self._life.clock, self._life.witness
+        late_s = clock.now_s - witness.ended_at_s.get(self._job_id[-26:], clock.now_s)
+        self._life.witness.expect(
+            not self._life.calm or late_s <= TOLD_WITHIN_S,
+            "I8",
+            f"{self._job_id}: its watcher was told of its end {late_s:.1f} s later",
+        )
         seen = self._life.witness.jobs.get(self._job_id[-26:])
         if seen is None or self._last is None or self._life.witness.gone:
             return

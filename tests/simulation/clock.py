@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import selectors
 import time
 from contextvars import Context, ContextVar, copy_context
@@ -23,6 +24,10 @@ __all__ = ["PROCESS", "Clock", "Process", "StandstillError", "VirtualLoop", "vir
 #: Where virtual time begins (s); of the date, for what is stored in ms.
 _MONOTONIC_START_S: Final = 1_000.0
 _DATE_START_S: Final = 1_700_000_000.0
+
+
+#: Of a process that goes on, one thread may do so that much later than another (s).
+THREADS_APART_S: Final = 0.05
 
 
 class StandstillError(RuntimeError):
@@ -82,7 +87,14 @@ class Process:
         self.name = name
         self.stopped = False
         self.killed = False
+        self._threads: list[Process] = []
         self._waiting: list[tuple[Callable[..., object], tuple[Any, ...], Context]] = []
+
+    def thread(self) -> Process:
+        """A thread of it, which may go on a little later than the others."""
+        thread = Process(self.name)
+        self._threads.append(thread)
+        return thread
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Runs a coroutine as this process."""
@@ -94,9 +106,13 @@ class Process:
     def stop(self) -> None:
         """Does nothing from now on, and knows nothing of it."""
         self.stopped = True
+        for thread in self._threads:
+            thread.stop()
 
     def go_on(self) -> None:
         """Does what waited, in its order."""
+        for thread in self._threads:
+            _call_for_nobody(random.uniform(0.0, THREADS_APART_S), thread.go_on)  # noqa: S311
         self.stopped = False
         waiting, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
@@ -106,9 +122,13 @@ class Process:
     def kill(self) -> None:
         """Does nothing more. What it would have done is kept for `bury`."""
         self.killed = True
+        for thread in self._threads:
+            thread.kill()
 
     def bury(self) -> None:
         """Lets its tasks come to an end, once nothing that they do has an effect any more."""
+        for thread in self._threads:
+            thread.bury()
         self.killed = False
         self.go_on()
 
@@ -122,6 +142,14 @@ class Process:
 
 #: Whose the running code is.
 PROCESS: Final[ContextVar[Process | None]] = ContextVar("process", default=None)
+
+
+def _call_for_nobody(delay_s: float, callback: Callable[[], object]) -> None:
+    token = PROCESS.set(None)
+    try:
+        asyncio.get_running_loop().call_later(delay_s, callback)
+    finally:
+        PROCESS.reset(token)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

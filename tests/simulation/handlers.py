@@ -28,6 +28,8 @@ class Handlers:
         self._chance = chance
         self._lease_s = lease_s
         self._calm = calm
+        long_s = 0.0 if calm else 2.0 * lease_s
+        self._pauses_s = (0.0, 0.3 * lease_s, lease_s, long_s)
         self.started: list[tuple[str, int, bytes | None]] = []
         self.returned: dict[str, set[int]] = {}
 
@@ -49,7 +51,7 @@ class Handlers:
         chance, token = self._chance, ctx.fencing_token
         self.started.append((ctx.job_id, token, ctx.last_checkpoint))
         for step in range(chance.randint(0, 1 if self._calm else 4)):
-            await asyncio.sleep(chance.choice([0.0, 0.01, 0.3 * self._lease_s, self._lease_s]))
+            await asyncio.sleep(chance.choice(self._pauses_s))
             await self._say(ctx, step)
         self._end(payload)
         self.returned.setdefault(ctx.job_id, set()).add(token)

@@ -38,6 +38,8 @@ __all__ = ["Ending", "Life", "live"]
 PROMPT_S: Final = 0.8
 #: For so long after the last trouble jobs may be under way (s).
 SETTLED_WITHIN_S: Final = 900.0
+#: For how many leases trouble goes on after the last call, at most.
+TROUBLE_LEASES: Final = 12.0
 #: Longer than any job is kept, and for how long then one may still be there (s).
 OUTLIVED_S: Final = 200_000.0
 FORGOTTEN_WITHIN_S: Final = 120.0
@@ -76,6 +78,7 @@ class Life:
     Attributes:
         chance: decides everything.
         calm: nothing befalls anybody, and all jobs find a free slot.
+        revived: workers are suspended all the time, until others have their jobs, and go on.
         lease_s: of all workers.
     """
 
@@ -92,7 +95,8 @@ class Life:
         self.chance = random.Random(self.seed)  # noqa: S311 - no secret.
         chance = self.chance
         self.calm = self.seed % 5 == 0
-        self.lease_s = chance.choice([1.0, 1.0, 2.0, 10.0])
+        self.revived = self.seed % 5 in {1, 2}
+        self.lease_s = 1.0 if self.revived else chance.choice([1.0, 2.0, 10.0])
         self.slots = 8 if self.calm else chance.randint(1, 3)
         self.partitions = chance.choice([1, 1, 2])
         self.handlers = Handlers(chance, self.lease_s, calm=self.calm)
@@ -137,6 +141,14 @@ class Life:
 
     # How it goes.
 
+    async def run_until_violated(self) -> None:
+        """From birth to the last check, or to the first violation."""
+        whole = asyncio.create_task(self.run())
+        violated = asyncio.create_task(self.witness.violated.wait())
+        await asyncio.wait({whole, violated}, return_when=asyncio.FIRST_COMPLETED)
+        if whole.done():
+            whole.result()
+
     async def run(self) -> None:
         """From birth to the last check."""
         self.witness.on_change = self._changed
@@ -152,6 +164,7 @@ class Life:
             caller.watchers = watchers
         trouble = asyncio.create_task(self.trouble.brew())
         await asyncio.gather(*(caller.run() for caller in callers))
+        await self._endure(self.chance.uniform(0.0, TROUBLE_LEASES) * self.lease_s)
         trouble.cancel()
         await asyncio.wait([trouble])
         await self.trouble.heal()
@@ -161,6 +174,12 @@ class Life:
         if self.seed % 4 == 1:
             await self._outlive()
         await self._check(callers)
+
+    async def _endure(self, for_s: float) -> None:
+        """Trouble goes on, though nobody calls any more, for as long as there are jobs."""
+        until_s = self.clock.now_s + for_s
+        while self._under_way() and self.clock.now_s < until_s:  # noqa: ASYNC110 - no time passes.
+            await asyncio.sleep(0.1)
 
     async def _settle(self) -> None:
         """Waits for the last job to end."""
@@ -250,7 +269,7 @@ def live(path: Path, seed: int) -> Ending:
         life = Life(seed, clock, network, bells, witness)
         began_s = clock.now_s
         try:
-            loop.run_until_complete(life.run())
+            loop.run_until_complete(life.run_until_violated())
         except (StandstillError, TimeoutError, PenstockError, AssertionError) as error:
             witness.expect(False, "life", f"{type(error).__name__}: {error}")  # noqa: FBT003
         finally:

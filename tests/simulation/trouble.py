@@ -49,6 +49,8 @@ class Trouble:
         wanted = 0 if life.calm else self._chance.randint(1, 6)
         self._kinds = self._chance.sample(KINDS, wanted)
         self._every_s = self._chance.choice([0.3, 1.0, 3.0])
+        if life.revived:
+            self._kinds, self._every_s = ["stop worker", "stop worker", "freeze"], life.lease_s
 
     async def brew(self) -> None:
         """Until it is cancelled."""
@@ -64,6 +66,8 @@ class Trouble:
         life.bells.loss = min(life.bells.loss, 0.2)
         life.clock.settle()
         life.network.away_until_s = 0.0
+        # The last thing that befalls it: nobody connects anew after that, and has them loaded.
+        life.network.server.forget_scripts()
         for actor in (*life.gateways, *life.workers):
             if actor.process.stopped:
                 actor.process.go_on()
@@ -131,7 +135,7 @@ class Trouble:
         if actor.process.stopped:
             return
         actor.process.stop()
-        for_s = self._chance.choice([0.3, 1.0, 3.0]) * self._life.lease_s
+        for_s = self._chance.choice([0.5, 2.0, 3.0]) * self._life.lease_s
         asyncio.get_running_loop().call_later(for_s, self._resume, actor)
 
     @staticmethod

@@ -7,6 +7,7 @@ harness's checker where they say the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -113,10 +114,13 @@ class Witness:
         gone: tails of jobs that were forgotten when their time had come.
         accepted: how jobs ended, by tail: script and token.
         moved_at_s: when a lease was last granted or renewed, by tail.
+        ended_at_s: when a job ended, by tail.
         checkpoints: what was saved last, by tail.
         handed_on: what a grant must bring with it, by tail and token.
         steps: commands that were executed.
         scripts: how often each was executed.
+        account: the last commands.
+        violated: set at the first violation.
     """
 
     clock: Clock
@@ -126,11 +130,13 @@ class Witness:
     gone: set[str] = field(default_factory=set)
     accepted: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     moved_at_s: dict[str, float] = field(default_factory=dict)
+    ended_at_s: dict[str, float] = field(default_factory=dict)
     checkpoints: dict[str, bytes] = field(default_factory=dict)
     handed_on: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
     steps: int = 0
     scripts: Counter[str] = field(default_factory=Counter)
     account: list[str] = field(default_factory=list)
+    violated: asyncio.Event = field(default_factory=asyncio.Event)
 
     def executed(self, command: Command, script: str, reply: Reply, peeked: Reply) -> None:
         """A command was executed."""
@@ -156,6 +162,7 @@ class Witness:
     def expect(self, holds: object, invariant: str, text: str) -> None:
         """Notes a violation, unless it holds."""
         if not holds:
+            self.violated.set()
             self.violations.append(Violation(invariant, text, tuple(self.account[-12:])))
 
     # Inside.
@@ -313,6 +320,7 @@ class Witness:
 
     def _ended(self, tail: str, old: Record, after: _Seen, script: str, args: list[str]) -> None:
         if _letter(old) not in ENDED:
+            self.ended_at_s[tail] = self.clock.now_s
             token = args[1] if script in FENCED else ""
             self.accepted.setdefault(tail, []).append((script, token))
         if script == "complete":
