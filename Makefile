@@ -128,7 +128,7 @@ test-uvloop: $(EXAMPLES) ## Run all tests but the slow ones on uvloop (`make tes
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
 
 .PHONY: test-properties
-test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, and 2 x 2000 lives of the broker's model.
+test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, and lives of the broker's model and of whole fleets.
 	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
 .PHONY: fuzz
@@ -150,6 +150,16 @@ chaos: $(EXAMPLES) ## Strike with every fault at random for MINUTES=3 (SEED=1 re
 	$(Q)$(BIN)/python -m tests.chaos run mixed --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 MINUTES ?= 3
+
+.PHONY: mutants
+mutants: $(EXAMPLES) ## Plant small defects in a copy of the tree, one after the other: the harness has to see each.
+	$(Q)$(BIN)/python -m tests.chaos.mutants $(ARGS)
+
+.PHONY: simulate
+simulate: $(STAMP) ## Live LIVES=500 lives of a service in virtual time, from a seed on (ARGS='--seed 7').
+	$(Q)$(BIN)/python -m tests.simulation --lives $(LIVES) $(ARGS)
+
+LIVES ?= 500
 
 .PHONY: bench
 bench: $(STAMP) ## Measure Penstock against its limits, in about a minute.

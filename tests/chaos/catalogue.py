@@ -26,6 +26,7 @@ from tests.chaos.scenarios.rolling_restart import RollingRestart
 from tests.chaos.scenarios.server_restart import ServerRestart
 from tests.chaos.scenarios.slow_fsync import SlowFsync
 from tests.chaos.scenarios.stalled_watchers import StalledWatchers
+from tests.chaos.scenarios.upgrade import Upgrade
 from tests.chaos.scenarios.worker_faults import DrainedWorker, HoggedWorker, MisroutedJobs
 from tests.chaos.scenarios.worker_partition import WorkerPartition
 
@@ -73,6 +74,7 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     CrashPoints,
     DrainedWorker,
     HoggedWorker,
+    Upgrade,
     LostWorker,
     MisroutedJobs,
     PoisonJobs,
