@@ -143,16 +143,16 @@ class Hearing:
     """The wake-ups of one gateway."""
 
     def __init__(self) -> None:
-        self._callbacks: dict[str, set[Callable[[], None]]] = {}
+        self._callbacks: dict[str, dict[Callable[[], None], None]] = {}
         self._context = copy_context()
 
     def listen(self, channel: bytes, callback: Callable[[], None]) -> None:
         """See `Wakeups.listen`."""
-        self._callbacks.setdefault(channel.decode().rpartition(":")[2], set()).add(callback)
+        self._callbacks.setdefault(channel.decode().rpartition(":")[2], {})[callback] = None
 
     def unlisten(self, channel: bytes, callback: Callable[[], None]) -> None:
         """See `Wakeups.unlisten`."""
-        self._callbacks.get(channel.decode().rpartition(":")[2], set()).discard(callback)
+        self._callbacks.get(channel.decode().rpartition(":")[2], {}).pop(callback, None)
 
     def hear(self, tail: str, after_s: float) -> None:
         """Somebody published to the channel of a job."""

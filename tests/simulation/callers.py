@@ -137,7 +137,9 @@ class Caller:
             return
         self._check_receipt(spec, receipt)
         self._receipts.append((spec, receipt))
-        if self._chance.random() < 0.5:
+        # One watcher a job, since a gateway serves those of one job in no order.
+        watched = any(watcher.job_id == receipt.job_id for watcher in self.watchers)
+        if self._chance.random() < 0.5 and not watched:
             self.watchers.append(Watcher(self._life, receipt.job_id))
 
     def _check_receipt(self, spec: NewJob, receipt: Submitted) -> None:
@@ -226,7 +228,7 @@ class Watcher:
 
     def __init__(self, life: Life, job_id: str) -> None:
         self._life = life
-        self._job_id = job_id
+        self.job_id = job_id
         self._cursor = 0
         self._last: Event | None = None
         self._task = asyncio.create_task(self._watch())
@@ -235,7 +237,7 @@ class Watcher:
         """Returns once it has seen the end of its job, which must have come by now."""
         await asyncio.wait([self._task], timeout=60.0)
         self._life.witness.expect(
-            self._task.done(), "I8", f"{self._job_id}: its watcher stands at {self._cursor}"
+            self._task.done(), "I8", f"{self.job_id}: its watcher stands at {self._cursor}"
         )
         if self._task.done():
             self._task.result()
@@ -257,14 +259,14 @@ class Watcher:
             if isinstance(error, CursorOutOfRange):
                 # Unless it was forgotten, and submitted anew.
                 gone = self._life.witness.gone
-                self._life.witness.expect(gone, "I8", f"{self._job_id}: {error}")
+                self._life.witness.expect(gone, "I8", f"{self.job_id}: {error}")
                 return
             if error is not None and not isinstance(error, PenstockError):
                 raise error
         self._check_end()
 
     async def _watch_at(self, hub: Any) -> None:  # noqa: ANN401 - mypy would have it imported.
-        with hub.watch(self._job_id, self._cursor) as watcher:
+        with hub.watch(self.job_id, self._cursor) as watcher:
             while self._last is None or not is_terminal(self._last):
                 for event in await watcher.next():
                     self._take(event)
@@ -272,11 +274,11 @@ class Watcher:
     def _take(self, event: Event) -> None:
         expect = self._life.witness.expect
         over = self._last is not None and is_terminal(self._last)
-        expect(not over, "I8", f"{self._job_id}: {event} after its end")
+        expect(not over, "I8", f"{self.job_id}: {event} after its end")
         expect(
             event.first_sequence == self._cursor + 1,
             "I8",
-            f"{self._job_id}: {event.first_sequence} to {event.last_sequence} after {self._cursor}",
+            f"{self.job_id}: {event.first_sequence} to {event.last_sequence} after {self._cursor}",
         )
         self._cursor = event.last_sequence
         self._last = event
@@ -284,23 +286,23 @@ class Watcher:
     def _check_end(self) -> None:
         """Right after the watcher was told of the end."""
         clock, witness = self._life.clock, self._life.witness
-        late_s = clock.now_s - witness.ended_at_s.get(self._job_id[-26:], clock.now_s)
+        late_s = clock.now_s - witness.ended_at_s.get(self.job_id[-26:], clock.now_s)
         self._life.witness.expect(
             not self._life.calm or late_s <= TOLD_WITHIN_S,
             "I8",
-            f"{self._job_id}: its watcher was told of its end {late_s:.1f} s later",
+            f"{self.job_id}: its watcher was told of its end {late_s:.1f} s later",
         )
-        seen = self._life.witness.jobs.get(self._job_id[-26:])
+        seen = self._life.witness.jobs.get(self.job_id[-26:])
         if seen is None or self._last is None or self._life.witness.gone:
             return
         told = self._last.body.state.value  # type: ignore[union-attr] # It is terminal.
         self._life.witness.expect(
             told == seen.record["s"].decode() and told in ENDED,
             "I8",
-            f"{self._job_id}: its stream ended with {told}, it is {seen.record['s']!r}",
+            f"{self.job_id}: its stream ended with {told}, it is {seen.record['s']!r}",
         )
         self._life.witness.expect(
             self._cursor == int(seen.record["n"]),
             "I8",
-            f"{self._job_id}: {self._cursor} of {int(seen.record['n'])} events were told",
+            f"{self.job_id}: {self._cursor} of {int(seen.record['n'])} events were told",
         )

@@ -82,7 +82,7 @@ class Trouble:
         gateway = life.gateways[-1]
         await gateway.broker.link.ready()
         server = life.network.server
-        for key in server.ask("KEYS", "ps{*:paused"):
+        for key in sorted(server.ask("KEYS", "ps{*:paused")):
             server.ask("DEL", key)
 
     def _strike(self, kind: str) -> None:  # noqa: C901, PLR0912 - one line or two for each kind.
@@ -147,11 +147,11 @@ class Trouble:
         """By foreign hands."""
         server = self._life.network.server
         if kind == "group":
-            for key in server.ask("KEYS", "ps{*:s:[hdl]"):
+            for key in sorted(server.ask("KEYS", "ps{*:s:[hdl]")):
                 server.ask("XGROUP", "DESTROY", key, "workers")
             return
         name = self._chance.choice(["s:h", "s:d", "s:l", "due", "lease"])
-        keys = server.ask("KEYS", f"ps{{*:{name}")
+        keys = sorted(server.ask("KEYS", f"ps{{*:{name}"))
         if keys:
             self._structures_lost = True
             server.ask("DEL", self._chance.choice(keys))

@@ -34,6 +34,8 @@ __all__ = ["Command", "Link", "Network", "Server"]
 
 #: Where the scripts of a run read the date.
 _DATE_KEY: Final = b"date"
+#: How the key of the mark of a walk ends.
+_MARK: Final = b":walk"
 _READS_DATE: Final = "redis.call('TIME')"
 _READS_KEY: Final = "redis.call('HMGET', 'date', 's', 'us')"
 
@@ -57,6 +59,7 @@ class Server:
         self._socket.connect(str(path))
         self._reader = hiredis.Reader(replyError=reply_error)
         self._told_ms = -1
+        self._mark_ends_s: float | None = None
         self._names = {script.sha1: script.name for script in all_scripts()}
         self._by_source = {script.source: script.sha1 for script in all_scripts()}
         self._sha1s: dict[str, bytes] = {}
@@ -85,6 +88,19 @@ class Server:
         self._socket.sendall(self._peek)
         return self._reply()
 
+    def _age_mark(self, args: tuple[Arg, ...]) -> bytes | None:
+        """Has the mark of a walk, which lives for a minute, live by virtual time.
+
+        Returns:
+            Its key, if the command is about it: then its life has to be looked at afterwards.
+        """
+        first = (arg for arg in args[:4] if isinstance(arg, bytes))
+        key = next((arg for arg in first if arg.endswith(_MARK)), None)
+        if key is not None and self._mark_ends_s is not None:
+            left_ms = round((self._mark_ends_s - self._clock.now_s) * 1000)
+            self.ask(*(("PEXPIRE", key, left_ms) if left_ms > 0 else ("DEL", key)))
+        return key
+
     def execute(self, args: tuple[Arg, ...]) -> tuple[str, Reply, Reply]:
         """Runs what the product sent.
 
@@ -92,6 +108,14 @@ class Server:
             The script's name ('' for a command), the reply, and what `peek` tells right after it;
             None where that was not asked for.
         """
+        mark = self._age_mark(args)
+        answer = self._execute(args)
+        if mark is not None:
+            life_ms = self.ask("PTTL", mark)
+            self._mark_ends_s = self._clock.now_s + life_ms / 1000 if life_ms > 0 else None
+        return answer
+
+    def _execute(self, args: tuple[Arg, ...]) -> tuple[str, Reply, Reply]:
         word = args[0] if isinstance(args[0], bytes) else str(args[0]).encode()
         if word == b"SCRIPT":
             return "", self._load(args), None

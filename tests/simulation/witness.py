@@ -147,7 +147,7 @@ class Witness:
         args = [_text(arg) for arg in command.args[3 + int(str(_text(command.args[2]))) :]]
         self._note(command, script, args, reply)
         now = _seen(peeked)
-        for tail in now.keys() | self.jobs.keys():
+        for tail in sorted(now.keys() | self.jobs.keys()):
             before, after = self.jobs.get(tail), now.get(tail)
             if before != after:
                 self._changed(tail, before, after, script, args)
