@@ -21,12 +21,14 @@ class Fault(ABC):
         rows: of the fault matrix.
         subject: "worker", "gateway", "server", "network", "client" or "data"; two faults with
             different subjects may overlap.
+        needs: the shim of the server without which it cannot be; see `Preload`.
         weight: how often it is chosen, relative to the others.
     """
 
     name: ClassVar[str]
     rows: ClassVar[tuple[int, ...]]
     subject: ClassVar[str]
+    needs: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
 
     @abstractmethod

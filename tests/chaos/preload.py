@@ -11,12 +11,13 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
 from tests.chaos.scenario import Skipped
 
-__all__ = ["Dial", "Preload"]
+__all__ = ["Dial", "Preload", "shims_to_be_had"]
 
 _SOURCES: Final = Path(__file__).parent / "shims"
 _NUMBER: Final = struct.Struct("=q")
@@ -43,6 +44,16 @@ class Dial:
     @value.setter
     def value(self, number: int) -> None:
         _NUMBER.pack_into(self._page, 0, number)
+
+
+def shims_to_be_had(*shims: str) -> tuple[str, ...]:
+    """Those of the shims that this machine can compile and preload."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            Preload(Path(folder), *shims)
+        except Skipped:
+            return ()
+    return shims
 
 
 class Preload:

@@ -11,6 +11,7 @@ from redis import Redis
 
 from penstock.runtime import ServerStartError
 from tests.chaos.durable import DurableFiles
+from tests.chaos.preload import shims_to_be_had
 from tests.chaos.scenario import Skipped
 from tests.chaos.server import ChaosServer, NoProofError
 from tests.support.waiting import wait_until
@@ -190,3 +191,12 @@ def test_a_suspended_server_can_be_killed(tmp_path: Path, server_binary: Path) -
         assert server.url == url
         assert server.pid != pid
         os.kill(server.pid, 0)
+
+
+def test_a_machine_without_a_compiler_is_told(
+    tmp_path: Path, server_binary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert shims_to_be_had("fsyncspy") == ()
+    with pytest.raises(Skipped, match="compiler"):
+        ChaosServer(tmp_path, server_binary, shims=["fsyncspy"])

@@ -157,6 +157,7 @@ class PowerCut(Fault):
     name: ClassVar[str] = "the server's power is cut"
     rows: ClassVar[tuple[int, ...]] = (16,)
     subject: ClassVar[str] = "server"
+    needs: ClassVar[str] = "fsyncspy"
 
     async def strike(self, world: World, chance: random.Random) -> str:  # noqa: ARG002
         lost = await asyncio.to_thread(world.server.power_cut)

@@ -28,7 +28,7 @@ class SlowFsync(Fault):
     name: ClassVar[str] = "each fsync takes long"
     rows: ClassVar[tuple[int, ...]] = (19,)
     subject: ClassVar[str] = "disk"
-    weight: ClassVar[float] = 1.0
+    needs: ClassVar[str] = "slowfsync"
 
     async def strike(self, world: World, chance: random.Random) -> str:
         delay_s, seconds = chance.uniform(0.02, 0.5), chance.uniform(0.5, 4)
