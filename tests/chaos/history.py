@@ -101,7 +101,8 @@ class History:
                 self._submits[op] = asked
                 self.submits += asked
             case "retry":
-                again = Submit(line.at, by, told["op"], told["request"], retried=told["job"])
+                origin = self.job(told["job"])
+                again = Submit(line.at, by, told["op"], told["request"], retried=origin.id)
                 self._submits[op] = [again]
                 self.submits.append(again)
             case "watch":

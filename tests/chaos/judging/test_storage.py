@@ -54,6 +54,12 @@ class TestI1:
         assert refuted(plain(), durability="REPLICATED") == {"I1"}
 
 
+def test_a_retry_of_a_job_that_nobody_saw() -> None:
+    tale = plain()
+    tale.error(tale.call("retry", job="unseen", request="r-2"), "UNAVAILABLE")
+    assert refuted(tale) == set()
+
+
 class TestLiveness:
     """Every job ends."""
 
