@@ -251,3 +251,14 @@ async def test_a_server_that_is_demoted_is_examined_anew(
         await link.call("REPLICAOF", "NO", "ONE")
         await broker.jobs.submit(NewJob("t", "q", "3"), budget_s=10.0)
         assert broker.link.stats.connects == before + 1
+
+
+async def test_what_a_call_met_is_not_bound_by_what_was_unknown_before(
+    own_server: EmbeddedServer,
+) -> None:
+    """A call that begins before the first connect is answered with the level of that server."""
+    broker = Broker(own_server.url)
+    before = broker.durability_so_far
+    async with broker:
+        assert min(before, broker.durability) is Durability.EVERYSEC
+        assert broker.durability_so_far is Durability.EVERYSEC

@@ -117,6 +117,7 @@ class Broker:
             LinkOptions(client_name=self.options.client_name, coalesce_ms=self.options.coalesce_ms),
         )
         self.durability = Durability.NONE
+        self._has_met_server = False
         self._settings: list[bytes] | None = None
         self._refusal: asyncio.Future[None] | None = None
         link.on_connect += [self._examine, load_all]
@@ -165,6 +166,15 @@ class Broker:
             max_crashes=self.options.max_crashes,
             max_retained=self.options.max_retained,
         )
+
+    @property
+    def durability_so_far(self) -> Durability:
+        """The most that a call which begins now may be answered with, whatever server it meets.
+
+        A call may begin before the first connect. What it writes then is bound by nothing that was
+        known before.
+        """
+        return self.durability if self._has_met_server else Durability.REPLICATED
 
     @property
     def link(self) -> RedisLink:
@@ -260,6 +270,7 @@ class Broker:
             if durability is not self.durability is not Durability.NONE:
                 _log.warning("durability is %s now, not %s", durability.name, self.durability.name)
             self.durability = durability
+            self._has_met_server = True
             self._settings = await read_settings(caller)
         except UnsafeServer as error:
             if self._refusal is not None and not self._refusal.done():

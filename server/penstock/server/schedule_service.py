@@ -126,7 +126,7 @@ class ScheduleService:
         """Makes a job now."""
         schedule_requests.refuse_bad_trigger(request)
         self._admission.check_room()
-        before = self._broker.durability
+        before = self._broker.durability_so_far
         receipt = await self._schedules.trigger(
             request.schedule_id, request.request_id or new_request_id(), call.budget_s
         )

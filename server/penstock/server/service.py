@@ -48,7 +48,7 @@ class JobService:
         requests.refuse_bad_batch(request)
         accepted = await self._intake.accept_all(request.jobs, "jobs", call.budget_s)
         jobs = [job for job in accepted if not isinstance(job, PenstockError)]
-        before = self._broker.durability
+        before = self._broker.durability_so_far
         receipts = await self._jobs.submit_many(jobs, call.budget_s)
         cache_log.log_all(zip(jobs, receipts, strict=True))
         stored = iter(receipts)
@@ -133,7 +133,7 @@ class JobService:
         """Makes a new job from an ended one."""
         requests.refuse_bad_retry(request)
         self._intake.check_room()
-        before = self._broker.durability
+        before = self._broker.durability_so_far
         receipt = await self._jobs.retry(
             request.job_id, request.request_id or new_request_id(), call.budget_s
         )
@@ -142,7 +142,7 @@ class JobService:
 
     async def _submit(self, spec: JobSpec, call: Call) -> pb.SubmittedJob:
         job = await self._intake.accept(spec, "job", call.budget_s)
-        before = self._broker.durability
+        before = self._broker.durability_so_far
         receipt = await self._jobs.submit(job, call.budget_s)
         cache_log.log_one(job, receipt)
         # It may be another server by now: no more is told than holds for either.

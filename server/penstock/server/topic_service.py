@@ -37,7 +37,7 @@ class TopicService:
         message_id = request.message_id or new_request_id()
         message = topic_convert.new_message(request, message_id)
         jobs = await self._intake.accept(message, call.budget_s)
-        before = self._broker.durability
+        before = self._broker.durability_so_far
         stored = await self._topics.publish(jobs, call.budget_s)
         durability = min(before, self._broker.durability)
         return topic_convert.published(message_id, stored, durability)
