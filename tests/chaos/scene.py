@@ -53,6 +53,7 @@ class Expectations:
         max_crashes: after so many a job is quarantined.
         losses: jobs that changed in one of them are not judged.
         clock_slack_ms: by how much the clock of the server may have run ahead, for jobs that wait.
+            It counts whole milliseconds, and is slewed; where it jumps, by more.
         settled: the run waited until all jobs had ended.
         log_events: so many of a job's events are kept; only older ones may be missing.
         codes: with which any sound call may fail: there is an outage, or a limit was reached.
@@ -64,7 +65,7 @@ class Expectations:
     max_attempts: int = 3
     max_crashes: int = 3
     losses: tuple[Loss, ...] = ()
-    clock_slack_ms: float = 0.0
+    clock_slack_ms: float = 5.0
     settled: bool = True
     log_events: int = 10_000
     codes: frozenset[str] = OUTAGE
