@@ -111,7 +111,11 @@ class _Crew:
             await client.cancel(job_id)
 
     async def kill_one(self) -> None:
-        """Kills one that has jobs, and starts another in its place."""
+        """Kills one that has jobs, and starts another in its place.
+
+        All others are up by then: else it would be measured how soon a process starts.
+        """
+        await when(self._all_up, "all workers are up")
         await when(lambda: bool(self._busy()), "a worker has jobs")
         victim = self._run.chance.choice(self._busy())
         self._killed[name_of(victim)] = await self._stage.kill(victim)
@@ -134,6 +138,9 @@ class _Crew:
                 times.append((line.at - self._killed[before.by]) / 1e9)
             held[line["job"]] = line
         return times
+
+    def _all_up(self) -> bool:
+        return all("worker started" in self._stage.log_of(worker) for worker in self._workers)
 
     def _busy(self) -> list[subprocess.Popen[bytes]]:
         names = {line.by for line in self._last_starts().values()}
