@@ -139,6 +139,17 @@ async def test_a_worker_is_told_of_a_cancel(rig: Rig) -> None:
     assert 0 < await rig.call("PTTL", bell) <= BELL_TTL_MS
 
 
+async def test_a_hint_of_a_cancel_is_one_command_and_outlives_nobody(rig: Rig) -> None:
+    """Two commands, and a gateway killed between them left a bell behind for ever."""
+    before = rig.broker.link.stats.commands
+    bell = rig.broker.engine.names.bell("gone")
+    for number in range(40):
+        rig.broker.doorbell.tell_cancel("gone", rig.slot.job_id(f"{number:026}"))
+    assert await rig.call("LLEN", bell) == 32
+    assert rig.broker.link.stats.commands - before <= 41
+    assert 0 < await rig.call("PTTL", bell) <= BELL_TTL_MS
+
+
 async def test_a_flushed_server_learns_to_ring_again(rig: Rig, other: Broker, hint: bytes) -> None:
     await idle(rig, "a")
     await other.link.call("SCRIPT", "FLUSH")

@@ -74,6 +74,7 @@ class Errands:
         self._redis = redis
         self._numbers = itertools.count(1)
         self._stopping = False
+        self._standing_job = ""
         self._tasks: list[asyncio.Task[None]] = []
         self.repeated = 0
 
@@ -92,6 +93,7 @@ class Errands:
         # One is always there, so that walks over all schedules find something.
         with suppress(AlreadyExists):
             await self._client.create_schedule(STANDING, self._schedule())
+        self._standing_job = await self._note(delay=86_400)
         self._tasks = [asyncio.create_task(self._repeat(errand)) for errand in errands]
         return self
 
@@ -105,6 +107,7 @@ class Errands:
         self._stopping = True
         await asyncio.gather(*self._tasks)
         await self._client.delete_schedule(STANDING)
+        await self._client.cancel(self._standing_job)
 
     async def _repeat(self, errand: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping:

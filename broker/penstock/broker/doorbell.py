@@ -8,6 +8,7 @@ requested). Hints are only hints: a lost one costs a poll interval or a renewal.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from penstock.broker.keys import Slot
+    from penstock.broker.script import Script
 
 IDLE = load_script("idle")
 RING = load_script("ring")
+KNOCK = load_script("knock")
 
 CANCEL_MARK: Final = "!"
 #: Shortest pause between two rings of one process for one slot (s).
@@ -70,13 +73,15 @@ class Doorbell:
             f"{slot.queue_code}:{slot.partition}",
             IDLE_FOR_MS,
         )
-        flight.add_done_callback(self._rang)
+        flight.add_done_callback(partial(self._rang, RING))
 
     def tell_cancel(self, worker_id: str, job_id: str) -> None:
         """Tells a worker that a cancel is requested, without waiting for it."""
         bell = self._engine.names.bell(worker_id)
-        self._engine.link.send("LPUSH", bell, CANCEL_MARK + job_id)
-        self._engine.link.send("PEXPIRE", bell, BELL_TTL_MS)
+        flight = self._engine.link.call(
+            b"EVALSHA", KNOCK.sha1, 1, bell, CANCEL_MARK + job_id, BELL_TTL_MS
+        )
+        flight.add_done_callback(partial(self._rang, KNOCK))
 
     async def idle(
         self, worker_id: str, queue_codes: Iterable[str], budget_s: float = DEFAULT_BUDGET_S
@@ -92,8 +97,8 @@ class Doorbell:
         for code in queue_codes:
             self._engine.link.send("ZREM", names.idle(code), worker_id)
 
-    def _rang(self, flight: Future[object]) -> None:
+    def _rang(self, script: Script, flight: Future[object]) -> None:
         """Nobody waits for a ring; but a server that forgot the script must learn it again."""
         error = None if flight.cancelled() else flight.exception()
         if isinstance(error, ReplyError) and error.code == "NOSCRIPT":
-            self._engine.link.send(b"SCRIPT", b"LOAD", RING.source)
+            self._engine.link.send(b"SCRIPT", b"LOAD", script.source)
