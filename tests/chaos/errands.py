@@ -16,6 +16,7 @@ from penstock.client import (
     AlreadyExists,
     CachePolicy,
     FailedPrecondition,
+    JobState,
     NewJob,
     NotFound,
     Overlap,
@@ -42,6 +43,8 @@ LIMITED_QUEUE: Final = "errands.limited"
 #: No answer of a service that is killed now and then takes longer (s).
 PATIENCE_S: Final = 90.0
 PAUSE_S: Final = 0.15
+#: For so many pauses a job that is to be cancelled may wait until it runs.
+LOOKS: Final = 20
 #: Id of a schedule.
 STANDING: Final = "errand-standing"
 #: Crashes that quarantine a job, as the processes have it by default in a world.
@@ -158,7 +161,10 @@ class Errands:
             {"steps": 4, "step_ms": 50, "progress": True, "chunks": True, "checkpoint": True}
         )
         hanging = await self._submit({"hang": True}, TYPES[1])
-        await asyncio.sleep(PAUSE_S)
+        for _ in range(LOOKS):
+            if (await self._calls.status(hanging)).state is JobState.RUNNING:
+                break
+            await asyncio.sleep(PAUSE_S)
         await self._calls.cancel(hanging)
         async with asyncio.timeout(PATIENCE_S):
             async for event in self._client.watch(talking):
