@@ -57,5 +57,6 @@ NOT_TRIED: Final[Mapping[int, str]] = {
     34: "Hostile names, ids, cursors and messages are tried by the fuzzing of every method (`make "
     "fuzz`) and by tests/server/test_bad_input.py; TLS by tests/client/test_tls.py. Identities and "
     "tenants are not there yet, and certificates are not changed while a gateway runs.",
-    35: "One older data format beside this one (`upgrade`). There is no release yet to go back to.",
+    35: "There is no release yet: the old side is one earlier version, and no other fault strikes "
+    "while both run.",
 }
