@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
+import signal
 import ssl
 import subprocess
 from typing import TYPE_CHECKING
@@ -190,6 +192,28 @@ async def test_too_many_unanswered_commands_are_refused(redis_url: str) -> None:
         assert [type(reply) for reply in replies[10:]] == [Overloaded, Overloaded]
         assert link.stats.failed_sends == 1
         assert await link.call("GET", "n") == b"10"
+
+
+async def test_bytes_that_nobody_takes_are_limited(
+    redis_url: str, redis_server: EmbeddedServer
+) -> None:
+    options = LinkOptions(max_unsent_bytes=5_000_000, stall_timeout_s=60)
+    async with RedisLink(redis_url, options) as link:
+        os.kill(redis_server.pid, signal.SIGSTOP)
+        try:
+            replies = [link.call("SET", "k", b"x" * 1_000_000)]
+            while not replies[-1].done():
+                await asyncio.sleep(0)  # It is written, as far as the socket takes it.
+                replies.append(link.call("APPEND", "k", b"x" * 1_000_000))
+        finally:
+            os.kill(redis_server.pid, signal.SIGCONT)
+        with pytest.raises(Overloaded, match="too slowly"):
+            await replies.pop()
+        assert len(replies) >= 5
+        assert await asyncio.gather(*replies[1:]) == [
+            number * 1_000_000 for number in range(2, len(replies) + 1)
+        ]
+        assert await link.call("STRLEN", "k") == len(replies) * 1_000_000
 
 
 async def test_coalesced_writes_lose_and_shift_nothing(redis_url: str) -> None:

@@ -91,7 +91,7 @@ async def test_a_killed_server_fails_what_is_pending_and_is_found_again(
 
 async def test_what_was_never_written_is_known_not_to_have_run(server: EmbeddedServer) -> None:
     megabyte = bytes(1_000_000)
-    async with RedisLink(server.url) as link:
+    async with RedisLink(server.url, LinkOptions(max_unsent_bytes=50_000_000)) as link:
         await link.call("FLUSHALL")
         with frozen(server):
             pending = []

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import os
 import re
+import signal
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
-from penstock.broker import Progress, UnsafeServer, repairer
+from penstock.broker import NewJob, Progress, UnsafeServer, repairer
 from penstock.runtime import ConfigurationError
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.server import Gateway, ServerSettings
@@ -82,6 +85,38 @@ async def test_while_the_storage_is_away_nobody_is_kept_waiting(
         redis_server.start()
         await eventually(lambda: not rig.admission.storage_away, "it is back", within_s=30)
         assert (await rig.jobs.GetStatus(request)).job.job_id == job_id
+
+
+@pytest.mark.parametrize("how", ["silent", "gone"])
+async def test_a_refused_call_leaves_nothing_to_the_garbage_collector(
+    redis_url: str, redis_server: EmbeddedServer, how: str
+) -> None:
+    """Its payload would stay until that comes by: under a flood, hundreds of megabytes."""
+
+    def jobs() -> int:
+        return sum(isinstance(each, NewJob) for each in gc.get_objects())
+
+    async with rig_on(redis_url) as rig:
+        await rig.submit()
+        gc.collect()
+        before = jobs()
+        gc.disable()
+        try:
+            if how == "gone":
+                redis_server.kill()
+            else:
+                os.kill(redis_server.pid, signal.SIGSTOP)
+            request = pb.SubmitJobRequest(job=spec())
+            calls = [rig.jobs.SubmitJob(request, timeout=0.5) for _ in range(10)]
+            for call in calls:
+                await refusal_of(call)
+            await eventually(lambda: not rig.admission.unary, "the gateway is done with them")
+            await eventually(lambda: jobs() == before, "their jobs are gone", within_s=2)
+        finally:
+            gc.enable()
+            if how == "silent":
+                os.kill(redis_server.pid, signal.SIGCONT)
+            redis_server.start()
 
 
 async def test_a_gateway_starts_without_its_storage_and_finds_it_later() -> None:

@@ -52,6 +52,7 @@ class LinkOptions:
             since it answers them together.
         ping_interval_s: an idle connection is tried so often, in seconds.
         max_pending: unanswered commands beyond which a call fails with `Overloaded`.
+        max_unsent_bytes: likewise, of commands that the connection does not take now.
         coalesce_ms: at high rates, how long a write waits so that one carries several commands, in
             ms; 0 writes once per turn of the event loop. 1 costs little latency and saves Redis
             CPU; uvloop's timers have a resolution of 1 ms.
@@ -62,6 +63,7 @@ class LinkOptions:
     stall_timeout_s: float = 5.0
     ping_interval_s: float = 15.0
     max_pending: int = 20_000
+    max_unsent_bytes: int = 32 * 1024 * 1024
     coalesce_ms: float = 0.0
 
 
@@ -114,6 +116,7 @@ class Pipeline(asyncio.Protocol):
         self._on_down = on_down
         self._limit = 0  # Of _pending. 0 while out of service, which saves the hot path a check.
         self._writable = True
+        self._held_bytes = 0  # Of commands that came while the connection took none.
         self._window = Window(options.coalesce_ms / 1000) if options.coalesce_ms else None
         self._watchdog = Watchdog(
             self,
@@ -137,7 +140,8 @@ class Pipeline(asyncio.Protocol):
             ReplyError: Redis answered with an error.
             ConnectionLost: the connection broke first.
             Unavailable: not connected; nothing was sent.
-            Overloaded: max_pending commands are unanswered; nothing was sent.
+            Overloaded: max_pending commands are unanswered, or too many bytes wait to be sent;
+                nothing was sent.
 
         Raises, at once:
             TypeError: an argument is of another type.
@@ -147,6 +151,9 @@ class Pipeline(asyncio.Protocol):
         pending = self._pending
         if len(pending) >= self._limit:
             fail(future, self._refusal())
+            return future
+        if not self._writable and not self._has_room(len(packed)):
+            fail(future, Overloaded("Redis takes commands too slowly; too many wait to be sent"))
             return future
         pending.append(future)
         unsent = self._unsent
@@ -175,6 +182,13 @@ class Pipeline(asyncio.Protocol):
         if self._limit:
             return Overloaded(f"{self._limit} commands to Redis are unanswered")
         return Unavailable("the connection to Redis is closed")
+
+    def _has_room(self, size: int) -> bool:
+        """Whether a command may wait until the connection takes more; counts it if so."""
+        if self._held_bytes + size > self._options.max_unsent_bytes:
+            return False
+        self._held_bytes += size
+        return True
 
     def _schedule_write(self) -> None:
         delay_s = self._window.delay_s() if self._window else 0.0
@@ -233,6 +247,7 @@ class Pipeline(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Writes what was held back."""
         self._writable = True
+        self._held_bytes = 0
         self._write()
 
     def connection_lost(self, exc: Exception | None) -> None:

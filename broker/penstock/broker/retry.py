@@ -74,7 +74,10 @@ async def with_retry(
             return await fn()
         except retry_on as error:
             last = error
-    return await _keep_trying(fn, link, deadline, retry_on, last)
+    try:
+        return await _keep_trying(fn, link, deadline, retry_on, last)
+    finally:
+        del last  # See there.
 
 
 async def _keep_trying(
@@ -100,6 +103,10 @@ async def _keep_trying(
         if not scope.expired():
             raise  # An attempt's own time-out, not ours.
         raise last or Unavailable("no reply from Redis in the time allowed") from None
+    finally:
+        # An error and a frame that it passed would hold each other, and all that the callers hold,
+        # such as payloads, until the garbage collector comes by.
+        del last
 
 
 async def _sit_out(error: Exception, link: Readiness, delay_s: float, deadline: float) -> None:
@@ -107,7 +114,10 @@ async def _sit_out(error: Exception, link: Readiness, delay_s: float, deadline: 
     if isinstance(error, ReplyError) and error.code == "READONLY":
         # Demoted: another node is the primary now, maybe under the same name.
         link.renew("the server has become read-only")
-    if asyncio.get_running_loop().time() + delay_s >= deadline:
-        raise error
+    try:
+        if asyncio.get_running_loop().time() + delay_s >= deadline:
+            raise error
+    finally:
+        del error  # As above.
     await asyncio.sleep(delay_s)
     await link.ready()

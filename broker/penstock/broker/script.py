@@ -96,6 +96,9 @@ class ScriptCall:
         except ReplyError as error:
             if error.code != "NOSCRIPT":
                 raise
+        finally:
+            # An error holds the frames that it passed, so this one, and the future holds the error.
+            del self._future
         keys = self._keys
         return (
             yield from self._link.call(b"EVAL", self._script.source, len(keys), *keys, *self._args)

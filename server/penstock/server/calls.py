@@ -164,15 +164,20 @@ class Calls:
             except Exception as error:  # noqa: BLE001 - as below.
                 await _refuse(context, fault_of(error))
             try:
-                return await method(parse(request), Call(context, self._budget_s()))
-            except grpc.aio.BaseError:
-                raise _over() from None
-            except asyncio.CancelledError:
-                await self._cut(context)
-            except SlowReader as error:
-                await self._refuse_stalled(context, fault_of(error))
-            except Exception as error:  # noqa: BLE001 - the table has a row for all others.
-                await _refuse(context, fault_of(error))
+                try:
+                    return await method(parse(request), Call(context, self._budget_s()))
+                except grpc.aio.BaseError:
+                    raise _over() from None
+                except asyncio.CancelledError:
+                    await self._cut(context)
+                except SlowReader as error:
+                    await self._refuse_stalled(context, fault_of(error))
+                except Exception as error:  # noqa: BLE001 - the table has a row for all others.
+                    fault = fault_of(error)
+                # gRPC and what it raises here hold each other until the garbage collector comes by:
+                # without the request, and without the error, whose traceback holds it, too.
+                del request
+                await _refuse(context, fault)
             finally:
                 # Only now: a stalled stream holds what it holds until all of it is over.
                 lane.leave(caller)
