@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.faults import data, links, processes, storage
+from tests.chaos.scenarios.bad_links import NarrowLink, SlowLink
 from tests.chaos.scenarios.cancelled_streams import CancelledStreams
 from tests.chaos.scenarios.clock import Clock
 from tests.chaos.scenarios.consumers import Consumers
@@ -84,6 +85,8 @@ SCENARIOS: Final[tuple[type[Scenario], ...]] = (
     PowerCut,
     WorkerPartition,
     GatewayPartition,
+    SlowLink,
+    NarrowLink,
     DiskFull,
     SlowFsync,
     DamagedLog,
