@@ -15,6 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from penstock.broker import FailureReason, ids
+from penstock.broker.keys import NamespaceKeys, Slot
 from penstock.client import AsyncClient, NotFound, PenstockError, StatusError, WaitTimeout
 from tests.chaos.bounds import write_bounds
 from tests.chaos.client import ClientSettings
@@ -48,6 +50,11 @@ _PROBE_S: Final = 1.0
 #: In the record: a job that kills the process that runs it.
 SUICIDE: Final = "a job kills its worker"
 _LOOK_S: Final = 0.1
+#: What a slot counts of the jobs that have ended in it.
+_ENDS: Final = (
+    *("succeeded", "cache_hits", "cancelled", "expired"),
+    *(f"failed:{reason}" for reason in FailureReason),
+)
 
 
 class World:
@@ -277,9 +284,25 @@ class World:
             except PenstockError:
                 return False
             waiting = sum(stats.waiting.values())
-            return not (waiting or stats.running or stats.scheduled)
+            if waiting or stats.running or stats.scheduled:
+                return False
+            # Nor one that stands nowhere now, since foreign hands took it, and is to be put back.
+            return not await self._live()
 
         await eventually(no_live_job, "all jobs have ended", within_s=within_s)
+
+    async def _live(self) -> int:
+        """How many jobs have not ended, by the books of their slots."""
+        live = 0
+        names, code = NamespaceKeys("default"), ids.queue_code("default", QUEUE)
+        for member in await self.redis("ZRANGE", names.active(), 0, -1):
+            queue, _, partition = member.decode().partition(":")
+            if queue == code:
+                slot = Slot(names.code, queue, int(partition))
+                counts = await self.redis("HMGET", slot.base, "submitted", "adrift", *_ENDS)
+                submitted, *others = (int(count or 0) for count in counts)
+                live += submitted - sum(others)
+        return live
 
     async def finish(self, expectations: Expectations | None = None) -> None:
         """Ends the run: all is made whole, drained, written down and checked.
