@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Schemas", "Verdict"]
 
 REFRESH_EVERY_S: Final = 3.0
-#: A type that is known no more is not refused for good before workers have had this long to
-#: register it again (s): they look every 10 s, and at each connect.
+#: A type that is gone from the server is still accepted for so long (s): where a power cut took it,
+#: workers register it again, at once when they reconnect, or within 10 s.
 VANISHED_FOR_S: Final = 15.0
 #: Most types that an error names.
 MAX_NAMED: Final = 32
@@ -58,7 +58,7 @@ class Schemas(Periodic):
         self._registry = registry
         self._refresh_every_s = refresh_every_s
         self._types: Mapping[str, tuple[str, ...]] = {}
-        # Types that were known once: when they were first missed (s, the loop's clock).
+        # Of those, what the server has no more: when it was first missed (s, the loop's clock).
         self._vanished: dict[str, float] = {}
         # By digest; None is a schema that cannot be used.
         self._validators: dict[str, Validator | None] = {}
@@ -108,7 +108,7 @@ class Schemas(Periodic):
             lenient: an unknown type is accepted, with any payload that is JSON.
         """
         if verdict.versions is None and not lenient:
-            return self._vanishing(job_type) or self._unknown(job_type)
+            return self._unknown(job_type)
         if verdict.violations is None:
             return FailedPrecondition(
                 "SCHEMA_UNUSABLE",
@@ -138,6 +138,7 @@ class Schemas(Periodic):
 
     async def _read(self, budget_s: float) -> None:
         types = await self._registry.types(budget_s)
+        types |= self._lost_lately(types)
         live = {digest for digests in types.values() for digest in digests}
         for digest in live - self._validators.keys():
             schema = await self._registry.schema(digest, budget_s)
@@ -145,24 +146,22 @@ class Schemas(Periodic):
                 self._validators[digest] = _compile(digest, schema)
         for digest in self._validators.keys() - live:
             del self._validators[digest]
-        now_s = asyncio.get_running_loop().time()
-        missed = dict.fromkeys(self._types.keys() - types.keys(), now_s)
-        self._vanished = {
-            name: at_s
-            for name, at_s in (missed | self._vanished).items()
-            if name not in types and now_s - at_s < VANISHED_FOR_S
-        }
         self._types = types
+
+    def _lost_lately(self, found: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """The types that were known and are not found, but for those missed for too long."""
+        now_s = asyncio.get_running_loop().time()
+        missed = self._types.keys() - found.keys()
+        self._vanished = {name: self._vanished.get(name, now_s) for name in missed}
+        return {
+            name: self._types[name]
+            for name, at_s in self._vanished.items()
+            if now_s - at_s < VANISHED_FOR_S
+        }
 
     def _usable(self, digests: tuple[str, ...]) -> list[Validator]:
         known = [self._validators.get(digest) for digest in digests]
         return [validator for validator in known if validator is not None]
-
-    def _vanishing(self, job_type: str) -> Unavailable | None:
-        """Of a type that was known until lately: the server may have lost it, in a power cut."""
-        if job_type not in self._vanished:
-            return None
-        return Unavailable(f"the job type {job_type} is gone; workers may register it again")
 
     def _unknown(self, job_type: str) -> FailedPrecondition:
         names = sorted(self._types)
