@@ -178,10 +178,34 @@ async def test_one_who_leaves_before_the_answer_is_no_error(
                 for _ in range(5):
                     peer.call(GET, framed(request.SerializeToString()))
                 await eventually(
-                    lambda: len(rig.gateway._front._calls._open) == 5 and not rig.admission.unary,
-                    "all are answered, and no answer is taken",
+                    lambda: rig.admission.unary == 5,
+                    "all are under way",
                     within_s=PATIENCE_S,
                 )
         open_calls = rig.gateway._front._calls._open
         await eventually(lambda: not len(open_calls), "all are over", within_s=PATIENCE_S)
+    assert not caplog.records
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_large_answer_is_counted_until_it_is_taken(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calls, "TAKE_S", 0.5)
+    async with (
+        rig_on(redis_url, max_unary_calls_per_peer=5) as rig,
+        Peer(rig.gateway.port, window=0) as peer,
+    ):
+        large = b'{"width": 1, "name": "%s"}' % (b"x" * 200_000)
+        job_id = (await rig.submit(payload=large)).job_id
+        request = pb.GetStatusRequest(job_id=job_id, include_payload=True)
+        for _ in range(5):
+            peer.call(GET, framed(request.SerializeToString()))
+        await eventually(lambda: rig.admission.unary == 5, "all are answered")
+        refusal = await refusal_of(rig.jobs.GetStatus(request))
+        assert refusal.reason == "GATEWAY_LIMIT"
+        await eventually(peer.closed.is_set, "who takes nothing is cut off", within_s=PATIENCE_S)
+        await eventually(lambda: not rig.admission.unary, "nothing is counted any more")
+        assert (await rig.job(job_id)).payload.data == large
+        await eventually(lambda: not rig.admission.unary, "what was taken is not counted")
     assert not caplog.records

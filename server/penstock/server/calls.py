@@ -8,6 +8,7 @@ handlers of gRPC.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, cast
 
 import grpc.aio
@@ -40,6 +41,10 @@ _MAX_MARGIN_S: Final = 0.1
 _AWAY_CAP_S: Final = 1.0
 #: How long the status of a stalled stream is tried to be written (s).
 _LAST_WORDS_S: Final = 5.0
+#: An answer of so many bytes counts as a call until it is taken; and its caller, who takes nothing
+#: for so long (s), counts as one who has stalled.
+LARGE: Final = 65_536
+TAKE_S: Final = 30.0
 #: How long those that are cut off at the end of a shutdown's grace have for it (s).
 _CUT_S: Final = 1.0
 
@@ -163,9 +168,13 @@ class Calls:
                 lane.enter(caller)
             except Exception as error:  # noqa: BLE001 - as below.
                 await _refuse(context, fault_of(error))
+            is_held = False
             try:
                 try:
-                    return await method(parse(request), Call(context, self._budget_s()))
+                    answer = await method(parse(request), Call(context, self._budget_s()))
+                    is_held = answer is not None and answer.ByteSize() >= LARGE
+                    if is_held:
+                        self._open.hold(context, partial(lane.leave, caller), TAKE_S)
                 except grpc.aio.BaseError:
                     raise _over() from None
                 except asyncio.CancelledError:
@@ -174,13 +183,16 @@ class Calls:
                     await self._refuse_stalled(context, fault_of(error))
                 except Exception as error:  # noqa: BLE001 - the table has a row for all others.
                     fault = fault_of(error)
+                else:
+                    return answer
                 # gRPC and what it raises here hold each other until the garbage collector comes by:
                 # without the request, and without the error, whose traceback holds it, too.
                 del request
                 await _refuse(context, fault)
             finally:
                 # Only now: a stalled stream holds what it holds until all of it is over.
-                lane.leave(caller)
+                if not is_held:
+                    lane.leave(caller)
 
         return handle
 

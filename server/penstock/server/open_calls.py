@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.server.hangup import hang_up_on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import grpc.aio
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,13 +50,32 @@ class OpenCalls:
         # The stubs mean a protocol, and have a class.
         context.add_done_callback(leave)  # type: ignore[arg-type]
 
+    def hold(self, context: Context, leave: Callable[[], None], within_s: float) -> None:
+        """The present task's answer is large: it is held until it is taken.
+
+        Args:
+            context: of the call.
+            leave: is called when all of it is over.
+            within_s: if it is not taken by then, the call is abandoned.
+        """
+        task = asyncio.current_task()
+        timer = asyncio.get_running_loop().call_later(within_s, self._abandon, task, context)
+
+        def over(_: Context) -> None:
+            timer.cancel()
+            leave()
+
+        context.add_done_callback(over)  # type: ignore[arg-type]
+
     def abandon(self, context: Context) -> None:
         """The present task's caller takes nothing, not even the end: it is not waited for.
 
         What gRPC holds for it is freed with its connection, which is ended once there is no other
         call on it.
         """
-        task = asyncio.current_task()
+        self._abandon(asyncio.current_task(), context)
+
+    def _abandon(self, task: asyncio.Task[Any] | None, context: Context) -> None:
         self._abandoned[task] = context
         self._leave(task)
         if not self._sweeping:
