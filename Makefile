@@ -128,7 +128,7 @@ test-uvloop: $(EXAMPLES) ## Run all tests but the slow ones on uvloop (`make tes
 	$(Q)$(PYTEST) -m 'not slow' -n $(JOBS) --event-loop=uvloop $(ARGS)
 
 .PHONY: test-properties
-test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, and lives of the broker's model and of whole fleets.
+test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, 2 x 1000 lives of the broker's model, 500 of a whole service.
 	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
 .PHONY: fuzz

@@ -483,4 +483,4 @@ def test_the_scripts_agree_with_the_model(redis_server: EmbeddedServer) -> None:
 def test_the_scripts_agree_with_the_model_at_length(
     request: pytest.FixtureRequest, kind: str
 ) -> None:
-    live(request.getfixturevalue(kind), 2 * hypothesis.settings().max_examples)
+    live(request.getfixturevalue(kind), hypothesis.settings().max_examples)

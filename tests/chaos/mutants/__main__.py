@@ -21,7 +21,7 @@ from tests.chaos.mutants.mutant import Mutant, Tree, mutants
 from tests.chaos.mutants.trial import Verdict, try_out
 
 app: Final = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-_console: Final = Console(stderr=True, highlight=False)
+_console: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 #: What a run says of a sound tree, or of a mutant, in the table.
 _TEXT: Final = 90
 
