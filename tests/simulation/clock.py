@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import selectors
 import time
@@ -81,12 +82,14 @@ class Process:
         name: of the run's account.
         stopped: as by SIGSTOP; what it would do waits until it goes on.
         killed: as by SIGKILL; it does nothing more.
+        went_on_s: when it last went on after a stop, by the monotonic clock.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.stopped = False
         self.killed = False
+        self.went_on_s = -math.inf
         self._threads: list[Process] = []
         self._waiting: list[tuple[Callable[..., object], tuple[Any, ...], Context]] = []
 
@@ -114,6 +117,7 @@ class Process:
         for thread in self._threads:
             _call_for_nobody(random.uniform(0.0, THREADS_APART_S), thread.go_on)  # noqa: S311
         self.stopped = False
+        self.went_on_s = asyncio.get_running_loop().time()
         waiting, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
         for callback, args, context in waiting:

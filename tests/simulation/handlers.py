@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.worker import Cancel, Context, Retry, Worker
+from tests.simulation.clock import PROCESS
 
 if TYPE_CHECKING:
     import random
@@ -14,18 +15,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Handlers"]
 
+#: Beside a heartbeat's interval, how long a handler may go on without its lease (s).
+TOLD_WITHIN_S: Final = 1.0
+
 
 class Handlers:
     """Keeps account of what every attempt did.
 
     Args:
         chance: of the life.
+        witness: knows who holds a job.
         lease_s: some attempts last for longer.
         calm: nobody fails, and nothing takes long.
     """
 
-    def __init__(self, chance: random.Random, lease_s: float, *, calm: bool) -> None:
+    def __init__(
+        self, chance: random.Random, witness: Witness, lease_s: float, *, calm: bool
+    ) -> None:
         self._chance = chance
+        self._witness = witness
         self._lease_s = lease_s
         self._calm = calm
         long_s = 0.0 if calm else 2.0 * lease_s
@@ -50,20 +58,35 @@ class Handlers:
     async def _work(self, payload: dict[str, Any], ctx: Context) -> dict[str, int]:
         chance, token = self._chance, ctx.fencing_token
         self.started.append((ctx.job_id, token, ctx.last_checkpoint))
-        for step in range(chance.randint(0, 1 if self._calm else 4)):
+        for step in range(chance.randint(0, 1 if self._calm else 5)):
             await asyncio.sleep(chance.choice(self._pauses_s))
+            self._check_lease(ctx)
             await self._say(ctx, step)
         self._end(payload)
         self.returned.setdefault(ctx.job_id, set()).add(token)
         return {"token": token}
 
+    def _check_lease(self, ctx: Context) -> None:
+        """Whose job is run elsewhere has to stop, but for the moment in which it can be told."""
+        witness, process = self._witness, PROCESS.get()
+        tail, now_s = ctx.job_id[-26:], witness.clock.now_s
+        seen = witness.jobs.get(tail)
+        if process is None or seen is None or int(seen.record.get("f", 0)) <= ctx.fencing_token:
+            return
+        lost_s = min(now_s - witness.granted_at_s.get(tail, now_s), now_s - process.went_on_s)
+        witness.expect(
+            lost_s <= TOLD_WITHIN_S + self._lease_s / 4,
+            "revived",
+            f"{tail}: runs on for {lost_s:.2f} s under token {ctx.fencing_token}, which is lost",
+        )
+
     async def _say(self, ctx: Context, step: int) -> None:
-        match self._chance.randint(0, 4):
+        match self._chance.randint(0, 5):
             case 0:
                 ctx.progress(step, 5)
             case 1:
                 await ctx.emit(f"{ctx.fencing_token}.{step}")
-            case 2:
+            case 2 | 5:
                 await ctx.checkpoint(f"{ctx.fencing_token}.{step}".encode())
             case 3:
                 ctx.log("on it")

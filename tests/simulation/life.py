@@ -39,7 +39,7 @@ PROMPT_S: Final = 0.8
 #: For so long after the last trouble jobs may be under way (s).
 SETTLED_WITHIN_S: Final = 900.0
 #: For how many leases trouble goes on after the last call, at most.
-TROUBLE_LEASES: Final = 12.0
+TROUBLE_LEASES: Final = 20.0
 #: Longer than any job is kept, and for how long then one may still be there (s).
 OUTLIVED_S: Final = 200_000.0
 FORGOTTEN_WITHIN_S: Final = 120.0
@@ -99,7 +99,7 @@ class Life:
         self.lease_s = 1.0 if self.revived else chance.choice([1.0, 2.0, 10.0])
         self.slots = 8 if self.calm else chance.randint(1, 3)
         self.partitions = chance.choice([1, 1, 2])
-        self.handlers = Handlers(chance, self.lease_s, calm=self.calm)
+        self.handlers = Handlers(chance, self.witness, self.lease_s, calm=self.calm)
         self.trouble = Trouble(self)
         self._names: Counter[str] = Counter()
         self._queued_at_s: dict[str, float] = {}
@@ -164,7 +164,8 @@ class Life:
             caller.watchers = watchers
         trouble = asyncio.create_task(self.trouble.brew())
         await asyncio.gather(*(caller.run() for caller in callers))
-        await self._endure(self.chance.uniform(0.0, TROUBLE_LEASES) * self.lease_s)
+        leases = TROUBLE_LEASES if self.revived else self.chance.uniform(0.0, TROUBLE_LEASES)
+        await self._endure(leases * self.lease_s)
         trouble.cancel()
         await asyncio.wait([trouble])
         await self.trouble.heal()

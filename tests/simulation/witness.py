@@ -114,6 +114,7 @@ class Witness:
         gone: tails of jobs that were forgotten when their time had come.
         accepted: how jobs ended, by tail: script and token.
         moved_at_s: when a lease was last granted or renewed, by tail.
+        granted_at_s: when a job was last granted, by tail.
         ended_at_s: when a job ended, by tail.
         checkpoints: what was saved last, by tail.
         handed_on: what a grant must bring with it, by tail and token.
@@ -130,6 +131,7 @@ class Witness:
     gone: set[str] = field(default_factory=set)
     accepted: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     moved_at_s: dict[str, float] = field(default_factory=dict)
+    granted_at_s: dict[str, float] = field(default_factory=dict)
     ended_at_s: dict[str, float] = field(default_factory=dict)
     checkpoints: dict[str, bytes] = field(default_factory=dict)
     handed_on: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
@@ -316,6 +318,7 @@ class Witness:
             f"{tail}: has {after.checkpoint!r}, saved was {self.checkpoints.get(tail)!r}",
         )
         token = _number(after.record, "f")
+        self.granted_at_s[tail] = self.clock.now_s
         self.handed_on[tail, token] = self.checkpoints.get(tail)
 
     def _ended(self, tail: str, old: Record, after: _Seen, script: str, args: list[str]) -> None:
