@@ -49,7 +49,7 @@ class ClientSettings:
 
     targets: str
     seed: int
-    rate: float = 45.0
+    rate: float = 50.0
     sessions: int = 24
     timeout_s: float = 10.0
     finish_s: float = 120.0
