@@ -136,6 +136,29 @@ async def test_foreign_entries_are_asked_for_no_more(rig: Rig) -> None:
     assert await rig.call("XLEN", stream) == 0
 
 
+async def test_what_goes_missing_behind_a_walk_is_asked_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many are missing after the walk as before it, but they are others."""
+    found, lost_meanwhile = await waiting(rig), await waiting(rig)
+    await delete_entry(rig, found)
+    assert await is_walk_wanted(rig)
+    walk = rig.broker.reconciler._walk
+
+    async def walk_while_somebody_is_at_it() -> int:
+        repaired = await walk()
+        await delete_entry(rig, lost_meanwhile)
+        return repaired
+
+    monkeypatch.setattr(rig.broker.reconciler, "_walk", walk_while_somebody_is_at_it)
+    assert await rig.broker.reconciler.walk() == 1
+    monkeypatch.undo()
+    assert await is_walk_wanted(rig)
+    await walked_before(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert not await is_walk_wanted(rig)
+
+
 async def test_a_walk_that_is_wanted_waits_for_one_under_way(rig: Rig) -> None:
     job_id, mark = await delayed(rig), rig.broker.engine.names.walk()
     await rig.call("DEL", rig.slot.due())

@@ -42,6 +42,8 @@ STEP_PAUSE_S: Final = 0.01
 WALK_MARK_S: Final = 60.0
 #: or where something is missing, for so long.
 WANTED_AGAIN_S: Final = 5.0
+#: In place of what was missing before a walk, where it shows nothing about what is missing now.
+SINCE: Final = "since"
 #: A walker that was not heard of for so long has vanished (s).
 WALKING_MARK_S: Final = 15.0
 
@@ -90,7 +92,8 @@ class Reconciler:
             missing = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
             repaired = await self._walk()
             for slot, before in missing.items():
-                await self._engine.run(WEIGH, [slot.base], before)
+                # Where something was put back, what is missing now may have gone behind the walk.
+                await self._engine.run(WEIGH, [slot.base], SINCE if repaired else before)
         except BaseException:
             # Not done: whoever tries next must not be held off.
             self._engine.link.send("DEL", mark)

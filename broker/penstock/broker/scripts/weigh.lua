@@ -5,7 +5,7 @@
 -- entries of foreign hands, those that nobody will read at the head of a stream; bounded.
 --
 -- KEYS  1 slot
--- ARGV  1 '' before a walk; after it, what this returned before
+-- ARGV  1 '' before a walk; after it, what this returned before, or 'since' where it put jobs back
 -- Returns how many jobs are missing, or below 0, how many entries are too many
 --#include lib/slot.lua
 --#include lib/balance.lua
