@@ -70,10 +70,16 @@ _REFUSALS: Final = frozenset(
         _Code.RESOURCE_EXHAUSTED,
     }
 )
-#: Refused as ALREADY_EXISTS, these may have done something: CreateSchedule has claimed the id,
-#: which is a change and no key; the jobs of a message are in several slots, and Publish may learn
-#: in the last of them that a subscription got another message under this id.
-_TRACES: Final = frozenset({"CreateSchedule", "Publish"})
+#: Refused with these, a call may have done a part of it, which its repetition completes: the jobs
+#: of a message are in several slots, and Publish may learn in the last of them that the queue is
+#: full, or that a subscription got another message under this id; so may a redrive of many jobs.
+_PARTS: Final = frozenset(
+    {
+        ("Publish", _Code.ALREADY_EXISTS),
+        ("Publish", _Code.RESOURCE_EXHAUSTED),
+        ("RedriveDeadLetters", _Code.RESOURCE_EXHAUSTED),
+    }
+)
 #: A wait is cut short here: that is no fault of the gateway's.
 _WAITS: Final = frozenset({"WaitJob"})
 _CUT_SHORT: Final = frozenset({_Code.DEADLINE_EXCEEDED, _Code.UNAVAILABLE})
@@ -217,8 +223,10 @@ def _is_untouched(
     before: _Writes, after: _Writes, method: MethodDescriptor, code: grpc.StatusCode
 ) -> bool:
     """Whether a refused call has left no trace."""
-    if code is _Code.ALREADY_EXISTS and method.name in _TRACES:
-        return after.keys <= before.keys or method.name == "Publish"
+    if (method.name, code) in _PARTS:
+        return True
+    if method.name == "CreateSchedule" and code is _Code.ALREADY_EXISTS:
+        return after.keys <= before.keys  # It has claimed the id, which is a change and no key.
     # Keys whose time has come go by themselves.
     return after.changes == before.changes and after.keys <= before.keys
 
