@@ -51,6 +51,8 @@ class Trouble:
         self._every_s = self._chance.choice([0.3, 1.0, 3.0])
         if life.revived:
             self._kinds, self._every_s = ["stop worker", "stop worker", "freeze"], life.lease_s
+        elif life.seed % 5 == 3:
+            self._kinds, self._every_s = ["date", "kill worker"], 0.3
 
     async def brew(self) -> None:
         """Until it is cancelled."""
