@@ -120,8 +120,12 @@ test-typescript: $(EXAMPLES) ## Run the tests of the TypeScript client, where th
 	  npm test --silent --prefix clients/typescript
 
 .PHONY: test-slow
-test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: the demo stopped half-way, 10,000 messages under kills.
-	$(Q)$(PYTEST) -m 'slow and not hypothesis' $(ARGS)
+test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: 10,000 messages under kills, faults at random, power cuts.
+	$(Q)$(PYTEST) -m 'slow and not hypothesis and not scenario' $(ARGS)
+
+.PHONY: scenarios
+scenarios: $(EXAMPLES) ## Bring about each kind of trouble, one after the other, in half an hour (ARGS names some).
+	$(Q)$(BIN)/python -m tests.chaos run $(or $(ARGS),--seed 1)
 
 .PHONY: test-uvloop
 test-uvloop: $(EXAMPLES) ## Run all tests but the slow ones on uvloop (`make test` runs on asyncio).

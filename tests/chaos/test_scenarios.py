@@ -1,4 +1,7 @@
-"""Every scenario at scale 1, and the mixed one on Valkey and on Redis 7. Slow: `make test-slow`."""
+"""Scenarios at scale 1, and the mixed one on Valkey and on Redis 7.
+
+Slow: `make test-slow` runs the mixed one and those that try promises; `make scenarios` runs all.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,19 @@ SEED = 1
 MIXED_S = 90.0
 
 
+#: They try what no other test does, in a few minutes.
+IN_SHORT = {"crash_points", "power_cut", "revived_worker", "poison_jobs", "replicated"}
+
+
 @pytest.mark.parametrize(
-    "scenario", [each for each in SCENARIOS if each is not Mixed], ids=lambda each: each.name
+    "scenario",
+    [
+        pytest.param(
+            each, id=each.name, marks=() if each.name in IN_SHORT else pytest.mark.scenario
+        )
+        for each in SCENARIOS
+        if each is not Mixed
+    ],
 )
 async def test_nothing_is_violated(
     scenario: type[Scenario], server_binary: Path, tmp_path: Path
