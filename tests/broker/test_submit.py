@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from penstock.broker.engine import MAX_QUEUES
 from penstock.broker.ids import queue_code
 from tests.broker.audit import audit
 from tests.broker.rig import Rig, tail_of
+from tests.support.waiting import eventually
 
 LARGE = Content(b"[" + b"1," * 50_000 + b"1]")
 #: As text, the last moment of the year 9999; it has to survive Lua's arithmetic (ms).
@@ -320,3 +323,25 @@ async def test_namespaces_do_not_see_each_other(rig: Rig, url: str) -> None:
     with pytest.raises(NotFound):
         await rig.job(theirs.job_id)
     assert [job.job_id for job in (await rig.broker.jobs.list("q"))[0]] == [mine]
+
+
+@pytest.mark.parametrize("key", ["", "key"])
+async def test_a_repetition_after_the_deadline_is_told_of_its_job(
+    rig: Rig, other: Broker, key: str
+) -> None:
+    spec = rig.new_job(deadline_ms=round(time.time() * 1000) + 1_000, idempotency_key=key)
+    receipt = await rig.broker.jobs.submit(spec)
+
+    async def late() -> bool:
+        seconds, _ = await rig.broker.link.call("TIME")
+        return int(seconds) * 1000 > (spec.deadline_ms or 0)
+
+    await eventually(late, "the deadline has passed")
+    # Its reply was lost, say; so a process is asked that has never met the queue.
+    again = await other.jobs.submit(spec)
+    assert (again.job_id, again.outcome) == (receipt.job_id, SubmitOutcome.REPEATED)
+    (result,) = await other.jobs.submit_many([spec])
+    assert result == again
+    if key:
+        joined = await other.jobs.submit(replace(spec, request_id="another"))
+        assert (joined.job_id, joined.outcome) == (receipt.job_id, SubmitOutcome.JOINED)

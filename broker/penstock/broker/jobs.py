@@ -399,7 +399,7 @@ class Jobs:
         """
         job = self._policies.fill(job)
         if job.deadline_ms is not None and not self._is_at_home(job):
-            await self._refuse_late(job.deadline_ms, budget_s)
+            await self._refuse_late(job, job.deadline_ms, budget_s)
         queue = await self._engine.ensure_queue(job.queue, budget_s)
         slot = self._engine.slot(queue.code, ids.partition_of(_routing_key(job), queue.partitions))
         await self._activity.mark(slot, budget_s)
@@ -433,12 +433,27 @@ class Jobs:
         partition = ids.partition_of(_routing_key(job), queue.partitions)
         return self._activity.is_marked(self._engine.slot(queue.code, partition))
 
-    async def _refuse_late(self, deadline_ms: int, budget_s: float) -> None:
+    async def _refuse_late(self, job: NewJob, deadline_ms: int, budget_s: float) -> None:
         """Before a queue is made for a job that its script would refuse: by the server's clock."""
         link = self._engine.link
         seconds, micros = await with_retry(lambda: link.call("TIME"), link=link, budget_s=budget_s)
-        if int(seconds) * 1000 + int(micros) // 1000 >= deadline_ms:
+        is_late = int(seconds) * 1000 + int(micros) // 1000 >= deadline_ms
+        if is_late and not await self._is_known(job, budget_s):
             raise _late()
+
+    async def _is_known(self, job: NewJob, budget_s: float) -> bool:
+        """Whether a job stands for this submit already: then its script has more to tell."""
+        link = self._engine.link
+        try:
+            queue = await self._engine.queue(job.queue, budget_s)
+        except NotFound:
+            return False
+        slot = self._engine.slot(queue.code, ids.partition_of(_routing_key(job), queue.partitions))
+        keys = [slot.record(ids.job_tail(self._engine.namespace, job.queue, job.request_id))]
+        if job.idempotency_key:
+            keys.append(slot.idempotency(ids.key_digest(job.idempotency_key)))
+        found = await with_retry(lambda: link.call("EXISTS", *keys), link=link, budget_s=budget_s)
+        return bool(found)
 
     def _receipt(self, job: NewJob, slot: Slot, reply: Sequence[bytes]) -> Submitted:
         kind = reply[0]
