@@ -244,6 +244,20 @@ async def test_a_confirmation_by_the_successor_is_none_for_what_it_never_had(
                 assert await holds(link, broker, receipt.job_id)
 
 
+async def test_a_primary_that_was_replaced_and_lives_on_is_not_asked_for_ever(
+    pair: Replicas, address: FaultProxy
+) -> None:
+    third = pair.server()
+    pair.follow(third, pair.replica)
+    async with Broker(address.url, options(ReplicationOptions(timeout_s=1.0))) as broker:
+        await settled(broker, "before")
+        # Nobody has told the old primary, and nothing cuts the connections to it.
+        pair.promote(pair.replica)
+        address.lead_to("127.0.0.1", pair.replica.port or 0)
+        broker.link.renew("it was lost, alone")
+        await settled(broker, "after")
+
+
 async def test_no_acknowledged_submit_is_lost_with_the_primary(
     pair: Replicas, address: FaultProxy
 ) -> None:

@@ -153,8 +153,8 @@ class Replication(Dedicated):
         if self._waiting:
             self.wanted.set()
 
-    def settle(self, group: list[tuple[Future[None], str]], history: str) -> bool:
-        """Ends a group's wait. Returns whether the shared connection has the same history."""
+    def settle(self, group: list[tuple[Future[None], str]], history: str) -> None:
+        """Ends the wait of a group that replicas have confirmed in that history."""
         self.told(confirmed=True)
         for future, theirs in group:
             if future.done():
@@ -164,6 +164,9 @@ class Replication(Dedicated):
             else:
                 lost = "the server changed before replicas confirmed the write"
                 future.set_exception(ConnectionLost(lost, maybe_executed=True))
+
+    def is_shared(self, history: str) -> bool:
+        """Whether the shared connection has the same history. If not, it is made anew."""
         if self.history != history:
             self._on_other()
         return self.history == history
@@ -253,11 +256,15 @@ class _Rounds(Session):
                 # Behind the wait: were it another history by now, the wait may have been in it.
                 self.command("INFO", "replication")
                 _, reply, info = await self._answers(3, within_s + MARGIN_S)
+                history = history_of(server | parse_info(info))
                 if replication.options.suffices(reply):
                     waited, group = group, []
-                    same = replication.settle(waited, history_of(server | parse_info(info)))
+                    replication.settle(waited, history)
                 else:
                     replication.told(confirmed=False)
+                # Also where too few confirm: a primary that was replaced, and does not know it, has
+                # no replicas any more, and would be asked for ever.
+                same = replication.is_shared(history)
         finally:
             replication.put_back(group)
         return same
