@@ -18,12 +18,15 @@ from penstock.broker import (
     Durability,
     JobState,
     NewJob,
+    NewSchedule,
     NotReplicated,
     PenstockError,
     ReplicationOptions,
     ReplyError,
+    SchedulePolicy,
     SubmitOutcome,
     Submitted,
+    Timing,
     UnsafeServer,
 )
 from penstock.broker.link import RedisLink
@@ -315,6 +318,41 @@ async def test_what_recurs_and_what_is_subscribed_is_held_back_too(pair: Replica
             await broker.queues.purge("q")
         with pytest.raises(NotReplicated):
             await broker.topics.unsubscribe("nobody")
+
+
+async def test_a_schedule_that_is_so_already_is_held_back_too(pair: Replicas) -> None:
+    """What made it so may be a call that replicas have not confirmed, and that is repeated."""
+
+    def hourly(name: str) -> NewSchedule:
+        template = NewJob("t", "q", name, payload=Content(b"{}"))
+        timing = Timing(interval_ms=3_600_000)
+        return NewSchedule("hourly", timing, template, SchedulePolicy(), name.encode())
+
+    async with Broker(pair.primary.url, options(IN_A_HURRY)) as broker:
+        await settled(broker, "first")
+
+        async def made() -> bool:
+            with suppress(NotReplicated):
+                await broker.schedules.create(hourly("one"))
+                return True
+            return False
+
+        await eventually(made, "the schedule is there", within_s=60.0)
+        pair.pause(pair.replica)
+        for _ in range(2):
+            with pytest.raises(NotReplicated):
+                await broker.schedules.pause("hourly")
+        for _ in range(2):
+            with pytest.raises(NotReplicated):
+                await broker.schedules.update(hourly("two"))
+        pair.resume(pair.replica)
+
+        async def paused() -> bool:
+            with suppress(NotReplicated):
+                return (await broker.schedules.pause("hourly")).paused
+            return False
+
+        await eventually(paused, "the pause is acknowledged", within_s=60.0)
 
 
 async def test_replicas_may_be_asked_for_their_disks(pair: Replicas) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.errors import (
@@ -158,7 +158,9 @@ class Schedules:
                 text = f"its jobs are in the queue {old.queue}: delete it, and create it anew"
                 raise FailedPrecondition("QUEUE_FIXED", text, {"queue": old.queue})
             if found.fields[b"h"] == digest:
-                return old
+                if await self._is_still(found, budget_s):
+                    return old
+                continue
             if version not in {0, old.version}:
                 text = f"the version is {old.version} by now, not {version}"
                 raise FailedPrecondition("VERSION_CHANGED", text, {"version": str(old.version)})
@@ -169,7 +171,7 @@ class Schedules:
             elif not old.paused:
                 waits_for = _awaited(schedule.schedule_id, timing, _first(timing, old.now_ms))
             fields = ["h", digest, *encode_definition(schedule, timing)]
-            if await self._change(found, waits_for, *fields, spec=True, budget_s=budget_s):
+            if await self._change(found, waits_for, *fields, what="spec", budget_s=budget_s):
                 return await self.get(schedule.schedule_id, budget_s)
         raise contended()
 
@@ -215,7 +217,9 @@ class Schedules:
             found = await self._find(schedule_id, budget_s)
             old = found.schedule
             if old.paused is paused:
-                return old
+                if await self._is_still(found, budget_s):
+                    return old
+                continue
             next_ms = None if paused else old.timing.after(old.now_ms)
             waits_for = _awaited(schedule_id, old.timing, next_ms)
             fields = ("ps", 1 if paused else b"")
@@ -228,7 +232,7 @@ class Schedules:
         found: _Found,
         waits_for: tuple[Arg, Arg],
         *fields: Arg,
-        spec: bool = False,
+        what: Literal["spec", "same", ""] = "",
         budget_s: float,
     ) -> bool:
         """Changes the version that was found; False if there is another by now."""
@@ -239,11 +243,18 @@ class Schedules:
             found.tail,
             found.schedule.version,
             *waits_for,
-            "spec" if spec else b"",
+            what,
             *fields,
             budget_s=budget_s,
         )
         return bool(changed)
+
+    async def _is_still(self, found: _Found, budget_s: float) -> bool:
+        """Whether the version that was found still stands; where they are asked, on replicas, too.
+
+        What made it so may be a call that they have not confirmed, and that is repeated.
+        """
+        return await self._change(found, AS_BEFORE, what="same", budget_s=budget_s)
 
     async def _find(self, schedule_id: str, budget_s: float) -> _Found:
         entry = await self._ids.find(schedule_id, budget_s)
