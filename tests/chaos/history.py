@@ -288,7 +288,7 @@ def _submit(at: int, by: str, op: int, item: dict[str, Any]) -> Submit:
         work=str(work or ""),
         ends=tuple(map(sys.intern, item.get("ends") or ())),
         key=item.get("key") or "",
-        cache=bool(item.get("cache")),
+        cache_ms=item.get("cache_ms"),
         delay_ms=item.get("delay_ms") or 0.0,
         deadline_ms=item.get("deadline_ms"),
         max_attempts=item.get("max_attempts"),

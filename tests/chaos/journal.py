@@ -49,8 +49,9 @@ watch     ``job``, ``after`` (the cursor)     ``complete``: true unless the clie
 =======  ===========================================================================================
 item     ``request``, ``type``, ``payload``, ``ends`` (the ends that its plan permits, such as
          "SUCCEEDED" or "FAILED:EXHAUSTED"; those that a cancel, a deadline or crashes bring need
-         not be named), and where they are given ``key`` (of idempotency), ``cache`` (true),
-         ``delay_ms``, ``deadline_ms`` (from the submit), ``max_attempts``
+         not be named), and where they are given ``key`` (of idempotency), ``cache_ms``
+         (how old an answer from the cache may be), ``delay_ms``, ``deadline_ms``
+         (from the submit), ``max_attempts``
 receipt  ``job``, ``state``, ``outcome``, ``durability``
 view     ``job``, ``state``, ``reason`` (of a FAILED one, else null), ``attempt``, ``crashes``,
          ``token``, ``sequence`` (the last), ``cancel`` (true while one is requested), ``result``

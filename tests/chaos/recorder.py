@@ -63,7 +63,7 @@ class Submit:
         if key := options.get("idempotency_key"):
             item["key"] = key
         if "cache" in options:
-            item["cache"] = True
+            item["cache_ms"] = round(options["cache"]["ttl"] * 1000)
         if "max_attempts" in options:
             item["max_attempts"] = options["max_attempts"]
         for name, told in (("delay", "delay_ms"), ("expires_in", "deadline_ms")):

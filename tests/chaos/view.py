@@ -75,6 +75,7 @@ class Submit:
     """One job that a client asked for, and what it was told. Also a RetryJob.
 
     Attributes:
+        cache_ms: how old a result may be that answers it; None if it does not go by the cache.
         retried: the job that it is to be made from; "" for a submit.
         done: when the answer or the error came (ns); None if neither did.
         code: of the error, of the call or of the item.
@@ -90,7 +91,7 @@ class Submit:
     work: str = ""
     ends: tuple[str, ...] = ()
     key: str = ""
-    cache: bool = False
+    cache_ms: float | None = None
     delay_ms: float = 0.0
     deadline_ms: float | None = None
     max_attempts: int | None = None

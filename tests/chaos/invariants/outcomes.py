@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -103,12 +104,37 @@ def _result_was_returned(scene: Scene, job: JobHistory, end: View) -> Iterator[V
 
 def _result_is_of_the_other(scene: Scene, job: JobHistory, end: View) -> Iterator[Violation]:
     other = scene.history.jobs.get(end.cached_from)
-    if other is None or end.result is None:
+    origin = other.final if other is not None else None
+    if other is None or (origin is not None and origin.state != "SUCCEEDED"):
+        text = f"job {job.id} was answered from job {end.cached_from}, which has no result"
+        yield scene.violation("I5", text, origin, end)
+        return
+    if scene.work_of(other) != scene.work_of(job):
+        text = f"job {job.id} was answered from job {other.id}, which is other work"
+        yield scene.violation("I5", text, *other.submits[:1], *job.submits[:1], end)
+        return
+    if end.result is None:
+        if end.source == "final":
+            yield scene.violation("I5", f"job {job.id} succeeded without a result", end)
         return
     shown = next((view for view in other.terminal_views if view.result is not None), None)
     if shown is not None and shown.result != end.result:
         text = f"job {job.id} was answered from job {other.id}, with another result"
         yield scene.violation("I5", text, shown, end)
+        return
+    yield from _cached_too_long(scene, job, other)
+
+
+def _cached_too_long(scene: Scene, job: JobHistory, other: JobHistory) -> Iterator[Violation]:
+    """A result that was known for longer than a submit accepts is not its answer."""
+    known = min(other.terminal_views, key=attrgetter("ended"), default=None)
+    asked = next((each for each in job.submits if each.outcome == "CACHED"), None)
+    if known is None or asked is None or asked.cache_ms is None:
+        return
+    age_ms = (asked.began - known.ended) / 1e6
+    if age_ms > asked.cache_ms + scene.expectations.clock_slack_ms:
+        text = f"job {job.id} was answered by a result that was {age_ms:.0f} ms old"
+        yield scene.violation("time", f"{text}; {asked.cache_ms:.0f} are allowed", known, asked)
 
 
 def _work_of(start: Start) -> object:

@@ -96,7 +96,7 @@ def one_job_a_request(scene: Scene) -> Iterator[Violation]:
 def _one_answer_each(scene: Scene, judged: set[str]) -> Iterator[Violation]:
     first_of: dict[tuple[str, str], Submit] = {}
     for submit in scene.history.submits:
-        if submit.job not in judged or submit.cache:
+        if submit.job not in judged or submit.cache_ms is not None:
             continue
         for identity in {("request", submit.request), submit.identity}:
             first = first_of.setdefault(identity, submit)

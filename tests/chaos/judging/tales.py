@@ -109,13 +109,13 @@ def ended_otherwise() -> Tale:
 def cached() -> Tale:
     """A submit that joined, and one that was answered with the result of another."""
     tale = plain()
-    first = tale.submit("c", request="r-1", cache=True)
+    first = tale.submit("c", request="r-1", cache_ms=1000)
     tale.receipt(first, "c")
-    tale.receipt(tale.submit("c", request="r-2", cache=True), "c", outcome="JOINED")
+    tale.receipt(tale.submit("c", request="r-2", cache_ms=1000), "c", outcome="JOINED")
     tale.start(2, job="c", work="c").end(2, job="c")
     result = {"work": "c", "token": 2}
     tale.receipt(
-        tale.submit("c", request="r-3", cache=True), "d", outcome="CACHED", state="SUCCEEDED"
+        tale.submit("c", request="r-3", cache_ms=1000), "d", outcome="CACHED", state="SUCCEEDED"
     )
     tale.final(job="c", work="c", token=2, result=result)
     hit: dict[str, Any] = {

@@ -80,9 +80,32 @@ class TestI5:
 
     def test_another_result_than_that_which_was_cached(self) -> None:
         tale = plain()
-        tale.receipt(tale.submit("w", request="r-2", cache=True), "d", outcome="CACHED")
+        tale.receipt(tale.submit("w", request="r-2", cache_ms=1000), "d", outcome="CACHED")
         hit: dict[str, Any] = {"token": 0, "attempt": 0, "sequence": 1, "cached_from": "j"}
         assert refuted(tale.final(job="d", result={"work": "w", "token": 9}, **hit)) == {"I5"}
+
+    def hit(self, tale: Tale, work: str = "w", **told: Any) -> Tale:  # noqa: ANN401
+        """Another submit is answered from the cache."""
+        op = tale.submit(work, request="r-2", cache_ms=1000)
+        tale.receipt(op, "d", outcome="CACHED", state="SUCCEEDED")
+        hit: dict[str, Any] = {"token": 0, "attempt": 0, "sequence": 1, "cached_from": "j"}
+        hit["result"] = {"work": "w", "token": 1}
+        return tale.final(job="d", work=work, **{**hit, **told})
+
+    def test_the_cache(self) -> None:
+        assert refuted(self.hit(plain().later(900))) == set()
+
+    def test_from_the_cache_for_other_work(self) -> None:
+        assert refuted(self.hit(plain(), work="x")) == {"I5"}
+
+    def test_from_the_cache_without_a_result(self) -> None:
+        assert refuted(self.hit(plain(), result=None)) == {"I5"}
+
+    def test_from_the_cache_of_nobody(self) -> None:
+        assert refuted(self.hit(plain(), cached_from="nobody")) == {"I5"}
+
+    def test_from_the_cache_too_late(self) -> None:
+        assert refuted(self.hit(plain().later(1100))) == {"time"}
 
 
 class TestI6:
