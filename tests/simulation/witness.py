@@ -85,7 +85,7 @@ local found = {}
 for _, key in ipairs(redis.call('KEYS', 'ps{*:j:*')) do
   local base, id = string.match(key, '^(.*):j:([^:]+)$')
   found[#found + 1] = {id, redis.call('HGETALL', key), redis.call('ZSCORE', base .. ':lease', id),
-    redis.call('GET', base .. ':k:' .. id), redis.call('GET', base .. ':r:' .. id)}
+    redis.call('GET', base .. ':k:' .. id), redis.call('GET', base .. ':r:' .. id), base}
 end
 return found
 """
@@ -101,6 +101,7 @@ class _Seen:
     lease: int | None
     checkpoint: bytes | None
     result: bytes | None
+    slot: str
 
 
 @dataclass
@@ -117,6 +118,8 @@ class Witness:
         granted_at_s: when a job was last granted, by tail.
         ended_at_s: when a job ended, by tail.
         checkpoints: what was saved last, by tail.
+        limits: most RUNNING at once, by slot and job type ('' is of all).
+        tampered: foreign hands took what limits are counted by.
         handed_on: what a grant must bring with it, by tail and token.
         steps: commands that were executed.
         scripts: how often each was executed.
@@ -135,6 +138,8 @@ class Witness:
     ended_at_s: dict[str, float] = field(default_factory=dict)
     checkpoints: dict[str, bytes] = field(default_factory=dict)
     handed_on: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
+    limits: dict[str, dict[str, int]] = field(default_factory=dict)
+    tampered: bool = False
     steps: int = 0
     scripts: Counter[str] = field(default_factory=Counter)
     account: list[str] = field(default_factory=list)
@@ -155,10 +160,12 @@ class Witness:
                 self._changed(tail, before, after, script, args)
                 self.on_change(tail, after.record if after else {})
         self._check_receipt(script, args, reply, now)
+        self._check_limits(_text(command.args[3]), script, args, reply, now)
         self.jobs = now
 
     def refresh(self, peeked: Reply) -> None:
         """Foreign hands were at work."""
+        self.tampered = True
         self.jobs = _seen(peeked)
 
     def expect(self, holds: object, invariant: str, text: str) -> None:
@@ -361,15 +368,43 @@ class Witness:
                 seen.record.get("h") == args[1].encode("latin-1"), "I2", f"{args[0]}: other work"
             )
 
+    def _check_limits(
+        self, slot: str, script: str, args: list[str], reply: Reply, now: dict[str, _Seen]
+    ) -> None:
+        """A claim never has more jobs RUNNING than is allowed; a new limit may find them."""
+        if script == "limit" and reply:
+            packed = {"": args[3]} | dict(zip(args[6::3], args[8::3], strict=True))
+            most = {job_type: each.split()[:1] for job_type, each in packed.items()}
+            self.limits[slot] = {name: int(m[0]) for name, m in most.items() if m and m[0] != "-"}
+        if script != "claim" or self.tampered:
+            return
+        for job_type, most_running in self.limits.get(slot, {}).items():
+            before, after = (_running(jobs, slot, job_type) for jobs in (self.jobs, now))
+            self.expect(
+                after <= max(most_running, before),
+                "limit",
+                f"{after} jobs of type '{job_type}' are RUNNING; {most_running} are allowed",
+            )
+
+
+def _running(jobs: dict[str, _Seen], slot: str, job_type: str) -> int:
+    """How many are, of a type, or of all for ''."""
+    types = (_field(each.record, "t") for each in jobs.values() if _runs_in(each, slot))
+    return sum(job_type in {"", each} for each in types)
+
+
+def _runs_in(seen: _Seen, slot: str) -> bool:
+    return seen.slot == slot and _letter(seen.record) == "R"
+
 
 def _seen(peeked: Reply) -> dict[str, _Seen]:
     """All jobs, by tail."""
     found = {}
-    for tail, flat, lease, checkpoint, result in peeked:
+    for tail, flat, lease, checkpoint, result, slot in peeked:
         values = iter(flat)
         record = {name.decode(): value for name, value in zip(values, values, strict=True)}
         tick = None if lease is None else int(lease)
-        found[tail.decode()] = _Seen(record, tick, checkpoint, result)
+        found[tail.decode()] = _Seen(record, tick, checkpoint, result, slot.decode())
     return found
 
 
