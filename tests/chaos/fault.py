@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
     from tests.chaos.world import World
 
-__all__ = ["Fault"]
+__all__ = ["Fault", "InVain"]
+
+
+class InVain(Exception):  # noqa: N818 - it says what happened.
+    """There was nothing to strike: no connection, no entry, no call. It counts as no strike."""
 
 
 class Fault(ABC):
@@ -40,4 +44,7 @@ class Fault(ABC):
 
         Returns:
             What it was done to, for the history: "worker-3", "gateway-1 for 2.1 s".
+
+        Raises:
+            InVain: nothing was done to anything.
         """

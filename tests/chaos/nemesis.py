@@ -7,6 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from tests.chaos.fault import InVain
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -91,11 +93,15 @@ class Nemesis:
             other.alone = False
         self._under_way.append(strike)
         tally = world.run.result.tally(fault.name, fault.rows)
-        tally.strikes += 1
         named = {"fault": fault.name, "strike": strike.number}
         try:
             journal.write("strike", **named, target=fault.subject)
-            target = await fault.strike(world, chance)
+            try:
+                target = await fault.strike(world, chance)
+            except InVain:
+                journal.write("heal", **named, target="nothing")
+                return
+            tally.strikes += 1
             journal.write("heal", **named, target=target)
             strike.healed = True
             strike.alone = all(other.healed for other in self._under_way)

@@ -170,11 +170,6 @@ def _violations(results: list[Result]) -> str:
         for result in results
         for violation in result.violations
     ]
-    rows += [
-        (f"`{result.scenario}`", "goal of time", miss)
-        for result in results
-        for miss in result.misses
-    ]
     return _table(("scenario", "promise", "what"), rows) if rows else "None."
 
 
@@ -199,7 +194,9 @@ def _tries_of(row: int, results: list[Result]) -> Iterator[tuple[str, str]]:
         if scenario is not None and row in scenario.rows:
             yield f"`{result.scenario}`", f"`{result.command}`"
             continue
-        names = [name for name, tally in result.faults.items() if row in tally.rows]
+        names = [
+            name for name, tally in result.faults.items() if tally.strikes and row in tally.rows
+        ]
         if names:
             yield f"`{result.scenario}` ({', '.join(names)})", f"`{result.command}`"
 

@@ -34,7 +34,7 @@ class FaultTally:
 
     Attributes:
         rows: of the fault matrix.
-        strikes: how often it was done.
+        strikes: how often it was done; not those that met nothing.
         recovery_ms: for each strike that was followed, how long after the fault was over (or
             after a kill) the service was seen to work.
     """

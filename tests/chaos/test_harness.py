@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from tests.chaos.fault import Fault, InVain
 from tests.chaos.history import History
 from tests.chaos.journal import Journal, Line, stream_journals
 from tests.chaos.member import Crew, Member
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.plan import FOR_EVER, ends_of
 from tests.chaos.progress import Progress
 from tests.chaos.restarts import kills_of, restarts, told
+from tests.chaos.result import Result
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    import random
     from pathlib import Path
 
 #: A process that goes on until it is told to stop.
@@ -93,3 +98,38 @@ def test_restarts_of_what_a_killed_worker_ran() -> None:
     assert sorted(waits_s) == [2, 3]
     assert told(waits_s) == "2 jobs, median 2.50 s, worst 3.00 s"
     assert told([]) == "none"
+
+
+class Sometimes(Fault):
+    """Finds something to strike every other time."""
+
+    name: ClassVar[str] = "sometimes"
+    rows: ClassVar[tuple[int, ...]] = (1,)
+    subject: ClassVar[str] = "worker"
+    tries = 0
+
+    async def strike(self, world: object, chance: random.Random) -> str:  # noqa: ARG002
+        self.tries += 1
+        if self.tries % 2:
+            raise InVain
+        return "worker-1"
+
+
+async def test_a_strike_that_met_nothing_does_not_count(tmp_path: Path) -> None:
+    result = Result("mixed", seed=1, command="")
+
+    async def working(_within_s: float) -> float:
+        return 0.01
+
+    with Journal(tmp_path, "harness") as journal:
+        run = SimpleNamespace(seed=1, result=result)
+        world: Any = SimpleNamespace(run=run, journal=journal, working=working)
+        fault = Sometimes()
+        nemesis = Nemesis(world, [fault], pause_s=0.001)
+        while fault.tries < 10:
+            await nemesis.rage(0.05)
+    tally = result.tally(fault.name)
+    assert tally.strikes == fault.tries // 2
+    assert len(tally.recovery_ms) == tally.strikes
+    history = History(stream_journals(tmp_path))
+    assert all(strike.healed for strike in history.strikes)

@@ -7,12 +7,13 @@ data must be in order. What takes a walk that nobody asks for has a scenario of 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from redis.exceptions import ResponseError
 
-from tests.chaos.fault import Fault
+from tests.chaos.fault import Fault, InVain
 
 if TYPE_CHECKING:
     import random
@@ -62,7 +63,7 @@ class GroupsDestroyed(Fault):
         destroyed = 0
         for stream in await _keys(world, _STREAMS):
             destroyed += await world.redis("XGROUP", "DESTROY", stream, "workers")
-        return f"{destroyed} groups"
+        return _done(destroyed, "groups")
 
 
 class StructureDeleted(Fault):
@@ -77,7 +78,7 @@ class StructureDeleted(Fault):
         pattern = chance.choice([_STREAMS, _STREAMS, "ps{*}:due", "ps{*}:lease"])
         keys = await _keys(world, pattern)
         deleted = await world.redis("DEL", *keys) if keys else 0
-        return f"{deleted} keys {pattern}"
+        return _done(deleted, f"keys {pattern}")
 
 
 class EntriesTaken(Fault):
@@ -89,33 +90,36 @@ class EntriesTaken(Fault):
     weight: ClassVar[float] = 1.5
 
     async def strike(self, world: World, chance: random.Random) -> str:
-        took: list[str] = []
+        took: Counter[str] = Counter()
         for _ in range(chance.randint(5, 25)):
-            streams = await _keys(world, _STREAMS)
-            took += [await self._take(world, chance, stream) for stream in streams]
+            for stream in await _keys(world, _STREAMS):
+                what = chance.choice(["XACK", "XDEL", "XTRIM", "XREADGROUP", "XGROUP SETID"])
+                with suppress(ResponseError):  # The stream, or its group, is not there now.
+                    took[what] += await self._take(world, what, stream)
             await asyncio.sleep(0.1)
-        return ", ".join(f"{took.count(each)} x {each}" for each in sorted(set(took)))
+        told = ", ".join(f"{count} by {what}" for what, count in sorted((+took).items()))
+        return _done(took.total(), f"entries: {told}")
 
     @staticmethod
-    async def _take(world: World, chance: random.Random, stream: bytes) -> str:
-        what = chance.choice(["XACK", "XDEL", "XTRIM", "XREADGROUP", "XGROUP SETID"])
-        try:
-            match what:
-                case "XACK" | "XDEL":
-                    entries = await world.redis("XRANGE", stream, "-", "+", "COUNT", 3)
-                    group = ["workers"] if what == "XACK" else []
-                    for entry, _ in entries:
-                        await world.redis(what, stream, *group, entry)
-                case "XTRIM":
-                    await world.redis("XTRIM", stream, "MAXLEN", 1)
-                case "XREADGROUP":
-                    thief = ("GROUP", "workers", "thief", "COUNT", 3)
-                    await world.redis("XREADGROUP", *thief, "STREAMS", stream, ">")
-                case _:
-                    await world.redis("XGROUP", "SETID", stream, "workers", "$")
-        except ResponseError:
-            return f"{what} in vain"  # The stream, or its group, is not there now.
-        return what
+    async def _take(world: World, what: str, stream: bytes) -> int:
+        """Returns how many entries that was done to."""
+        match what:
+            case "XACK" | "XDEL":
+                entries = await world.redis("XRANGE", stream, "-", "+", "COUNT", 3)
+                group = ["workers"] if what == "XACK" else []
+                done = [await world.redis(what, stream, *group, entry) for entry, _ in entries]
+                return sum(done)
+            case "XTRIM":
+                trimmed: int = await world.redis("XTRIM", stream, "MAXLEN", 1)
+                return trimmed
+            case "XREADGROUP":
+                thief = ("GROUP", "workers", "thief", "COUNT", 3)
+                read = await world.redis("XREADGROUP", *thief, "STREAMS", stream, ">")
+                return len(read[0][1]) if read else 0
+            case _:
+                skipped: int = await world.redis("XLEN", stream)
+                await world.redis("XGROUP", "SETID", stream, "workers", "$")
+                return skipped
 
 
 class ClientsKilled(Fault):
@@ -128,7 +132,7 @@ class ClientsKilled(Fault):
     async def strike(self, world: World, chance: random.Random) -> str:
         kind = chance.choice(["normal", "pubsub"])
         killed = await world.redis("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-        return f"{killed} of type {kind}"
+        return _done(killed, f"of type {kind}")
 
 
 class ClientsPaused(Fault):
@@ -190,6 +194,13 @@ class ConnectionsLimited(Fault):
         finally:
             await world.redis("CONFIG", "SET", "maxclients", _MAX_CLIENTS)
         return f"for {seconds:.1f} s"
+
+
+def _done(count: int, what: str) -> str:
+    """What was struck. Raises InVain if nothing was."""
+    if not count:
+        raise InVain
+    return f"{count} {what}"
 
 
 async def _keys(world: World, pattern: str) -> list[bytes]:

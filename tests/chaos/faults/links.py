@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tests.chaos.fault import Fault
+from tests.chaos.fault import Fault, InVain
 
 if TYPE_CHECKING:
     import random
@@ -51,7 +51,10 @@ class ConnectionsReset(Fault):
 
     async def strike(self, world: World, chance: random.Random) -> str:
         name, link = _one_of(world, chance)
-        return f"{name}, {link.reset()} connections"
+        connections = link.reset()
+        if not connections:
+            raise InVain
+        return f"{name}, {connections} connections"
 
 
 class RepliesLost(Fault):
@@ -69,6 +72,8 @@ class RepliesLost(Fault):
             link.lose_replies(1, chance.choice([b"", b"EVALSHA"]))
             await asyncio.sleep(chance.uniform(0, 0.4))
         link.restore()
+        if link.lost == before:
+            raise InVain
         return f"{name}, {link.lost - before} replies"
 
 
