@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from penstock.server import upkeep
+from penstock.broker import UnsafeServer
+from penstock.server import Gateway, ServerSettings, upkeep
 from penstock.v1 import job_pb2
 from penstock.v1 import job_service_pb2 as pb
+from penstock.v1 import queue_service_pb2 as qpb
 from tests.server.rig import next_of, refusal_of, rig_on, spec
 from tests.support.replicas import Replicas
 from tests.support.waiting import eventually
@@ -42,11 +44,25 @@ async def test_the_loss_of_the_replica_is_told_and_mended(
             assert (await refusal_of(next_of(watch))).reason == "NOT_REPLICATED"
             # What is there can be read.
             assert (await rig.job(receipt.job_id)).state == job_pb2.JOB_STATE_QUEUED
+            (queue,) = (await rig.queues.ListQueues(qpb.ListQueuesRequest())).queues
+            told = await rig.queues.GetQueueStats(qpb.GetQueueStatsRequest(queue=queue.name))
+            assert (told.durability, queue.paused) == (job_pb2.DURABILITY_REPLICATED, False)
             await asyncio.to_thread(replicas.replica.start)
             await asyncio.to_thread(replicas.follow, replicas.replica, replicas.primary)
             await eventually(lambda: rig.readiness.ready, "it is ready again", within_s=60)
             repeated = await acknowledged(rig, "during")
             assert repeated.outcome == pb.SUBMIT_OUTCOME_REPEATED
+
+
+@pytest.mark.timeout(180)
+async def test_a_gateway_does_not_start_without_its_replica(server_binary: Path) -> None:
+    with Replicas(server_binary) as replicas:
+        replicas.replica.kill()
+        settings = ServerSettings.load(
+            redis_url=replicas.primary.url, listen="127.0.0.1:0", min_durability="replicated"
+        )
+        with pytest.raises(UnsafeServer, match="Attach replicas"):
+            await Gateway(settings).start()
 
 
 async def acknowledged(rig: Rig, request_id: str) -> pb.SubmittedJob:

@@ -16,7 +16,7 @@ from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 STATS = load_script("stats")
 PURGE = load_script("purge")
@@ -91,7 +91,7 @@ class Queues:
 
     async def paused(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> bool:
         """Whether the queue grants nothing."""
-        return all(await self._each(name, "EXISTS", budget_s=budget_s))
+        return all(await self._each(name, "EXISTS", told=False, budget_s=budget_s))
 
     async def pause(self, name: str, budget_s: float = DEFAULT_BUDGET_S) -> None:
         """Stops grants; running jobs go on, submits are accepted."""
@@ -197,18 +197,19 @@ class Queues:
             made += outcome.outcome is SubmitOutcome.CREATED
         return made, next_token
 
-    async def _each(self, name: str, command: str, *args: int, budget_s: float) -> list[int]:
-        """One command on the pause key of each partition."""
+    async def _each(
+        self, name: str, command: str, *args: int, told: bool = True, budget_s: float
+    ) -> list[int]:
+        """One command on the pause key of each partition; `told` as `Engine.write` is."""
         queue = await self._engine.queue(name, budget_s)
         link = self._engine.link
 
+        def issue(key: bytes) -> Awaitable[int]:
+            flight: Awaitable[int] = link.call(command, key, *args)
+            return self._engine.held(flight) if told else flight
+
         async def on(key: bytes) -> int:
-            reply: int = await with_retry(
-                lambda: self._engine.held(link.call(command, key, *args)),
-                link=link,
-                budget_s=budget_s,
-            )
-            return reply
+            return await with_retry(lambda: issue(key), link=link, budget_s=budget_s)
 
         return [await on(slot.paused()) for slot in self._engine.slots(queue)]
 

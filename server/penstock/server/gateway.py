@@ -16,6 +16,7 @@ from penstock.broker import (
     UnsafeServer,
     Wakeups,
 )
+from penstock.broker.replication import START_PATIENCE_S
 from penstock.runtime import ConfigurationError, Group
 from penstock.server.admission import Admission
 from penstock.server.cache_service import CacheService
@@ -147,9 +148,12 @@ class _Storage:
     """The connections to Redis, as one part of the gateway."""
 
     def __init__(self, url: str, settings: ServerSettings) -> None:
+        options = settings.broker_options("gateway")
         self._wait_s = settings.startup_wait_s
+        if options.replication is not None:  # Who is there, and not fit, is known only after that.
+            self._wait_s += START_PATIENCE_S
         self.wakeups = Wakeups(url)
-        self.broker = Broker(url, settings.broker_options("gateway"))
+        self.broker = Broker(url, options)
 
     async def start(self) -> None:
         self.broker.start()
