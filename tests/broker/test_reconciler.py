@@ -243,3 +243,16 @@ async def test_many_records_of_many_queues(rig: Rig) -> None:
         await rig.call("DEL", rig.broker.engine.slots(info)[0].due())
     assert await rig.broker.reconciler.walk() == 1_400
     assert (await rig.broker.queues.stats("a")).scheduled == 700
+
+
+@pytest.mark.foreign_hands
+async def test_a_group_that_stands_ahead_of_its_stream_is_set_back(rig: Rig) -> None:
+    await rig.submit()
+    (first,) = await rig.claim()
+    await rig.complete(first)
+    stream = rig.slot.stream(Priority.DEFAULT)
+    await rig.call("XGROUP", "SETID", stream, "workers", "99999999999999-0")
+    waiting = {await rig.submit() for _ in range(3)}
+    assert not await rig.claim()
+    assert await rig.broker.reconciler.walk() == 1  # The others are delivered as they stand.
+    assert {grant.job_id for grant in await rig.claim()} == waiting

@@ -34,7 +34,14 @@ local function put_back_queued(id, record)
     redis.call('XACK', stream, 'workers', record.x)
     redis.call('XDEL', stream, record.x)
   end
-  redis.call('HSET', record_key(id), 'x', enqueue(id, record.pr))
+  local fresh = enqueue(id, record.pr)
+  redis.call('HSET', record_key(id), 'x', fresh)
+  if is_read_past(stream, fresh) then
+    -- Foreign hands set the group ahead of its stream: nothing would ever be delivered. What has been
+    -- delivered is not there any more, so the group may begin anew.
+    redis.call('XGROUP', 'SETID', stream, 'workers', '0')
+    read_up_to[stream] = '0-0'
+  end
   return true
 end
 
