@@ -136,8 +136,10 @@ test-properties: $(EXAMPLES) ## Run the property tests with 1000 examples each, 
 	$(Q)HYPOTHESIS_PROFILE=ci $(PYTEST) -m hypothesis -n $(JOBS) --timeout=1800 $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(STAMP) ## Fire requests by chance at a gateway for MINUTES: none may hurt it.
-	$(Q)$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),1) $(ARGS)
+fuzz: $(STAMP) ## Fire requests by chance at a gateway for MINUTES=3: none may hurt it.
+	$(Q)$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
+MINUTES ?= 3
 
 .PHONY: test-redis7
 test-redis7: $(EXAMPLES) ## Run the broker, gateway, worker and fault tests on a Redis 7.0, from REDIS7 or PATH.
@@ -153,10 +155,8 @@ soak-schedules: $(EXAMPLES) ## Kill gateways and workers under 200 schedules for
 chaos: $(EXAMPLES) ## Strike with every fault at random for MINUTES=3 (SEED=1 repeats a run), and check the history.
 	$(Q)$(BIN)/python -m tests.chaos run mixed --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-MINUTES ?= 3
-
 .PHONY: mutants
-mutants: $(EXAMPLES) ## Plant small defects in a copy of the tree, one after the other: the harness has to see each.
+mutants: $(EXAMPLES) ## Plant small defects in a copy of the tree, one after the other: the harness has to see each (ARGS=fence: some).
 	$(Q)$(BIN)/python -m tests.chaos.mutants $(ARGS)
 
 .PHONY: simulate

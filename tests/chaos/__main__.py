@@ -66,13 +66,22 @@ class _Onlookers:
 @app.command()
 def run(  # noqa: PLR0917 - typer calls it by name.
     names: Annotated[list[str] | None, typer.Argument(help="Scenarios; none is all.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides all that is left to chance.")] = None,
-    scale: Annotated[float, typer.Option(min=0.01, help="1 is the short run.")] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeats a run; without it a new one is drawn, and told.")
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(min=0.01, help="How long, and how much: 1 is the short run.")
+    ] = 1.0,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="How long `mixed` lasts, instead of --scale.")
     ] = None,
-    server: Annotated[Path | None, typer.Option(help="Of Valkey or Redis.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Takes the results, and what is kept.")] = None,
+    server: Annotated[
+        Path | None, typer.Option(help="The program of a Valkey or Redis; Valkey if none.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results and kept histories; a new one for this run if none."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep histories of good runs.")] = False,  # noqa: FBT002
     strict: Annotated[bool, typer.Option("--strict", help="Fail on missed goals of time.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,  # noqa: FBT002
@@ -115,7 +124,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     found = sum(len(result.violations) for result in results)
     missed = sum(len(result.misses) for result in results)
     _console.print(
-        f"{len(results)} scenarios, {skipped} skipped, {found} violations, {missed} goals of time "
+        f"{len(results)} run, {skipped} skipped, {found} violations, {missed} goals of time "
         f"missed; see {out}"
     )
     if found or (strict and missed):
@@ -131,10 +140,16 @@ def list_all() -> None:
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="As `run` said: of one scenario.")],
-    max_crashes: Annotated[int, typer.Option(help="As the run had it.")] = 50,
+    folder: Annotated[
+        Path, typer.Argument(help="Of one scenario, as `run` told it; it has `journals` in it.")
+    ],
+    max_crashes: Annotated[
+        int, typer.Option(help="After which a job is quarantined, as in the run.")
+    ] = 50,
 ) -> None:
-    """Checks a history again that was kept."""
+    """Checks a history again that was kept: one with violations, or any with `run --keep`."""
+    if not (folder / "journals").is_dir():
+        raise typer.BadParameter(f"no history in {folder}: there is no folder `journals` in it")
     history = History(stream_journals(folder / "journals"))
     found = judge(history, Expectations(max_crashes=max_crashes))
     for violation in found:
