@@ -30,6 +30,8 @@ TYPES: Final = ("hold", "hold.thread", "hold.process", "talk")
 DURATIONS_S: Final = (1.0, 8.0)
 #: Handlers of a revived worker have stopped after it (s).
 STOPPED_IN_S: Final = 1.0
+#: One that went on for longer, to its own end, was never told (s).
+NEVER_TOLD_S: Final = 2.5
 
 
 class RevivedWorker(Scenario):
@@ -161,6 +163,12 @@ def _judge_stops(run: Run, lines: list[Line], pulse: Pulse) -> None:
             if end is not None and end.at > line.at:
                 stopped_s.append((end.at - line.at) / 1e9)
                 told += end["how"] == "stopped"
+                run.result.expect(
+                    end["how"] == "stopped" or stopped_s[-1] <= NEVER_TOLD_S + 2 * pulse.worst_s,
+                    "revived",
+                    f"the handler of job {job} under token {token} was never told to stop: it "
+                    f"ended {stopped_s[-1]:.2f} s after its worker was revived",
+                )
         running.clear()
     if not stopped_s:
         run.result.expect(told, "revived", "no handler was stopped: the run proves nothing")
