@@ -31,7 +31,7 @@ class HoggedWorker(Scenario):
     rows: ClassVar = (4,)
     expects: ClassVar = (
         "a blocked event loop costs no lease; a blocked interpreter does, the job runs elsewhere, "
-        "and what the old attempt writes is refused"
+        "and the outcome is that of its last attempt"
     )
     seconds: ClassVar = 12.0
 
