@@ -64,7 +64,7 @@ class Result:
         command: what a reader types to repeat it.
         server: such as "Valkey 9.1.0, appendfsync always".
         seconds: how long it took.
-        jobs: how many were acknowledged.
+        jobs: how many there were; one that was acknowledged twice is one.
         operations: how many calls of each kind were made.
         faults: by name.
         figures: what else was measured, by name, with its unit: {"lost": "0 of 4000"}.
