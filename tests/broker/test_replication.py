@@ -30,7 +30,7 @@ from penstock.broker import (
     UnsafeServer,
 )
 from penstock.broker.link import RedisLink
-from tests.chaos.proxy import FaultProxy
+from tests.chaos.link.proxy import FaultProxy
 from tests.support.processes import ROOT
 from tests.support.replicas import Replicas
 from tests.support.waiting import eventually

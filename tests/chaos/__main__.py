@@ -20,14 +20,14 @@ from rich.console import Console
 
 from penstock.runtime.embedded import find_binary
 from tests.chaos.catalogue import FAULTS, SCENARIOS
-from tests.chaos.checker import judge
-from tests.chaos.history import History
-from tests.chaos.journal import stream_journals
+from tests.chaos.checker.checker import judge
+from tests.chaos.checker.scene import Expectations
+from tests.chaos.history.history import History
+from tests.chaos.history.journal import stream_journals
 from tests.chaos.report import PAGE, page
 from tests.chaos.result import Result
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
-from tests.chaos.scene import Expectations
 from tests.chaos.tables import catalogue, report
 
 _console: Final = Console(stderr=True)

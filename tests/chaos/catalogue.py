@@ -32,7 +32,7 @@ from tests.chaos.scenarios.worker_faults import DrainedWorker, HoggedWorker, Mis
 from tests.chaos.scenarios.worker_partition import WorkerPartition
 
 if TYPE_CHECKING:
-    from tests.chaos.fault import Fault
+    from tests.chaos.faults.fault import Fault
     from tests.chaos.scenario import Scenario
 
 __all__ = ["FAULTS", "SCENARIOS"]

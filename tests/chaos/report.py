@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.catalogue import SCENARIOS
-from tests.chaos.checker import PROMISES
+from tests.chaos.checker.checker import PROMISES
 from tests.chaos.matrix import NOT_TRIED, ROWS
 from tests.chaos.result import Result
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from tests.chaos.fault import Fault
+    from tests.chaos.faults.fault import Fault
     from tests.chaos.result import Result
     from tests.chaos.scenario import Scenario
 

@@ -6,15 +6,15 @@ import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tests.chaos.fault import Fault, InVain
-from tests.chaos.history import History
-from tests.chaos.journal import Journal, Line, stream_journals
-from tests.chaos.member import Crew, Member
-from tests.chaos.nemesis import Nemesis
-from tests.chaos.plan import FOR_EVER, ends_of
-from tests.chaos.progress import Progress
-from tests.chaos.restarts import kills_of, restarts, told
+from tests.chaos.faults.fault import Fault, InVain
+from tests.chaos.faults.nemesis import Nemesis
+from tests.chaos.history.history import History
+from tests.chaos.history.journal import Journal, Line, stream_journals
+from tests.chaos.history.progress import Progress
+from tests.chaos.history.restarts import kills_of, restarts, told
+from tests.chaos.load.plan import FOR_EVER, ends_of
 from tests.chaos.result import Result
+from tests.chaos.worlds.member import Crew, Member
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.catalogue import FAULTS, SCENARIOS
-from tests.chaos.checker import PROMISES
+from tests.chaos.checker.checker import PROMISES
 from tests.chaos.matrix import NOT_TRIED, ROWS
 from tests.chaos.report import PAGE, RECORD, page
 from tests.chaos.result import Result

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from redis.exceptions import ResponseError
 
-from tests.chaos.fault import Fault, InVain
+from tests.chaos.faults.fault import Fault, InVain
 
 if TYPE_CHECKING:
     import random
 
-    from tests.chaos.world import World
+    from tests.chaos.worlds.world import World
 
 __all__ = [
     "ClientsKilled",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tests.chaos.fault import Fault, InVain
+from tests.chaos.faults.fault import Fault, InVain
 
 if TYPE_CHECKING:
     import random
 
-    from tests.chaos.proxy import FaultProxy
-    from tests.chaos.world import World
+    from tests.chaos.link.proxy import FaultProxy
+    from tests.chaos.worlds.world import World
 
 __all__ = [
     "ConnectionsReset",

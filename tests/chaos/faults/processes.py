@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tests.chaos.fault import Fault
+from tests.chaos.faults.fault import Fault
 
 if TYPE_CHECKING:
     import random
 
-    from tests.chaos.member import Member
-    from tests.chaos.world import World
+    from tests.chaos.worlds.member import Member
+    from tests.chaos.worlds.world import World
 
 __all__ = [
     "ClientKilled",

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from redis.exceptions import ResponseError
 
-from tests.chaos.fault import Fault
+from tests.chaos.faults.fault import Fault
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     import random
 
-    from tests.chaos.world import World
+    from tests.chaos.worlds.world import World
 
 __all__ = ["LogRewritten", "SlowFsync"]
 

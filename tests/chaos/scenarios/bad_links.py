@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import AsyncClient, JobState, StatusError
-from tests.chaos.proxy import FaultProxy
+from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
 
 if TYPE_CHECKING:
     import subprocess

@@ -14,9 +14,9 @@ from penstock.broker import Broker
 from penstock.client import AsyncClient
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
-from tests.chaos.glass import Glass, Vitals
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage
+from tests.chaos.worlds.glass import Glass, Vitals
+from tests.chaos.worlds.stage import PATIENCE_S, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

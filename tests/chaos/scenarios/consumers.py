@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.broker import Broker
 from penstock.broker.registry import WorkerInfo
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import Stage
+from tests.chaos.worlds.stage import Stage
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

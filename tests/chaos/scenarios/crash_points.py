@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 from penstock.broker import ids
 from penstock.broker.keys import NamespaceKeys, Slot
 from penstock.broker.script import all_scripts
-from tests.chaos.errands import ERRANDS_QUEUE, LIMITED_QUEUE, PATIENCE_S, Errands
-from tests.chaos.nursery import Nursery
-from tests.chaos.plan import QUEUE
+from tests.chaos.link.taps import Trap
+from tests.chaos.load.errands import ERRANDS_QUEUE, LIMITED_QUEUE, PATIENCE_S, Errands
+from tests.chaos.load.plan import QUEUE
 from tests.chaos.scenario import Scenario
-from tests.chaos.taps import Trap
-from tests.chaos.world import World
+from tests.chaos.worlds.nursery import Nursery
+from tests.chaos.worlds.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from penstock.client import AsyncClient
-    from tests.chaos.member import Member
-    from tests.chaos.proxy import FaultProxy
+    from tests.chaos.link.proxy import FaultProxy
     from tests.chaos.scenario import Run
+    from tests.chaos.worlds.member import Member
 
 __all__ = ["CrashPoints"]
 
@@ -116,7 +116,7 @@ class CrashPoints(Scenario):
             clients=0,
             lease_s=1.0,
             worker_settings={"queues": queues, "drain_grace_s": 0},
-            app="tests.chaos.errand_app:app",
+            app="tests.chaos.handlers.errands:app",
             crew=Nursery,
         ) as world:
             nudging = asyncio.Lock()

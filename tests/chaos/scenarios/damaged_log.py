@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.runtime import ServerStartError
 from tests.chaos.scenario import Scenario, Skipped
-from tests.chaos.server import ChaosServer
-from tests.chaos.small import (
+from tests.chaos.server.server import ChaosServer
+from tests.chaos.worlds.small import (
     Load,
     SmallWorld,
     check_tokens,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from tests.chaos.scenario import Scenario, Skipped
-from tests.chaos.small import (
+from tests.chaos.worlds.small import (
     Load,
     SmallWorld,
     check_tokens,

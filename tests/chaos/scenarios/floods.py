@@ -13,10 +13,10 @@ import grpc.aio
 from penstock.broker import Broker
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
-from tests.chaos.attacks import ATTACKS, MOST_STREAMS, strike
-from tests.chaos.glass import Glass
+from tests.chaos.load.attacks import ATTACKS, MOST_STREAMS, strike
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage
+from tests.chaos.worlds.glass import Glass
+from tests.chaos.worlds.stage import PATIENCE_S, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.broker import Broker, Priority
 from penstock.client import JobState, NewJob, NotFound, PenstockError, Schedule, StatusError
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage
+from tests.chaos.worlds.stage import PATIENCE_S, Stage
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from penstock.broker import Broker
 from penstock.broker.info import parse_info
 from penstock.client import AsyncClient, JobState, StatusError
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage, when
+from tests.chaos.worlds.stage import PATIENCE_S, Stage, when
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

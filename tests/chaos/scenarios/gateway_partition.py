@@ -11,9 +11,9 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from penstock.client import AsyncClient, StatusError
-from tests.chaos.proxy import FaultProxy
+from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run

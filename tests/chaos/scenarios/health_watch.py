@@ -10,9 +10,9 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.chaos.glass import Glass
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage, TookTooLong
+from tests.chaos.worlds.glass import Glass
+from tests.chaos.worlds.stage import PATIENCE_S, Stage, TookTooLong
 from tests.support.http2 import Peer, framed
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import statistics
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import Pulse, Stage, name_of, when
+from tests.chaos.worlds.stage import Pulse, Stage, name_of, when
 
 if TYPE_CHECKING:
     import subprocess
 
     from penstock.client import AsyncClient
-    from tests.chaos.journal import Line
+    from tests.chaos.history.journal import Line
     from tests.chaos.scenario import Run
 
 __all__ = ["LostWorker"]

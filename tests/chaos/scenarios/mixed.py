@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tests.chaos.nemesis import Nemesis
-from tests.chaos.plan import QUEUE
-from tests.chaos.preload import shims_to_be_had
-from tests.chaos.progress import Progress
+from tests.chaos.checker.scene import WORKED
+from tests.chaos.faults.nemesis import Nemesis
+from tests.chaos.history.progress import Progress
+from tests.chaos.load.plan import QUEUE
 from tests.chaos.scenario import Scenario
-from tests.chaos.scene import WORKED
-from tests.chaos.world import World
+from tests.chaos.server.preload import shims_to_be_had
+from tests.chaos.worlds.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

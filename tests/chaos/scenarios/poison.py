@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import FailureReason, JobState
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage
+from tests.chaos.worlds.stage import PATIENCE_S, Stage
 
 if TYPE_CHECKING:
     import subprocess

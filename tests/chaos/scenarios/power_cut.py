@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from penstock.client import Durability, SubmitOutcome
 from tests.chaos.scenario import Scenario
-from tests.chaos.small import Load, SmallWorld, check_tokens
+from tests.chaos.worlds.small import Load, SmallWorld, check_tokens
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run
-    from tests.chaos.small import Ack
+    from tests.chaos.worlds.small import Ack
 
 __all__ = ["PowerCut"]
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from penstock.client import AsyncClient, Durability
 from penstock.runtime._probe import ProbeError
-from tests.chaos.proxy import FaultProxy
+from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.scenario import Scenario
-from tests.chaos.server import ChaosServer
-from tests.chaos.small import APP, Load
+from tests.chaos.server.server import ChaosServer
+from tests.chaos.worlds.small import APP, Load
 from tests.support.processes import Fleet, free_port
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run
-    from tests.chaos.small import Ack
+    from tests.chaos.worlds.small import Ack
 
 __all__ = ["Replicated"]
 

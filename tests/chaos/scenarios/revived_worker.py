@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import ChunkEvent, JobState
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Pulse, Stage, name_of, when
+from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, name_of, when
 
 if TYPE_CHECKING:
     import subprocess
 
     from penstock.client import AsyncClient
-    from tests.chaos.journal import Line
+    from tests.chaos.history.journal import Line
     from tests.chaos.scenario import Run
 
 __all__ = ["RevivedWorker"]

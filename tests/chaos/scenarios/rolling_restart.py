@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tests.chaos.callers import Callers, plain_channel
+from tests.chaos.load.callers import Callers, plain_channel
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import Stage
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run

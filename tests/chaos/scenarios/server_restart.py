@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import PenstockError
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.small import Load, SmallWorld, check_tokens, expect_all_done, expect_sound
+from tests.chaos.worlds.small import Load, SmallWorld, check_tokens, expect_all_done, expect_sound
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run

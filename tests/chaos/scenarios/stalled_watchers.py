@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import AsyncClient, ChunkEvent
 from penstock.v1 import job_service_pb2 as pb
-from tests.chaos.chatter import Chatter, said_at
-from tests.chaos.glass import Glass
+from tests.chaos.handlers.chatter import Chatter, said_at
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Stage, TookTooLong
+from tests.chaos.worlds.glass import Glass
+from tests.chaos.worlds.stage import PATIENCE_S, Stage, TookTooLong
 from tests.support.http2 import Peer, framed
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class StalledWatchers(Scenario):
         async with Stage(run) as stage:
             settings = {"stream_stall_s": STALL_S}
             async with Glass(run.folder, stage.server.url, **settings) as glass:
-                stage.worker("tests.chaos.chatter:app")
+                stage.worker("tests.chaos.handlers.chatter:app")
                 async with AsyncClient(glass.address, timeout=PATIENCE_S) as client:
                     await stage.registered(client)
                     await _Siege(run, glass, client).lay()

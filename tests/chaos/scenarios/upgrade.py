@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.broker.keys import DATA_FORMAT, NamespaceKeys
 from penstock.client import AsyncClient, JobState
 from penstock.runtime._probe import ask
-from tests.chaos.callers import Callers
+from tests.chaos.load.callers import Callers
 from tests.chaos.mutants.mutant import ROOTS
 from tests.chaos.scenario import Scenario, Skipped
-from tests.chaos.server import ChaosServer
-from tests.chaos.stage import APP, PATIENCE_S, TookTooLong, when
+from tests.chaos.server.server import ChaosServer
+from tests.chaos.worlds.stage import APP, PATIENCE_S, TookTooLong, when
 from tests.support.processes import ROOT, Fleet, free_port
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.broker import Broker, Content, NewJob
 from penstock.client import FailureReason, JobState
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
 
 if TYPE_CHECKING:
     from penstock.client import AsyncClient, Job
-    from tests.chaos.journal import Line
+    from tests.chaos.history.journal import Line
     from tests.chaos.scenario import Run
 
 __all__ = ["DrainedWorker", "HoggedWorker", "MisroutedJobs"]
@@ -189,7 +189,7 @@ class MisroutedJobs(Scenario):
                     f"{self.JOBS} jobs were handed back {released} times: {rate:.2f}/s each",
                 )
                 await self._send_nonsense(run, stage, client)
-                stage.worker("tests.chaos.labour:latecomer")
+                stage.worker("tests.chaos.handlers.labour:latecomer")
                 for worker in workers:  # As a deployment ends.
                     worker.terminate()
                 for job_id in jobs:

@@ -6,16 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import ChunkEvent, JobState
-from tests.chaos.proxy import FaultProxy
+from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.scenario import Scenario
-from tests.chaos.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     import subprocess
 
     from penstock.client import AsyncClient
-    from tests.chaos.journal import Line
+    from tests.chaos.history.journal import Line
     from tests.chaos.scenario import Run
 
 __all__ = ["WorkerPartition"]

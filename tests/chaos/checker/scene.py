@@ -1,0 +1,138 @@
+"""What a checker looks at: a history, and what may be expected of the run that it tells of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.history.view import witness
+from tests.chaos.result import Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.chaos.history.history import History
+    from tests.chaos.history.job import JobHistory
+    from tests.chaos.history.view import Record, Submit
+
+__all__ = ["WORKED", "Expectations", "Loss", "Scene"]
+
+#: What every run does, however short it is. One in which these are missing shows nothing.
+WORKED: Mapping[str, int] = {
+    "job acknowledged": 1,
+    "start": 1,
+    "end": 1,
+    "final": 1,
+}
+
+#: Codes that say nothing against the service, whatever was asked. The last is the client's own.
+OUTAGE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "WaitTimeout"})
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the server stored in a span of time may be gone, as it is documented.
+
+    Such as all before a FLUSHALL, or the last seconds before a power cut at everysec.
+
+    Attributes:
+        since, until: by the clock of the history (ns).
+    """
+
+    since: int
+    until: int
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What may be expected of a run.
+
+    Attributes:
+        max_attempts: of a job whose submit does not say.
+        max_crashes: after so many a job is quarantined.
+        losses: jobs that changed in one of them are not judged.
+        clock_slack_ms: by how much the clock of the server may have run ahead, for jobs that wait.
+            It counts whole milliseconds, and is slewed; where it jumps, by more.
+        settled: the run waited until all jobs had ended.
+        log_events: so many of a job's events are kept; only older ones may be missing.
+        codes: with which any sound call may fail: there is an outage, or a limit was reached.
+        coroutines: job types whose handlers always note their end, unless their process is killed.
+        durability: that every acknowledgement must promise; "" is any.
+        least: how many operations of a kind there must be; see `History.operations`.
+    """
+
+    max_attempts: int = 3
+    max_crashes: int = 3
+    losses: tuple[Loss, ...] = ()
+    clock_slack_ms: float = 5.0
+    settled: bool = True
+    log_events: int = 10_000
+    codes: frozenset[str] = OUTAGE
+    coroutines: frozenset[str] = frozenset({"chaos.async"})
+    durability: str = ""
+    least: Mapping[str, int] = field(default_factory=lambda: WORKED)
+
+
+@dataclass
+class Scene:
+    """A history under its expectations."""
+
+    history: History
+    expectations: Expectations
+
+    def violation(self, invariant: str, text: str, *records: Record | None) -> Violation:
+        """A refuted promise; of the records, those that exist bear witness."""
+        seen = [record for record in records if record is not None]
+        return Violation(invariant, text, witness(self.history.began, seen))
+
+    def judged(self) -> Iterator[JobHistory]:
+        """The jobs that no documented loss excuses."""
+        losses = self.expectations.losses
+        for job in self.history.jobs.values():
+            if not any(job.changed_within(loss.since, loss.until) for loss in losses):
+                yield job
+
+    def work_of(self, job: JobHistory) -> tuple[str, str]:
+        """Type and payload of a job; ("", "") if nobody told."""
+        for each in self._line_of(job):
+            for submit in each.submits:
+                if not submit.retried:
+                    return submit.type, submit.payload
+            if each.work != ("", ""):
+                return each.work
+        return "", ""
+
+    def makers_of(self, job: JobHistory) -> list[Submit]:
+        """The submits and retries that were answered with it, or may have stored it."""
+        work = self.work_of(job)
+        return [*job.submits, *self._open_by_work.get(work, ())]
+
+    def plans_of(self, job: JobHistory) -> list[Submit]:
+        """The submits that say what is to become of it: a retry has its payload from another."""
+        found: dict[int, Submit] = {}
+        for each in self._line_of(job):
+            found |= {id(submit): submit for submit in self.makers_of(each) if not submit.retried}
+        return list(found.values())
+
+    def _line_of(self, job: JobHistory) -> Iterator[JobHistory]:
+        """A job, the one that it was retried from, and so on."""
+        seen = set()
+        next_one: JobHistory | None = job
+        while next_one is not None and next_one.id not in seen:
+            yield next_one
+            seen.add(next_one.id)
+            origins = [submit.retried for submit in next_one.submits if submit.retried]
+            next_one = self.history.jobs.get(origins[0]) if origins else None
+
+    @cached_property
+    def _open_by_work(self) -> dict[tuple[str, str], list[Submit]]:
+        """Calls of which nobody knows whether they stored a job, by what it would be."""
+        found: dict[tuple[str, str], list[Submit]] = {}
+        for submit in self.history.submits:
+            if submit.open:
+                work = submit.type, submit.payload
+                if submit.retried:
+                    work = self.work_of(self.history.job(submit.retried))
+                found.setdefault(work, []).append(submit)
+        return found

@@ -1,0 +1,315 @@
+"""The history of a run, put together by jobs, calls and watches."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from tests.chaos.history.deed import Effect, Ending, Problem, Start, Strike
+from tests.chaos.history.job import JobHistory
+from tests.chaos.history.view import Event, Failure, Request, Submit, View, Watch, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.chaos.history.journal import Line
+
+__all__ = ["History"]
+
+_Op: TypeAlias = tuple[str, int]
+
+
+class _Look(NamedTuple):
+    """Who looks at jobs, how, and since when (ns)."""
+
+    began: int
+    by: str
+    source: str
+    op: int = -1
+    job: str = ""
+
+
+class History:
+    """Takes in lines, those of one process in order, and puts them together.
+
+    Attributes:
+        jobs: by id.
+        submits: all of them, and retries, whatever they were told.
+        failures: calls that ended by an error.
+        strikes: all of them.
+        killed: processes that were killed (kill -9), and when (ns).
+        stray: lines of the audit.
+        bounds: those that were passed.
+        operations: how many there are of each kind: "submit", "start", "watch event" ...
+        began, ended: times of the first and the last line (ns).
+    """
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        self.jobs: dict[str, JobHistory] = {}
+        self.submits: list[Submit] = []
+        self.failures: list[Failure] = []
+        self.strikes: list[Strike] = []
+        self.killed: dict[str, int] = {}
+        self.stray: list[Problem] = []
+        self.bounds: list[Problem] = []
+        self.operations: Counter[str] = Counter()
+        self.began, self.ended = sys.maxsize, 0
+        self._submits: dict[_Op, list[Submit]] = {}
+        self._watches: dict[_Op, Watch] = {}
+        self._asked: dict[_Op, _Look] = {}
+        self._struck: dict[int, Strike] = {}
+        for line in lines:
+            self.add(line)
+        self._sort()
+
+    def add(self, line: Line) -> None:
+        """Takes in one line. A kind that is unknown here is counted, and no more."""
+        self.began, self.ended = min(self.began, line.at), max(self.ended, line.at)
+        take = _TAKERS.get(line.kind)
+        if take is None:
+            self.operations[line.kind] += 1
+        else:
+            take(self, line, line.fields, sys.intern(line.by))
+
+    def job(self, job_id: str) -> JobHistory:
+        """What is known of a job, begun if nothing is."""
+        found = self.jobs.get(job_id)
+        if found is None:
+            found = self.jobs[job_id] = JobHistory(job_id)
+        return found
+
+    def _sort(self) -> None:
+        for submit in self.submits:
+            if submit.job:
+                self.job(submit.job).submits.append(submit)
+        for job in self.jobs.values():
+            job.sort()
+        self.submits.sort(key=lambda submit: submit.began)
+        self.strikes.sort(key=lambda strike: strike.at)
+
+    # Calls and what came of them.
+
+    def _call(self, line: Line, told: dict[str, Any], by: str) -> None:
+        rpc, op = sys.intern(told["rpc"]), (by, told["op"])
+        self.operations[rpc] += 1
+        self._asked[op] = _Look(line.at, by, rpc, told["op"], told.get("job") or "")
+        match rpc:
+            case "submit":
+                asked = [_submit(line.at, by, told["op"], item) for item in told["jobs"]]
+                self.operations["job asked for"] += len(asked)
+                self._submits[op] = asked
+                self.submits += asked
+            case "retry":
+                origin = self.job(told["job"])
+                again = Submit(line.at, by, told["op"], told["request"], retried=origin.id)
+                self._submits[op] = [again]
+                self.submits.append(again)
+            case "watch":
+                watch = Watch(line.at, by, told["op"], told.get("after", 0))
+                self.job(told["job"]).watches.append(watch)
+                self._watches[op] = watch
+            case "cancel":
+                self.job(told["job"]).cancels.append(Request(line.at, by, told["op"], rpc))
+
+    def _answer(self, line: Line, told: dict[str, Any], by: str) -> None:
+        op = by, told["op"]
+        look = self._asked.pop(op, None)
+        if look is None:
+            return
+        if op in self._submits:
+            asked = self._submits.pop(op)
+            receipts = told.get("jobs", [told])
+            for submit, receipt in zip(asked, receipts, strict=True):
+                self._take_receipt(submit, line.at, receipt)
+        elif op in self._watches:
+            if told.get("complete"):
+                self._watches[op].done = line.at
+        else:
+            self.operations[f"{look.source} answered"] += 1
+            for view in told["jobs"] if look.source == "list" else [told]:
+                self._take_view(view, look, line.at)
+
+    def _error(self, line: Line, told: dict[str, Any], by: str) -> None:
+        op, code, sure = (by, told["op"]), sys.intern(told["code"]), bool(told.get("sure"))
+        self.operations["error" if sure else "indeterminate"] += 1
+        look = self._asked.pop(op, None)
+        if look is None:
+            return
+        for submit in self._submits.pop(op, ()):
+            submit.done, submit.code, submit.sure = line.at, code, sure
+        if op in self._watches:
+            self._watches[op].failed = True
+        self.failures.append(
+            Failure(
+                began=look.began,
+                at=line.at,
+                by=by,
+                op=look.op,
+                rpc=look.source,
+                job=look.job,
+                code=code,
+                text=told.get("text") or "",
+            )
+        )
+
+    def _take_receipt(self, submit: Submit, at: int, receipt: dict[str, Any]) -> None:
+        submit.done = at
+        if receipt.get("job"):
+            self.operations["job acknowledged"] += 1
+            submit.job = sys.intern(receipt["job"])
+            submit.state = sys.intern(receipt.get("state") or "")
+            submit.outcome = sys.intern(receipt.get("outcome") or "")
+            submit.durability = sys.intern(receipt.get("durability") or "")
+        else:
+            self.operations["job refused"] += 1
+            submit.code, submit.sure = receipt["code"], bool(receipt.get("sure"))
+
+    def _take_view(self, told: dict[str, Any], look: _Look, ended: int) -> View:
+        result = told.get("result")
+        view = View(
+            began=look.began,
+            ended=ended,
+            by=look.by,
+            source=look.source,
+            op=look.op,
+            state=sys.intern(told["state"]),
+            reason=told.get("reason") or None,
+            attempt=told["attempt"],
+            crashes=told["crashes"],
+            token=told["token"],
+            sequence=told["sequence"],
+            cancel=bool(told.get("cancel")),
+            result=None if result is None else packed(result),
+            cached_from=told.get("cached_from") or "",
+        )
+        self.job(told["job"]).views.append(view)
+        return view
+
+    # Watches.
+
+    def _event(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["watch event"] += 1
+        watch = self._watches.get((by, told["op"]))
+        if watch is None:
+            return
+        look = _Look(watch.at, by, "watch", watch.op)
+        if snapshot := told.get("snapshot"):
+            view = self._take_view(snapshot, look, line.at)
+            watch.told_ended = view.terminal and view.sequence <= watch.after
+            return
+        event = Event(
+            at=line.at,
+            by=by,
+            op=told["op"],
+            first=told["first"],
+            last=told["last"],
+            state=told.get("state") or None,
+            attempt=told.get("attempt") or 0,
+            gap=bool(told.get("gap")),
+            chunk=told.get("chunk"),
+        )
+        watch.events.append(event)
+        if event.terminal and told.get("view"):
+            self._take_view(told["view"], look, line.at)
+
+    # Workers.
+
+    def _start(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["start"] += 1
+        self.job(told["job"]).starts.append(
+            Start(
+                at=line.at,
+                by=by,
+                type=sys.intern(told["type"]),
+                token=told["token"],
+                attempt=told["attempt"],
+                payload=packed(told["payload"]),
+            )
+        )
+
+    def _effect(self, line: Line, told: dict[str, Any], by: str) -> None:
+        what = sys.intern(told["what"])
+        self.operations[what] += 1
+        if what != "progress":  # It is merged at will: there is nothing to hold it against.
+            effect = Effect(line.at, by, told["token"], what, told["value"])
+            self.job(told["job"]).effects.append(effect)
+
+    def _end(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["end"] += 1
+        how, why = sys.intern(told["how"]), sys.intern(told.get("why") or "")
+        ending = Ending(line.at, by, told["token"], how, why)
+        self.job(told["job"]).endings.append(ending)
+
+    # The harness.
+
+    def _strike(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["strike"] += 1
+        strike = Strike(line.at, by, told["fault"], told["strike"], str(told.get("target", "")))
+        self._struck[strike.number] = strike
+        self.strikes.append(strike)
+
+    def _heal(self, line: Line, told: dict[str, Any], _by: str) -> None:
+        if told["strike"] in self._struck:
+            self._struck[told["strike"]].healed = line.at
+
+    def _killed(self, line: Line, told: dict[str, Any], _by: str) -> None:
+        self.operations["killed"] += 1
+        self.killed[told["target"]] = line.at
+
+    def _final(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["final"] += 1
+        job = self.job(told["job"])
+        job.final = self._take_view(told, _Look(line.at, by, "final"), line.at)
+        if "payload" in told:
+            job.stored = sys.intern(told["type"]), packed(told["payload"])
+
+    def _audit(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["audit"] += 1
+        self.stray.append(Problem(line.at, by, told["fault"]))
+
+    def _bound(self, line: Line, told: dict[str, Any], by: str) -> None:
+        self.operations["bound"] += 1
+        if told["value"] > told["most"]:
+            text = f"{told['name']}: {told['value']}, at most {told['most']}"
+            self.bounds.append(Problem(line.at, by, text))
+
+
+def _submit(at: int, by: str, op: int, item: dict[str, Any]) -> Submit:
+    payload = item.get("payload")
+    work = payload.get("work") if isinstance(payload, dict) else None
+    return Submit(
+        began=at,
+        by=by,
+        op=op,
+        request=item["request"],
+        type=sys.intern(item["type"]),
+        payload=packed(payload),
+        work=str(work or ""),
+        ends=tuple(map(sys.intern, item.get("ends") or ())),
+        key=item.get("key") or "",
+        cache_ms=item.get("cache_ms"),
+        delay_ms=item.get("delay_ms") or 0.0,
+        deadline_ms=item.get("deadline_ms"),
+        max_attempts=item.get("max_attempts"),
+    )
+
+
+_TAKERS: Final[dict[str, Callable[[History, Line, dict[str, Any], str], None]]] = {
+    kind: getattr(History, f"_{kind}")
+    for kind in (
+        "call",
+        "answer",
+        "error",
+        "event",
+        "start",
+        "effect",
+        "end",
+        "strike",
+        "heal",
+        "killed",
+        "final",
+        "audit",
+        "bound",
+    )
+}
