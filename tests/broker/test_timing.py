@@ -79,6 +79,19 @@ def test_clocks_go_back() -> None:
     ]
 
 
+def test_clocks_go_back_by_half_an_hour() -> None:
+    """01:30 to 02:00 comes twice on 2024-04-07: at 14:30 and at 15:00 UTC of the day before."""
+    timing = Timing(cron="*/20 */5 7 4 *", time_zone="Australia/Lord_Howe")
+    expected = [
+        "2024-04-06T13:40:00",
+        "2024-04-06T18:30:00",  # 05:00.
+        "2024-04-06T18:50:00",
+        "2024-04-06T19:10:00",
+    ]
+    assert times(timing, "2024-04-06T13:30:00", 4) == expected
+    assert times(timing, "2024-04-06T17:00:00", 3) == expected[1:]
+
+
 def test_an_interval_is_counted_from_its_anchor() -> None:
     timing = Timing(interval_ms=1_500, anchor_ms=10_000)
     assert list(islice(timing.all_after(0), 3)) == [10_000, 11_500, 13_000]

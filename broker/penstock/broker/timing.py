@@ -42,6 +42,24 @@ class TimingError(ValueError):
         self.part = part
 
 
+class _CronTimes(CronSim):
+    """The library's search, where clocks change by less than an hour, too.
+
+    It goes to the next hour by 3,600 s at a time: after Lord Howe's clocks went back by half an
+    hour it would look at the second half of an hour alone, and leave out what is due in the first.
+    """
+
+    def advance_hour(self) -> bool:
+        if self.dt.hour in self.hours:
+            return False
+        self.dt = self.dt.replace(minute=0, second=0)
+        while self.dt.hour not in self.hours:
+            self.tick(seconds=3600 - 60 * self.dt.minute)
+            if self.dt.hour == 0:
+                break  # The day has to be looked at again.
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """A recurrence: a cron expression in a time zone, or, where that is '', an interval.
@@ -136,7 +154,7 @@ class Timing:
         # Where clocks go back, a search that begins in the hour that comes twice may find times of
         # the first one, which are past; where they go forward, it may find one time twice.
         start = datetime.fromtimestamp(time_ms // 1000, zone_of(self.time_zone))
-        for moment in CronSim(self.cron, start):
+        for moment in _CronTimes(self.cron, start):
             occurrence = round(moment.timestamp()) * 1000
             if occurrence > _END_OF_TIME_MS:
                 return
