@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from tests.chaos.history.deed import Effect, Ending, Problem, Start, Strike
+from tests.chaos.history.entries import Effect, Ending, Problem, Start, Strike
 from tests.chaos.history.job import JobHistory
 from tests.chaos.history.view import Event, Failure, Request, Submit, View, Watch, packed
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.chaos.history.deed import Effect, Ending, Start
+    from tests.chaos.history.entries import Effect, Ending, Start
     from tests.chaos.history.view import Request, Submit, View, Watch
 
 __all__ = ["JobHistory"]

@@ -10,7 +10,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final, Literal, Self, cast
 
-from tests.chaos.link.lane import Bandwidth, Lane, abort
+from tests.chaos.link.direction import Bandwidth, Direction, abort
 from tests.chaos.link.taps import Requests, Sprung, Trap
 
 if TYPE_CHECKING:
@@ -183,8 +183,8 @@ class _Connection(asyncio.Protocol):
         self._proxy = proxy
         self._client: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
-        self.requests = Lane(proxy, proxy.requests_wire)
-        self.replies = Lane(proxy, proxy.replies_wire)
+        self.requests = Direction(proxy, proxy.requests_wire)
+        self.replies = Direction(proxy, proxy.replies_wire)
         self._split = Requests()
         self._sprung: Sprung | None = None
         self._patience: asyncio.TimerHandle | None = None

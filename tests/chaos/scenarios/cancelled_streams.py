@@ -15,7 +15,7 @@ from penstock.client import AsyncClient
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.glass import Glass, Vitals
+from tests.chaos.worlds.observed_gateway import ObservedGateway, Vitals
 from tests.chaos.worlds.stage import PATIENCE_S, Stage
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class CancelledStreams(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        async with Stage(run) as stage, Glass(run.folder, stage.server.url) as glass:
-            async with AsyncClient(glass.address, timeout=PATIENCE_S) as client:
+        async with Stage(run) as stage, ObservedGateway(run.folder, stage.server.url) as gateway:
+            async with AsyncClient(gateway.address, timeout=PATIENCE_S) as client:
                 async with Broker(stage.server.url) as broker:
                     await broker.registry.register_types({"task": {}})
                 jobs = [(await client.submit("task", number)).job_id for number in range(JOBS)]
             run.result.jobs += JOBS
-            callers = _Callers(run, glass, jobs)
+            callers = _Callers(run, gateway, jobs)
             await callers.go()
             await callers.check_submits()
 
@@ -72,9 +72,9 @@ class CancelledStreams(Scenario):
 class _Callers:
     """Those who change their minds."""
 
-    def __init__(self, run: Run, glass: Glass, jobs: list[str]) -> None:
+    def __init__(self, run: Run, gateway: ObservedGateway, jobs: list[str]) -> None:
         self._run = run
-        self._glass = glass
+        self._gateway = gateway
         self._jobs = jobs
         self._timed_out: list[str] = []
         self._stored: list[str] = []
@@ -99,7 +99,7 @@ class _Callers:
                 job_service_pb2_grpc.JobServiceStub(
                     await exits.enter_async_context(
                         grpc.aio.insecure_channel(
-                            self._glass.address, options=[("grpc.use_local_subchannel_pool", 1)]
+                            self._gateway.address, options=[("grpc.use_local_subchannel_pool", 1)]
                         )
                     )
                 )
@@ -113,10 +113,10 @@ class _Callers:
 
             await asyncio.gather(*(call_on() for _ in range(AT_ONCE)))
         # What gRPC still has to look through is no leak: the least of a few looks counts.
-        looks = [await self._glass.settled()]
+        looks = [await self._gateway.settled()]
         for _ in range(LOOKS):
             await asyncio.sleep(LOOK_EVERY_S)
-            looks.append(await self._glass.look())
+            looks.append(await self._gateway.look())
         return min(looks, key=lambda vitals: vitals.heap_bytes)
 
     async def _one(self, stub: job_service_pb2_grpc.JobServiceAsyncStub, number: int) -> None:
@@ -156,7 +156,7 @@ class _Callers:
     async def check_submits(self) -> None:
         """Those that timed out are stored whole or not at all: a repetition settles it."""
         outcomes: dict[int, int] = {}
-        async with grpc.aio.insecure_channel(self._glass.address) as channel:
+        async with grpc.aio.insecure_channel(self._gateway.address) as channel:
             stub: job_service_pb2_grpc.JobServiceAsyncStub
             stub = job_service_pb2_grpc.JobServiceStub(channel)
             for request_id in self._timed_out:

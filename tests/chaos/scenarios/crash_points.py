@@ -13,10 +13,10 @@ from penstock.broker import ids
 from penstock.broker.keys import NamespaceKeys, Slot
 from penstock.broker.script import all_scripts
 from tests.chaos.link.taps import Trap
-from tests.chaos.load.errands import ERRANDS_QUEUE, LIMITED_QUEUE, PATIENCE_S, Errands
+from tests.chaos.load.every_call import CALLS_QUEUE, LIMITED_QUEUE, PATIENCE_S, EveryCall
 from tests.chaos.load.plan import QUEUE
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.nursery import Nursery
+from tests.chaos.worlds.forkserver import ForkServer
 from tests.chaos.worlds.world import World
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "confirm": "it is sent where replicas are waited for, and leaves nothing that anybody reads",
 }
 
-#: How long all errands are looked at, to learn what is sent (s), and until all scripts were seen.
+#: How long all calls are listened to, to learn what is sent (s), and until all scripts were seen.
 RECORD_S: Final = 6.0
 HEARD_IN_S: Final = 40.0
 #: Points of the short run; every further one costs a start of a process.
@@ -52,7 +52,7 @@ _LOOK_EVERY_S: Final = 0.02
 
 Moment = Literal["before", "after"]
 _REQUEST: Final = re.compile(rb"\*\d+\r\n\$\d+\r\n([A-Za-z]+)\r\n(?:\$40\r\n([0-9a-f]{40})\r\n)?")
-_ERRANDS: Final = Slot(ids.namespace_code("default"), ids.queue_code("default", ERRANDS_QUEUE), 0)
+_CALLS: Final = Slot(ids.namespace_code("default"), ids.queue_code("default", CALLS_QUEUE), 0)
 _NAMES: Final = {script.sha1: script.name for script in all_scripts()}
 _DIGESTS: Final = {name: sha1 for sha1, name in _NAMES.items()}
 
@@ -108,7 +108,7 @@ class CrashPoints(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        queues = f"{QUEUE},{ERRANDS_QUEUE},{LIMITED_QUEUE}"
+        queues = f"{QUEUE},{CALLS_QUEUE},{LIMITED_QUEUE}"
         async with World(
             run,
             gateways=1,
@@ -116,8 +116,8 @@ class CrashPoints(Scenario):
             clients=0,
             lease_s=1.0,
             worker_settings={"queues": queues, "drain_grace_s": 0},
-            app="tests.chaos.handlers.errands:app",
-            crew=Nursery,
+            app="tests.chaos.handlers.every_call:app",
+            crew=ForkServer,
         ) as world:
             nudging = asyncio.Lock()
             drivers = [
@@ -125,13 +125,13 @@ class CrashPoints(Scenario):
                 _Driver("worker", world.workers[0], world.worker_link, world, nudging),
             ]
             async with world.client(timeout=PATIENCE_S) as client:
-                async with Errands(client, world.journal, run.result, world.redis) as errands:
+                async with EveryCall(client, world.journal, run.result, world.redis) as calls:
                     expected, heard = _DIGESTS.keys() - EXCEPTIONS.keys(), set[str]()
                     await asyncio.gather(*(driver.listen(expected, heard) for driver in drivers))
                     _expect_all(run, expected, heard)
                     await asyncio.gather(*(driver.crash_at_points() for driver in drivers))
-                    run.say("waiting for the errands")
-                    await errands.finish()
+                    run.say("waiting for the calls")
+                    await calls.finish()
                 await _drain(world, client)
             await world.finish()
         known = sum(len(driver.points) for driver in drivers)
@@ -144,7 +144,7 @@ class CrashPoints(Scenario):
             "harness",
             f"{len(missed)} points did not come up: {', '.join(missed)}",
         )
-        run.result.figures["calls repeated under their request id"] = str(errands.repeated)
+        run.result.figures["calls repeated under their request id"] = str(calls.repeated)
 
 
 class _Driver:
@@ -245,7 +245,7 @@ class _Driver:
         async with self._nudging:
             other.pause()
             try:
-                await self._world.redis("ZPOPMAX", _ERRANDS.due())  # It is put back by a walk.
+                await self._world.redis("ZPOPMAX", _CALLS.due())  # It is put back by a walk.
                 await self._restart()
                 await asyncio.sleep(ALONE_S)
             finally:
@@ -272,7 +272,7 @@ def _expect_all(run: Run, expected: AbstractSet[str], heard: set[str]) -> None:
 
 
 async def _drain(world: World, client: AsyncClient) -> None:
-    """Waits until no errand has left anything that is not ended, and forgets what is ended.
+    """Waits until calls have left nothing that is not ended, and forgets what is ended.
 
     What foreign hands took away is then accounted for, too.
 
@@ -285,7 +285,7 @@ async def _drain(world: World, client: AsyncClient) -> None:
         for queue in await client.queues():
             stats = await client.queue_stats(queue.name)
             live[queue.name] = sum(stats.waiting.values()) + stats.running + stats.scheduled
-        adrift = await world.redis("HGET", _ERRANDS.base, "adrift")
+        adrift = await world.redis("HGET", _CALLS.base, "adrift")
         if not any(live.values()) and adrift in {None, b"0"}:
             for name in live.keys() - {QUEUE}:
                 await client.clean_queue(name, ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))

@@ -15,7 +15,7 @@ from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
 from tests.chaos.load.attacks import ATTACKS, MOST_STREAMS, strike
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.glass import Glass
+from tests.chaos.worlds.observed_gateway import ObservedGateway
 from tests.chaos.worlds.stage import PATIENCE_S, Stage
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Floods(Scenario):
         settings = {"max_streams_per_peer": MOST_STREAMS}
         async with (
             Stage(run) as stage,
-            Glass(run.folder, stage.server.url, **settings) as glass,
-            _Good(glass.address) as good,
+            ObservedGateway(run.folder, stage.server.url, **settings) as gateway,
+            _Good(gateway.address) as good,
         ):
             async with Broker(stage.server.url) as broker:
                 await broker.registry.register_types({"task": {}})
@@ -66,7 +66,11 @@ class Floods(Scenario):
             for name in ATTACKS:
                 run.say(name)
                 await _suffer(
-                    run, glass, good, name, strike(name, glass.port, job_id, run.seed, run.scale)
+                    run,
+                    gateway,
+                    good,
+                    name,
+                    strike(name, gateway.port, job_id, run.seed, run.scale),
                 )
             await good.stop()
             run.result.expect(
@@ -75,29 +79,33 @@ class Floods(Scenario):
                 f"the client that behaves got {len(good.errors)} errors",
                 *good.errors[:3],
             )
-            log = glass.log
+            log = gateway.log
             run.result.expect(
                 "Traceback" not in log, "floods", "the gateway logged an exception", log[-2000:]
             )
 
 
 async def _suffer(
-    run: Run, glass: Glass, good: _Good, name: str, attack: Coroutine[Any, Any, tuple[str, bool]]
+    run: Run,
+    gateway: ObservedGateway,
+    good: _Good,
+    name: str,
+    attack: Coroutine[Any, Any, tuple[str, bool]],
 ) -> None:
     """One attack: what came of it, for the gateway and for others."""
-    before = await glass.look()
+    before = await gateway.look()
     good.told()
     struck = asyncio.create_task(attack)
     peak_kb = before.rss_kb
     least = time.monotonic() + LEAST_S
     while not struck.done() or time.monotonic() < least:
-        peak_kb = max(peak_kb, (await glass.look()).rss_kb)
+        peak_kb = max(peak_kb, (await gateway.look()).rss_kb)
         await asyncio.sleep(0.2)
     answered, is_right = struck.result()
     run.result.tally(name, Floods.rows).strikes += 1
     grown_mb = (peak_kb - before.rss_kb) / 1024
     beside = good.told()
-    after = await _left(glass)
+    after = await _left(gateway)
     run.result.figures[name] = f"{answered}; +{grown_mb:.0f} MB; beside it {beside}"
     run.result.expect(is_right, "floods", f"{name}: answered {answered}")
     run.result.expect(
@@ -106,11 +114,11 @@ async def _suffer(
     run.result.expect(not after, "I11", f"{name}: the gateway still held {after}")
 
 
-async def _left(glass: Glass) -> dict[str, int]:
+async def _left(gateway: ObservedGateway) -> dict[str, int]:
     """What is left of it, but for the one call of the good client that may be under way."""
     give_up = time.monotonic() + PATIENCE_S
     while True:
-        vitals = await glass.look()
+        vitals = await gateway.look()
         left = {name: count for name, count in vitals.counts.items() if count > 1}
         if not left or time.monotonic() > give_up:
             return left

@@ -11,7 +11,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.glass import Glass
+from tests.chaos.worlds.observed_gateway import ObservedGateway
 from tests.chaos.worlds.stage import PATIENCE_S, Stage, TookTooLong
 from tests.support.http2 import Peer, framed
 
@@ -46,20 +46,20 @@ class HealthWatch(Scenario):
         settings = {"max_health_watches": MOST, "shutdown_grace_s": GRACE_S}
         async with (
             Stage(run) as stage,
-            Glass(run.folder, stage.server.url, **settings) as glass,
-            grpc.aio.insecure_channel(glass.address) as channel,
+            ObservedGateway(run.folder, stage.server.url, **settings) as gateway,
+            grpc.aio.insecure_channel(gateway.address) as channel,
         ):
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             await _until(watch, _SERVING)
-            peers = [Peer(glass.port, window=0) for _ in range(MOST - 1)]
+            peers = [Peer(gateway.port, window=0) for _ in range(MOST - 1)]
             try:
                 for peer in peers:
                     await peer.__aenter__()
                     peer.call(WATCH, framed(b""))
-                await _all_watch(glass)
-                await _check_refused(run, glass)
+                await _all_watch(gateway)
+                await _check_refused(run, gateway)
                 await _strike(run, stage, watch)
-                await _check_shutdown(run, glass, watch)
+                await _check_shutdown(run, gateway, watch)
             finally:
                 for peer in peers:
                     peer.hang_up()
@@ -70,9 +70,9 @@ class HealthWatch(Scenario):
             )
 
 
-async def _all_watch(glass: Glass) -> None:
+async def _all_watch(gateway: ObservedGateway) -> None:
     give_up = time.monotonic() + PATIENCE_S
-    while (await glass.look()).watches < MOST:
+    while (await gateway.look()).watches < MOST:
         if time.monotonic() > give_up:
             raise TookTooLong("all watch")
         await asyncio.sleep(0.05)
@@ -99,8 +99,8 @@ async def _strike(run: Run, stage: Stage, watch: Any) -> None:  # noqa: ANN401 -
     )
 
 
-async def _check_refused(run: Run, glass: Glass) -> None:
-    async with Peer(glass.port) as one_more:
+async def _check_refused(run: Run, gateway: ObservedGateway) -> None:
+    async with Peer(gateway.port) as one_more:
         status = await one_more.status_of(one_more.call(WATCH, framed(b"")), PATIENCE_S)
     run.result.expect(
         status == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
@@ -109,9 +109,9 @@ async def _check_refused(run: Run, glass: Glass) -> None:
     )
 
 
-async def _check_shutdown(run: Run, glass: Glass, watch: Any) -> None:  # noqa: ANN401 - as above.
+async def _check_shutdown(run: Run, gateway: ObservedGateway, watch: Any) -> None:  # noqa: ANN401 - as above.
     told = asyncio.create_task(_until(watch, _NOT_SERVING))
-    took_s = await glass.stop()
+    took_s = await gateway.stop()
     run.result.figures["a shutdown took"] = f"{took_s:.1f} s at a grace of {GRACE_S:g} s"
     run.result.expect(
         took_s < GRACE_S + BEYOND_S, "health", f"a shutdown took {took_s:.1f} s beside them"

@@ -42,7 +42,7 @@ class PoisonJobs(Scenario):
         async with Stage(run, lease_s=LEASE_S, slots=20, max_crashes=MAX_CRASHES) as stage:
             await stage.gateway()
             # In a single worker, all of them meet again after each crash.
-            keeper = asyncio.create_task(_keep_alive(run, stage))
+            supervisor = asyncio.create_task(_keep_alive(run, stage))
             async with stage.client(timeout_s=PATIENCE_S) as client:
                 await stage.registered(client)
                 for _ in range(round(max(1.0, run.scale))):
@@ -50,8 +50,8 @@ class PoisonJobs(Scenario):
                         await _poison(run, client, poisons)
                     await _poison(run, client, list(WAYS))
                 await _poison_a_child(run, client)
-            keeper.cancel()
-            await asyncio.wait({keeper})
+            supervisor.cancel()
+            await asyncio.wait({supervisor})
 
 
 async def _keep_alive(run: Run, stage: Stage) -> None:

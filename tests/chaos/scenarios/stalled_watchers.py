@@ -13,7 +13,7 @@ from penstock.client import AsyncClient, ChunkEvent
 from penstock.v1 import job_service_pb2 as pb
 from tests.chaos.handlers.chatter import Chatter, said_at
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.glass import Glass
+from tests.chaos.worlds.observed_gateway import ObservedGateway
 from tests.chaos.worlds.stage import PATIENCE_S, Stage, TookTooLong
 from tests.support.http2 import Peer, framed
 
@@ -72,20 +72,20 @@ class StalledWatchers(Scenario):
         """See `Scenario`."""
         async with Stage(run) as stage:
             settings = {"stream_stall_s": STALL_S}
-            async with Glass(run.folder, stage.server.url, **settings) as glass:
+            async with ObservedGateway(run.folder, stage.server.url, **settings) as gateway:
                 stage.worker("tests.chaos.handlers.chatter:app")
-                async with AsyncClient(glass.address, timeout=PATIENCE_S) as client:
+                async with AsyncClient(gateway.address, timeout=PATIENCE_S) as client:
                     await stage.registered(client)
-                    await _Siege(run, glass, client).lay()
-                await _check_freed(run, glass)
+                    await _Siege(run, gateway, client).lay()
+                await _check_freed(run, gateway)
 
 
 class _Siege:
     """The phases, in order."""
 
-    def __init__(self, run: Run, glass: Glass, client: AsyncClient) -> None:
+    def __init__(self, run: Run, gateway: ObservedGateway, client: AsyncClient) -> None:
         self._run = run
-        self._glass = glass
+        self._gateway = gateway
         self._client = client
         self._late_s: list[float] = []
         self._told = 0
@@ -113,14 +113,14 @@ class _Siege:
         """How late events are, with and without those who stall."""
         calm: list[list[float]] = []
         stalled: list[list[float]] = []
-        before = await self._glass.look()
+        before = await self._gateway.look()
         peak_kb = 0
         rounds = max(3, round(ROUNDS * self._run.scale))
         for number in range(rounds):
             calm.append(await self._sample())
             async with self._crowd(self._jobs) as crowd:
                 stalled.append(await self._sample())
-                during = await self._glass.look()
+                during = await self._gateway.look()
                 peak_kb = max(peak_kb, during.rss_kb)
                 self._run.result.expect(
                     during.followed >= GOOD + STALLED and not any(p.took_more for p in crowd),
@@ -152,7 +152,7 @@ class _Siege:
             await self._submit(Chatter(count=GUSH_CHUNKS, size=GUSH_CHUNK, last_s=STALL_S * 2))
             for _ in range(GUSHES)
         ]
-        before = await self._glass.look()
+        before = await self._gateway.look()
         async with self._crowd(gushes) as early:
             peak_kb = await self._outwait(early, "while much was said")
         # Now the logs are full, and each of them begins with a page of its own.
@@ -172,7 +172,7 @@ class _Siege:
         """Returns the most memory (kB) until all of a crowd were sent away."""
         began, peak_kb = time.monotonic(), 0
         self._run.say(f"{len(crowd)} take nothing {what}")
-        while (vitals := await self._glass.look()).streams > GOOD:
+        while (vitals := await self._gateway.look()).streams > GOOD:
             peak_kb = max(peak_kb, vitals.rss_kb)
             if time.monotonic() - began > STALL_S + LAST_WORDS_S:
                 break
@@ -202,7 +202,7 @@ class _Siege:
         deaf = round(STALLED * DEAF_SHARE)
         crowd = [
             _Stalled(
-                self._glass.port,
+                self._gateway.port,
                 jobs[number % len(jobs)],
                 self._run.chance.choice(WINDOWS),
                 deaf=number < deaf,
@@ -219,7 +219,7 @@ class _Siege:
             for each in crowd:
                 each.peer.hang_up()
             give_up = time.monotonic() + PATIENCE_S
-            while (await self._glass.look()).streams > GOOD:
+            while (await self._gateway.look()).streams > GOOD:
                 if time.monotonic() > give_up:
                     raise TookTooLong("those who left are forgotten")
                 await asyncio.sleep(0.05)
@@ -285,12 +285,12 @@ class _Stalled:
         return self.peer.streams[self._stream].ended or self.peer.closed.is_set()
 
 
-async def _check_freed(run: Run, glass: Glass) -> None:
-    after = await glass.settled()
+async def _check_freed(run: Run, gateway: ObservedGateway) -> None:
+    after = await gateway.settled()
     run.result.figures["gateway's memory after"] = f"{after.rss_kb / 1024:.0f} MB"
     left = {name: count for name, count in after.counts.items() if count}
     run.result.expect(not left, "I11", f"when all were gone, the gateway still held {left}")
-    log = glass.log
+    log = gateway.log
     run.result.expect(
         "Traceback" not in log, "stalled", "the gateway logged an exception", log[-2000:]
     )

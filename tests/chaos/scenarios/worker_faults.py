@@ -189,7 +189,7 @@ class MisroutedJobs(Scenario):
                     f"{self.JOBS} jobs were handed back {released} times: {rate:.2f}/s each",
                 )
                 await self._send_nonsense(run, stage, client)
-                stage.worker("tests.chaos.handlers.labour:latecomer")
+                stage.worker("tests.chaos.handlers.behaviours:latecomer")
                 for worker in workers:  # As a deployment ends.
                     worker.terminate()
                 for job_id in jobs:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["APP", "PATIENCE_S", "Pulse", "Stage", "TookTooLong", "name_of", "when"]
 
-APP: Final = "tests.chaos.handlers.labour:app"
+APP: Final = "tests.chaos.handlers.behaviours:app"
 #: Whatever a scenario waits for comes within it, or something is wrong (s).
 PATIENCE_S: Final = 60.0
 _LOOK_EVERY_S: Final = 0.02

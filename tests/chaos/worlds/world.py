@@ -27,8 +27,8 @@ from tests.chaos.load.recorder import Recorder, Submit
 from tests.chaos.server.server import ChaosServer
 from tests.chaos.worlds.bounds import write_bounds
 from tests.chaos.worlds.closing import close_books
-from tests.chaos.worlds.keeper import keep
 from tests.chaos.worlds.member import Crew, Member
+from tests.chaos.worlds.supervisor import supervise
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
@@ -180,7 +180,7 @@ class World:
         await self.working()
         for member in self.clients:
             member.start()
-        self._keeping = asyncio.create_task(keep(self))
+        self._keeping = asyncio.create_task(supervise(self))
 
     async def __aexit__(self, *_error: object) -> None:
         await self._stop_keeping()

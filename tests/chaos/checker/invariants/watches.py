@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.checker.scene import Scene
-    from tests.chaos.history.deed import Effect, Start
+    from tests.chaos.history.entries import Effect, Start
     from tests.chaos.history.job import JobHistory
     from tests.chaos.history.view import Event, Watch
     from tests.chaos.result import Violation

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Faults", "Lane", "abort"]
+__all__ = ["Direction", "Faults", "abort"]
 
 #: What waits in a queue beyond this makes its sender wait (bytes).
 HIGH_WATER: Final = 256 * 1024
@@ -39,7 +39,7 @@ class Faults(Protocol):
 
 
 class Bandwidth:
-    """What all lanes of one direction share: a throttled link is one wire.
+    """What all connections share in one direction: a throttled link is one wire.
 
     Attributes:
         free_at: when what was sent so far will have passed (s, of the event loop's clock).
@@ -49,7 +49,7 @@ class Bandwidth:
         self.free_at = 0.0
 
 
-class Lane:
+class Direction:
     """See above.
 
     Args:

@@ -1,7 +1,7 @@
-"""A gateway behind glass: a process like any other, of which one sees from outside what it holds.
+"""A gateway in a process of its own, which tells from outside what it holds.
 
-``python -m tests.chaos.worlds.glass`` is ``python -m penstock.server`` with a socket beside it,
-where each connection is told the vitals of the process, as JSON.
+``python -m tests.chaos.worlds.observed_gateway`` is ``python -m penstock.server`` with a socket
+beside it, where each connection is told the vitals of the process, as JSON.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Glass", "Vitals"]
+__all__ = ["ObservedGateway", "Vitals"]
 
 #: The environment variable that names the socket.
-SOCKET: Final = "PENSTOCK_TEST_GLASS"
+SOCKET: Final = "PENSTOCK_TEST_VITALS"
 _PATIENCE_S: Final = 60.0
 
 
@@ -78,7 +78,7 @@ class Vitals:
         return told
 
 
-class Glass:
+class ObservedGateway:
     """A gateway in a process of its own. An async context manager, which ends it.
 
     Args:
@@ -92,8 +92,8 @@ class Glass:
 
     def __init__(self, folder: Path, redis_url: str, **settings: object) -> None:
         self.port = free_port()
-        self._log = folder / "glass.log"
-        self._socket = Path(f"/tmp/glass-{os.getpid()}-{self.port}")  # noqa: S108 - paths of sockets are short.
+        self._log = folder / "observed-gateway.log"
+        self._socket = Path(f"/tmp/vitals-{os.getpid()}-{self.port}")  # noqa: S108 - paths of sockets are short.
         names = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
         self._env = {
             **os.environ,
@@ -138,7 +138,7 @@ class Glass:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worlds.glass"],
+                [sys.executable, "-m", "tests.chaos.worlds.observed_gateway"],
                 cwd=ROOT,
                 env=self._env,
                 stdin=subprocess.DEVNULL,

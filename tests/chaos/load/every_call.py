@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     from tests.chaos.load.plan import Plan
     from tests.chaos.result import Result
 
-__all__ = ["ERRANDS_QUEUE", "LIMITED_QUEUE", "Errands"]
+__all__ = ["CALLS_QUEUE", "LIMITED_QUEUE", "EveryCall"]
 
 #: Of jobs that are not in the history: of schedules, of messages, and those soon forgotten.
-ERRANDS_QUEUE: Final = "errands"
-LIMITED_QUEUE: Final = "errands.limited"
+CALLS_QUEUE: Final = "calls"
+LIMITED_QUEUE: Final = "calls.limited"
 #: No answer of a service that is killed now and then takes longer (s).
 PATIENCE_S: Final = 90.0
 PAUSE_S: Final = 0.15
 #: For so many pauses a job that is to be cancelled may wait until it runs.
 LOOKS: Final = 20
 #: Id of a schedule.
-STANDING: Final = "errand-standing"
+STANDING: Final = "call-standing"
 #: Crashes that quarantine a job, as the processes have it by default in a world.
 MOST_CRASHES: Final = 50
 
 
-class Errands:
-    """Runs them side by side, for as long as it is entered.
+class EveryCall:
+    """Makes every call, several side by side, for as long as it is entered.
 
     Args:
         client: to all gateways.
@@ -82,7 +82,7 @@ class Errands:
         self.repeated = 0
 
     async def __aenter__(self) -> Self:
-        errands = (
+        calls = (
             self._do_jobs,
             self._do_long_jobs,
             self._do_cached,
@@ -97,7 +97,7 @@ class Errands:
         with suppress(AlreadyExists):
             await self._client.create_schedule(STANDING, self._schedule())
         self._standing_job = await self._note(delay=86_400)
-        self._tasks = [asyncio.create_task(self._repeat(errand)) for errand in errands]
+        self._tasks = [asyncio.create_task(self._repeat(call)) for call in calls]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -106,19 +106,19 @@ class Errands:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def finish(self) -> None:
-        """Lets each errand come to its end."""
+        """Lets those under way come to their end."""
         self._stopping = True
         await asyncio.gather(*self._tasks)
         await self._client.delete_schedule(STANDING)
         await self._client.cancel(self._standing_job)
 
-    async def _repeat(self, errand: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, call: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping:
             try:
-                await errand()
+                await call()
             except (PenstockError, WaitTimeout) as error:
                 self._result.expect(
-                    None, "calls", f"{errand.__name__}: {type(error).__name__}: {error}"
+                    None, "calls", f"{call.__name__}: {type(error).__name__}: {error}"
                 )
             await asyncio.sleep(PAUSE_S)
 
@@ -126,7 +126,7 @@ class Errands:
 
     async def _submit(self, plan: Plan, type_: str = TYPES[0], **options: Any) -> str:  # noqa: ANN401 - of a submit.
         """Submits a job twice under one request id. Returns its id."""
-        name = f"errand-{next(self._numbers)}"
+        name = f"call-{next(self._numbers)}"
         plan["work"] = name
         submit = Submit(type_, plan, name, {"queue": QUEUE, "max_attempts": 30, **options})
         first = await self._calls.submit(submit)
@@ -148,7 +148,7 @@ class Errands:
         await self._calls.submit_many(
             [
                 Submit(TYPES[1], {"work": name}, name, {"queue": QUEUE})
-                for name in (f"errand-{next(self._numbers)}" for _ in range(3))
+                for name in (f"call-{next(self._numbers)}" for _ in range(3))
             ]
         )
         for job in (plain, failing, soon, dead):
@@ -170,7 +170,7 @@ class Errands:
             async for event in self._client.watch(talking):
                 del event
         await self._calls.wait(hanging, PATIENCE_S)
-        request = f"errand-{next(self._numbers)}"
+        request = f"call-{next(self._numbers)}"
         first = await self._calls.retry(hanging, request)
         self._same(first, await self._calls.retry(hanging, request), request)
         await self._calls.cancel(first)
@@ -178,27 +178,27 @@ class Errands:
     # Jobs of no history.
 
     async def _note(self, **options: Any) -> str:  # noqa: ANN401 - of a submit.
-        options = {"queue": ERRANDS_QUEUE, "request_id": f"errand-{next(self._numbers)}", **options}
-        first = await self._client.submit("errand.note", 1, **options)
-        again = await self._client.submit("errand.note", 1, **options)
+        options = {"queue": CALLS_QUEUE, "request_id": f"call-{next(self._numbers)}", **options}
+        first = await self._client.submit("call.note", 1, **options)
+        again = await self._client.submit("call.note", 1, **options)
         self._same(first.job_id, again.job_id, options["request_id"])
         return first.job_id
 
     async def _do_cached(self) -> None:
-        policy = CachePolicy(60, key=f"key-{next(self._numbers) % 3}", tags=["errands"])
+        policy = CachePolicy(60, key=f"key-{next(self._numbers) % 3}", tags=["calls"])
         for _ in range(2):
             handle = await self._client.submit(
-                "errand.note", 1, queue=ERRANDS_QUEUE, cache=policy, retention=1
+                "call.note", 1, queue=CALLS_QUEUE, cache=policy, retention=1
             )
             with suppress(NotFound):  # It may be forgotten by then.
                 await handle.wait(timeout=PATIENCE_S)
-        await self._client.invalidate("errand.note", key="key-0")
-        forgetful = await self._client.submit("errand.forget", "errands", queue=ERRANDS_QUEUE)
+        await self._client.invalidate("call.note", key="key-0")
+        forgetful = await self._client.submit("call.forget", "calls", queue=CALLS_QUEUE)
         await forgetful.wait(timeout=PATIENCE_S)
 
     @staticmethod
     def _schedule() -> Schedule:
-        job = NewJob("errand.note", 2, queue=ERRANDS_QUEUE)
+        job = NewJob("call.note", 2, queue=CALLS_QUEUE)
         return Schedule(job, every=1, overlap=Overlap.ALLOW)
 
     async def _do_suspects(self) -> None:
@@ -217,7 +217,7 @@ class Errands:
         await self._client.cancel(job_id)
 
     async def _do_schedules(self) -> None:
-        name = f"errand-{next(self._numbers)}"
+        name = f"call-{next(self._numbers)}"
         definition = self._schedule()
         with suppress(AlreadyExists):  # By the first try of this very call.
             await self._client.create_schedule(name, definition)
@@ -233,32 +233,32 @@ class Errands:
         await self._client.delete_schedule(name)
 
     async def _do_topics(self) -> None:
-        message = f"errand-{next(self._numbers)}"
-        await self._client.put_topic_rule("errand.**", attempts=5)
-        await self._client.subscribe("errand.note", "errand.**", queue=ERRANDS_QUEUE)
-        first = await self._client.publish("errand.done", 3, message_id=message)
-        again = await self._client.publish("errand.done", 3, message_id=message)
+        message = f"call-{next(self._numbers)}"
+        await self._client.put_topic_rule("call.**", attempts=5)
+        await self._client.subscribe("call.note", "call.**", queue=CALLS_QUEUE)
+        first = await self._client.publish("call.done", 3, message_id=message)
+        again = await self._client.publish("call.done", 3, message_id=message)
         jobs = [sorted(job.job_id for job in each.jobs) for each in (first, again)]
         self._same(str(jobs[0]), str(jobs[1]), message)
         await self._client.topic_rules()
-        await self._client.unsubscribe("errand.note")
-        await self._client.delete_topic_rule("errand.**")
+        await self._client.unsubscribe("call.note")
+        await self._client.delete_topic_rule("call.**")
 
     async def _do_policies(self) -> None:
         queue = LIMITED_QUEUE
-        await self._client.set_queue_policy(queue, "errand.note", concurrency=1)
+        await self._client.set_queue_policy(queue, "call.note", concurrency=1)
         await self._note(queue=queue, retention=1)
-        await self._client.queue_policy(queue, "errand.note")
+        await self._client.queue_policy(queue, "call.note")
         await self._client.queue_policies()
         await asyncio.sleep(1)
-        await self._client.delete_queue_policy(queue, "errand.note")
+        await self._client.delete_queue_policy(queue, "call.note")
 
     async def _do_queues(self) -> None:
-        queue = f"errands.{next(self._numbers) % 20}"
+        queue = f"calls.{next(self._numbers) % 20}"
         await self._note(queue=queue, delay=60)
         await self._note(retention=1)
         await self._client.submit(
-            "errand.nobody", queue=ERRANDS_QUEUE, allow_unregistered=True, expires_in=3
+            "call.nobody", queue=CALLS_QUEUE, allow_unregistered=True, expires_in=3
         )
         await self._client.queue_stats(queue)
         await self._client.pause_queue(queue)
@@ -266,7 +266,7 @@ class Errands:
         await self._client.purge_queue(queue)
         await self._client.clean_queue(queue, ["CANCELLED"])
         with suppress(FailedPrecondition):
-            await self._client.redrive(ERRANDS_QUEUE)
+            await self._client.redrive(CALLS_QUEUE)
         await self._client.queues()
         await self._client.workers()
 

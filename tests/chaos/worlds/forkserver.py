@@ -1,8 +1,8 @@
 """Processes of a world that start in no time: copies of one that has imported everything.
 
 A gateway or worker that is started as usual spends most of its first second in imports. Where a
-scenario starts hundreds of them, ``python -m tests.chaos.worlds.nursery`` imports once, and forks
-one process for each line of JSON on its stdin. From the fork on, it runs as ``python -m`` would.
+scenario starts hundreds of them, ``python -m tests.chaos.worlds.forkserver`` imports once, and
+forks one process for each line of JSON on its stdin, which then runs as ``python -m`` would.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Nursery"]
+__all__ = ["ForkServer"]
 
 #: What costs the time. Apps are not among it: they look at the process that imports them.
 _IMPORTS: Final = ("penstock.cli.main", "penstock.server.gateways", "penstock.worker.service")
 
 
-class Nursery(Crew):
+class ForkServer(Crew):
     """A crew whose processes are forked."""
 
     def __init__(self) -> None:
@@ -40,26 +40,26 @@ class Nursery(Crew):
         self._changed = threading.Condition()
         self._born: list[int] = []
         self._ended: dict[int, int] = {}
-        self._mother = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.worlds.nursery"],
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.worlds.forkserver"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             process_group=self.group,
             text=True,
         )
-        self._listener = threading.Thread(target=self._listen, name="nursery", daemon=True)
+        self._listener = threading.Thread(target=self._listen, name="forkserver", daemon=True)
         self._listener.start()
 
     def spawn(self, command: Sequence[str], env: Mapping[str, str], log: Path) -> Child:
         """See `Crew`."""
-        assert self._mother.stdin is not None
+        assert self._process.stdin is not None
         order = {"command": list(command), "env": dict(env), "log": str(log.resolve())}
-        self._mother.stdin.write(json.dumps(order) + "\n")
-        self._mother.stdin.flush()
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
         with self._changed:
             if not self._changed.wait_for(lambda: self._born, timeout=60):
-                raise TimeoutError("the nursery does not answer")
+                raise TimeoutError("the fork server does not answer")
             return Child(self, self._born.pop())
 
     def status_of(self, pid: int, within_s: float | None) -> int | None:
@@ -71,16 +71,16 @@ class Nursery(Crew):
     def close(self) -> None:
         """See `Crew`."""
         super().close()
-        self._mother.wait()
+        self._process.wait()
         self._listener.join()
-        assert self._mother.stdin is not None
-        assert self._mother.stdout is not None
-        self._mother.stdin.close()
-        self._mother.stdout.close()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
 
     def _listen(self) -> None:
-        assert self._mother.stdout is not None
-        for line in self._mother.stdout:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
             what, pid, status = line.split()
             with self._changed:
                 if what == "born":
@@ -92,19 +92,19 @@ class Nursery(Crew):
 
 
 class Child:
-    """A process of a nursery, with the part of `subprocess.Popen` that `Member` uses."""
+    """A process that was forked, with the part of `subprocess.Popen` that `Member` uses."""
 
-    def __init__(self, nursery: Nursery, pid: int) -> None:
-        self._nursery = nursery
+    def __init__(self, server: ForkServer, pid: int) -> None:
+        self._server = server
         self.pid = pid
 
     def poll(self) -> int | None:
         """Its exit status; None while it runs."""
-        return self._nursery.status_of(self.pid, 0)
+        return self._server.status_of(self.pid, 0)
 
     def wait(self) -> int:
         """Waits for its end. Returns its exit status."""
-        status = self._nursery.status_of(self.pid, None)
+        status = self._server.status_of(self.pid, None)
         assert status is not None
         return status
 
@@ -172,7 +172,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
         status = 0
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # noqa: BLE001 - whatever it is, it ends here and not in the mother.
+    except BaseException:  # noqa: BLE001 - whatever it is, it ends here, and not in whom it was forked from.
         traceback.print_exc()
     finally:
         sys.stdout.flush()

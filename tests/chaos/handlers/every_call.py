@@ -1,4 +1,4 @@
-"""The worker of `errands`: the handlers of the chaos run, and a few more that nobody journals."""
+"""Handlers for `load.every_call`: those of the chaos run, and a few that nobody journals."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from tests.chaos.handlers.planned import app
 __all__ = ["app"]
 
 
-@app.job("errand.note")
+@app.job("call.note")
 async def note(number: int) -> int:
     """Ends at once."""
     return number
 
 
-@app.job("errand.forget")
+@app.job("call.forget")
 async def forget(tag: str, ctx: Context) -> None:
     """Has cached results of a tag forgotten."""
     await ctx.invalidate(tags=[tag])
 
 
-@app.on("errand.*", name="errand.heard", queue="errands")
+@app.on("call.*", name="call.heard", queue="calls")
 async def heard(number: int) -> int:
-    """Gets every message of the errands."""
+    """Gets every message."""
     return number

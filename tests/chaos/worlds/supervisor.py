@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.chaos.worlds.member import Member
     from tests.chaos.worlds.world import World
 
-__all__ = ["keep"]
+__all__ = ["supervise"]
 
 _LOOK_S: Final = 0.05
 _LAST_WORDS: Final = 500
@@ -18,7 +18,7 @@ _LAST_WORDS: Final = 500
 _UP: Final = "worker started"
 
 
-async def keep(world: World) -> None:
+async def supervise(world: World) -> None:
     """Goes on until it is cancelled."""
     while True:
         await asyncio.sleep(_LOOK_S)
