@@ -402,7 +402,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 await (broker.queues.pause if self.model.paused else broker.queues.resume)(QUEUE)
             case "repair":
                 tails = map(tail_of, self.model.jobs)
-                assert await broker.engine.run(REPAIR, [rig.slot.base], *tails) == 0
+                assert await broker.engine.run(REPAIR, [rig.slot.base], *tails) == [0, []]
             case "flush":
                 await rig.call("SCRIPT", "FLUSH")
             case priority:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from penstock.broker import JobState, Priority, ReplyError, housekeeper
+from penstock.broker import JobState, Priority, ReplyError, housekeeper, ids, reconciler
+from penstock.broker.script import Script
 from tests.broker.rig import Rig, tail_of
 
 if TYPE_CHECKING:
@@ -222,16 +223,42 @@ async def test_a_fleet_walks_once_a_minute(rig: Rig, other: Broker) -> None:
     assert await rig.state(job_id) is JobState.SCHEDULED
 
 
-async def test_a_walk_that_fails_does_not_hold_off_the_next(rig: Rig, other: Broker) -> None:
+async def test_a_walk_that_fails_does_not_hold_off_the_next(
+    rig: Rig, other: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await delayed(rig)
     await rig.call("DEL", rig.slot.due())
-    broken = rig.slot.record("0" * 26)
-    await rig.call("SET", broken, "not a record")
-    with pytest.raises(ReplyError, match="WRONGTYPE"):
+    monkeypatch.setattr(reconciler, "REPAIR", Script("repair", "#!lua\nreturn no_such_name"))
+    with pytest.raises(ReplyError, match="no_such_name"):
         await rig.broker.reconciler.walk()
-    await rig.call("DEL", broken)
+    monkeypatch.undo()
     await other.reconciler.walk()
     assert await rig.call("ZCARD", rig.slot.due()) == 1
+
+
+@pytest.mark.foreign_hands
+async def test_a_foreign_key_in_the_place_of_a_record_stops_no_walk(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = [await delayed(rig) for _ in range(3)]
+    await rig.call("DEL", rig.slot.due())
+    schedule = ids.schedule_tail("default", "nightly")
+    names = rig.broker.engine.names
+    await rig.call("HSET", names.schedules(), "nightly", "1 q", "#", 1)
+    foreign = [rig.slot.record("0" * 26), rig.slot.schedule(schedule), rig.slot.base + b":j:\xff"]
+    foreign.append(f"ps{{{names.code}:q:other}}:j:{'0' * 26}".encode())
+    for key in foreign:
+        await rig.call("SET", key, "not a record")
+    assert await rig.broker.reconciler.walk() == 3
+    assert rig.broker.reconciler.unreadable == 2
+    assert "cannot be read, and stay as they are: 2" in caplog.text
+    assert "WRONGTYPE" in caplog.text
+    assert {await rig.state(job_id) for job_id in lost} == {JobState.SCHEDULED}
+    for key in (*foreign, names.walk()):
+        await rig.call("DEL", key)
+    assert await rig.broker.reconciler.walk() == 0
+    assert rig.broker.reconciler.unreadable == 0
+    await rig.call("DEL", names.schedules())
 
 
 async def test_many_records_of_many_queues(rig: Rig) -> None:

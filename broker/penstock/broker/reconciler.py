@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from penstock.broker import ids
 from penstock.broker.engine import SCRIPT_BATCH, Engine
-from penstock.broker.errors import NotFound
+from penstock.broker.errors import NotFound, ReplyError
 from penstock.broker.retry import with_retry
 from penstock.broker.schedule_ids import ALIVE, ScheduleIds, entry_of
 from penstock.broker.script import load_script
@@ -47,6 +47,9 @@ SINCE: Final = "since"
 #: A walker that was not heard of for so long has vanished (s).
 WALKING_MARK_S: Final = 15.0
 
+#: The key of a job's or schedule's record: queue code, partition, kind and tail.
+_RECORD: Final = re.compile(rb"ps\{[^:]*:([^:]*):([0-9]{1,4})\}:([jy]):([0-9a-z]{26})")
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,10 +58,12 @@ class Reconciler:
 
     Attributes:
         wake: called when a walk is wanted; None while nobody would make one.
+        unreadable: how many records the last walk left alone, since foreign keys stand in the way.
     """
 
     def __init__(self, engine: Engine, activity: Activity) -> None:
         self.wake: Callable[[], None] | None = None
+        self.unreadable = 0
         self._engine = engine
         self._activity = activity
         self._ids = ScheduleIds(engine)
@@ -101,6 +106,8 @@ class Reconciler:
         self._engine.link.send("SET", mark, "walked", "PX", int(WALK_MARK_S * 1000))
         if repaired:
             _log.warning("put back where their records say: %d", repaired)
+        if self.unreadable:
+            _log.warning("records that cannot be read, and stay as they are: %d", self.unreadable)
         return repaired
 
     async def _walk(self) -> int:
@@ -108,6 +115,7 @@ class Reconciler:
         repaired, cursor = 0, b"0"
         mark, mark_ms = self._engine.names.walk(), int(WALKING_MARK_S * 1000)
         self._enlisted.clear()
+        self.unreadable = 0
         while True:
             self._engine.link.send("PEXPIRE", mark, mark_ms)
             cursor, found = await self._call(
@@ -122,9 +130,8 @@ class Reconciler:
     async def _repair(self, record_keys: list[bytes]) -> int:
         found: defaultdict[tuple[Slot, Script], list[str]] = defaultdict(list)
         for key in record_keys:
-            slot_name, kind, tail = key.decode().rsplit(":", 2)
-            _, code, partition = slot_name.removesuffix("}").split(":")
-            if len(tail) == ids.TAIL_LENGTH:
+            if name := _RECORD.fullmatch(key):
+                code, partition, kind, tail = (part.decode() for part in name.groups())
                 script = REPAIR if kind == "j" else REPAIR_SCHEDULE
                 found[self._engine.slot(code, int(partition)), script].append(tail)
         repaired = 0
@@ -132,19 +139,31 @@ class Reconciler:
             await self._activity.mark(slot)
             for start in range(0, len(tails), SCRIPT_BATCH):
                 batch = tails[start : start + SCRIPT_BATCH]
-                reply = await self._engine.run(script, [slot.base], *batch)
-                repaired += reply if script is REPAIR else await self._enlist(*reply)
+                count, failed, *entries = await self._engine.run(script, [slot.base], *batch)
+                self._complain(slot, failed)
+                repaired += count + await self._enlist(*entries)
         return repaired
 
-    async def _enlist(self, repaired: int, *entries: bytes) -> int:
-        """Counts on: what the list of ids, in another slot, has lost of repaired schedules."""
+    def _complain(self, slot: Slot, failed: list[bytes]) -> None:
+        """Counts records that cannot be read, and names the first of a walk."""
+        if failed and not self.unreadable:
+            tail, error = (part.decode(errors="replace") for part in failed[:2])
+            _log.warning("a record of %s cannot be read: %s (%s)", slot.base.decode(), tail, error)
+        self.unreadable += len(failed) // 2
+
+    async def _enlist(self, *entries: bytes) -> int:
+        """Puts schedules back that the list of ids, in another slot, has lost; how many those are.
+
+        Args:
+            entries: id, claim and queue of each schedule that was met.
+        """
         if not entries:
-            return repaired
+            return 0
         self._enlisted.update(entries[::3])
         enlisted, doubles = await self._ids.enlist(*entries)
         for start in range(0, len(doubles), 4):
             enlisted += await self._settle(*doubles[start : start + 4])
-        return repaired + enlisted
+        return enlisted
 
     async def _settle(self, name: bytes, claim: bytes, queue: bytes, listed: bytes) -> int:
         """Buries the older one, where the list has the id of a schedule in another queue.
@@ -178,6 +197,10 @@ class Reconciler:
                 buried = await self._ids.bury(schedule_id, entry, if_empty=True)
             except NotFound:
                 continue  # Its queue was lost, and is there again once somebody uses it.
+            except ReplyError as error:
+                if error.code != "WRONGTYPE":
+                    raise
+                continue  # It was counted where the walk met it.
             if buried != ALIVE:
                 await self._ids.strike(schedule_id, entry)
 

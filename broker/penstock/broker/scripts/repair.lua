@@ -2,12 +2,14 @@
 -- Put jobs back into the structure that their record calls for: the record is the truth.
 --
 -- Guarantees: a job that is where it belongs is left alone, so repeating it is safe; bounded. What
--- stands in a structure without a matching record is dropped by whoever meets it there.
+-- stands in a structure without a matching record is dropped by whoever meets it there. A foreign key
+-- at the name of a record keeps no other from being put back.
 --
 -- KEYS  1 slot
 -- ARGV  ids (at most 100)
--- Returns how many jobs were put back
+-- Returns {how many jobs were put back, {id, error, ...}}: those that cannot be read
 --#include lib/slot.lua
+--#include lib/guarded.lua
 --#include lib/queue.lua
 --#include lib/held.lua
 --#include lib/finish.lua
@@ -62,11 +64,11 @@ local function put_back(id, record)
 end
 
 local repaired = 0
-for _, id in ipairs(ARGV) do
+local failed = for_each(ARGV, function(id)
   local record = fields_of(id, 's', 't', 'x', 'hd', 'gt', 'pr', 'du', 'dl', 'e', 'rt', 'rs')
   if record.s and put_back(id, record) then repaired = repaired + 1 end
   if record.dl and (record.s == 'Q' or record.s == 'S') then
     redis.call('ZADD', deadlines_key, 'NX', record.dl, id)
   end
-end
-return repaired
+end)
+return {repaired, failed}
