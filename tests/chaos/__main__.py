@@ -6,13 +6,16 @@ Exit code 0 if all were, 1 if one was violated.
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
+
+# Before gRPC is imported. Connections that break are what is looked for, and no news.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import typer
 import uvloop
@@ -29,38 +32,12 @@ from tests.chaos.result import Result
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
 from tests.chaos.tables import catalogue, report
+from tests.support.onlookers import Onlookers
 
 _console: Final = Console(stderr=True)
 app: Final = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
-#: Between two lines of progress where there is no terminal (s).
-_TELL_S: Final = 30.0
 _BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
-
-
-class _Onlookers:
-    """Whoever looks on: at a terminal a line that changes, elsewhere a line now and then."""
-
-    def __init__(self, scenario: str) -> None:
-        self._scenario = scenario
-        self._status = _console.status(scenario)
-        self._told_at = time.monotonic()
-
-    def tell(self, text: str) -> None:
-        """Tells them."""
-        line = f"{self._scenario}: {text}"
-        if _console.is_terminal:
-            self._status.update(line)
-        elif time.monotonic() - self._told_at > _TELL_S:
-            self._told_at = time.monotonic()
-            _console.print(line)
-
-    def __enter__(self) -> Self:
-        self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
 
 
 @app.command()
@@ -99,7 +76,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         if minutes is not None and scenario is Mixed:
             chosen, length = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
         command = f"python -m tests.chaos run {scenario.name} --seed {seed} {length}"
-        with _Onlookers(scenario.name) as onlookers:
+        with Onlookers(_console, scenario.name) as onlookers:
             result = uvloop.run(
                 run_scenario(
                     scenario,
@@ -114,7 +91,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         results.append(result)
         result.save(out / f"{scenario.name}.json")
         for each in report(result):
-            _console.print(each)
+            _console.print(each, soft_wrap=isinstance(each, str))
         if (out / scenario.name).exists():
             _console.print(f"history, logs and data: {out / scenario.name}")
     if as_json:

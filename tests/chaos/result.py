@@ -103,8 +103,11 @@ class Result:
 
     def save(self, path: Path) -> None:
         """Writes it as JSON."""
+        data = asdict(self)
+        for tally in data["faults"].values():
+            tally["recovery_ms"] = [round(each, 1) for each in tally["recovery_ms"]]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Self:

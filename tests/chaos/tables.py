@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["catalogue", "report"]
 
 _SHOWN = 20
+#: Kinds of lines of a history, by who writes them.
+_HANDLERS: Final = ("start", "end", "chunk", "progress", "checkpoint", "saved", "resumed")
+_HARNESS: Final = ("strike", "recovered", "killed", "taken", "clock", "final", "audit", "bound")
 
 
 def catalogue(
@@ -51,9 +54,13 @@ def report(result: Result) -> Iterator[RenderableType]:
         yield table
     for name, value in result.figures.items():
         yield f"{result.scenario}: {name}: {value}"
-    calls = ", ".join(f"{count:,} {rpc}" for rpc, count in sorted(result.operations.items()))
-    work = f"{result.jobs:,} jobs; {calls}" if calls else "done"
-    yield f"{result.scenario}: {work}; {result.seconds:.0f} s on {result.server or 'no server'}"
+    if result.operations:
+        table = Table("what was done and told", "how often")
+        for group, counts in _grouped(result.operations):
+            table.add_row(group, ", ".join(f"{count:,} {kind}" for kind, count in counts))
+        yield table
+    work = f"{result.jobs:,} jobs in {result.seconds:.0f} s"
+    yield f"{result.scenario}: {work} on {result.server or 'no server'}"
     for violation in result.violations[:_SHOWN]:
         yield f"[red]{violation.invariant}[/]: {violation.text}"
         yield from (f"    {line}" for line in violation.witness)
@@ -63,6 +70,15 @@ def report(result: Result) -> Iterator[RenderableType]:
         yield f"[yellow]{result.scenario}: missed: {miss}[/]"
     verdict = f"{len(result.violations)} violations" if result.violations else "no violation"
     yield f"{result.scenario}: [bold]{verdict}[/]. Repeat it with: {result.command}"
+
+
+def _grouped(operations: Mapping[str, int]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Kinds of lines by who writes them; those of the rest are the clients'."""
+    groups = {**dict.fromkeys(_HANDLERS, "handlers"), **dict.fromkeys(_HARNESS, "the harness")}
+    for group in ("clients", "handlers", "the harness"):
+        counts = [each for each in operations.items() if groups.get(each[0], "clients") == group]
+        if counts:
+            yield group, sorted(counts, key=lambda each: -each[1])
 
 
 def _rows(rows: Iterable[int]) -> str:

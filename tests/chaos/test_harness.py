@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.console import Console
 
 from tests.chaos.faults.fault import Fault, InVain
 from tests.chaos.faults.nemesis import Nemesis
 from tests.chaos.history.history import History
 from tests.chaos.history.journal import Journal, Line, stream_journals
 from tests.chaos.history.progress import Progress
-from tests.chaos.history.restarts import kills_of, restarts, told
+from tests.chaos.history.restarts import kills_of, repairs, restarts, told
 from tests.chaos.load.plan import FOR_EVER, ends_of
-from tests.chaos.result import Result
+from tests.chaos.result import FaultTally, Result
 from tests.chaos.worlds.member import Crew, Member
+from tests.support.onlookers import Onlookers
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -98,6 +102,42 @@ def test_restarts_of_what_a_killed_worker_ran() -> None:
     assert sorted(waits_s) == [2, 3]
     assert told(waits_s) == "2 jobs, median 2.50 s, worst 3.00 s"
     assert told([]) == "none"
+
+
+def test_runs_of_jobs_whose_entries_were_taken() -> None:
+    def start(at: int, token: int) -> Line:
+        fields = {"job": "j", "type": "t", "token": token, "attempt": 1, "payload": {"work": "w"}}
+        return Line(at, "worker-1", "start", fields)
+
+    second = 10**9
+    taken = [
+        Line(2 * second, "harness", "taken", {"job": "j", "how": "XDEL"}),
+        Line(9 * second, "harness", "taken", {"job": "j", "how": "XACK"}),
+        Line(9 * second, "harness", "taken", {"job": "nobody's", "how": "XACK"}),
+    ]
+    history = History([start(second, 1), start(5 * second, 2), *taken])
+    assert repairs(history, taken) == [3]
+
+
+def test_recovery_is_kept_to_a_tenth_of_a_millisecond(tmp_path: Path) -> None:
+    result = Result("mixed", seed=1, command="")
+    result.tally("a worker is killed").recovery_ms.append(260.00000000203727)
+    result.save(tmp_path / "mixed.json")
+    assert "260.0\n" in (tmp_path / "mixed.json").read_text()
+    assert Result.load(tmp_path / "mixed.json") == Result(
+        **{**vars(result), "faults": {"a worker is killed": FaultTally([], 0, [260.0])}}
+    )
+
+
+def test_who_looks_on_by_a_pipe_is_told_what_is_new() -> None:
+    seen = io.StringIO()
+    with Onlookers(Console(file=seen), "mixed") as onlookers:
+        for line in ("1 jobs, 0 faults", "2 jobs, 0 faults", "checking the history"):
+            onlookers.tell(line)
+    assert seen.getvalue().splitlines() == [
+        "mixed: 1 jobs, 0 faults",
+        "mixed: checking the history",
+    ]
 
 
 class Sometimes(Fault):

@@ -12,6 +12,7 @@ import typer
 
 from penstock.runtime.embedded import EmbeddedServer, find_binary
 from tests.fuzz.siege import Siege
+from tests.support.onlookers import Onlookers
 
 
 def main(
@@ -25,10 +26,10 @@ def main(
     console = rich.get_console()
     with (
         EmbeddedServer(binary=server or find_binary()) as running,
-        console.status(str(siege)) as status,
+        Onlookers(console, "fuzz") as onlookers,
     ):
-        asyncio.run(siege.run(running, seconds=minutes * 60, say=status.update))
-    console.print(str(siege))
+        asyncio.run(siege.run(running, seconds=minutes * 60, say=onlookers.tell))
+    console.print(str(siege), soft_wrap=True)
     for finding in siege.findings:
         console.print(str(finding), style="red", markup=False)
     if out is not None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from redis.exceptions import ResponseError
 
+from penstock.broker import ids
 from tests.chaos.faults.fault import Fault, InVain
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Awaitable, Callable
 
     from tests.chaos.worlds.world import World
 
@@ -32,9 +34,17 @@ __all__ = [
 ]
 
 _STREAMS: Final = "ps{*}:s:?"
+#: How long entries are lain in wait for (s), how often, and how many are taken at once.
+_TAKING_S: Final = 5.0
+_TAKING_PAUSE_S: Final = 0.01
+_TAKEN_AT_ONCE: Final = 3
 #: As the server has them where nobody says otherwise.
 _MAX_CLIENTS: Final = 10_000
 _BUSY_AFTER_MS: Final = 5_000
+
+#: Of a stream: its id, and its fields.
+_Entry: TypeAlias = tuple[bytes, dict[bytes, bytes]]
+_Take: TypeAlias = "Callable[[World, bytes], Awaitable[list[_Entry]]]"
 
 
 class ScriptsFlushed(Fault):
@@ -82,7 +92,7 @@ class StructureDeleted(Fault):
 
 
 class EntriesTaken(Fault):
-    """XACK, XDEL, XTRIM, XREADGROUP and XGROUP SETID by somebody else, for some seconds."""
+    """Entries of waiting jobs are read, acknowledged, deleted, trimmed or skipped by others."""
 
     name: ClassVar[str] = "somebody else takes entries"
     rows: ClassVar[tuple[int, ...]] = (23,)
@@ -91,35 +101,22 @@ class EntriesTaken(Fault):
 
     async def strike(self, world: World, chance: random.Random) -> str:
         took: Counter[str] = Counter()
-        for _ in range(chance.randint(5, 25)):
-            for stream in await _keys(world, _STREAMS):
-                what = chance.choice(["XACK", "XDEL", "XTRIM", "XREADGROUP", "XGROUP SETID"])
+        wanted = chance.randint(3, 20)
+        streams = await _keys(world, _STREAMS)
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _TAKING_S
+        # An entry is there for the moment in which a worker comes for it: look often.
+        while took.total() < wanted and loop.time() < give_up:
+            for stream in streams:
+                how, take = chance.choice(_WAYS_TO_TAKE)
                 with suppress(ResponseError):  # The stream, or its group, is not there now.
-                    took[what] += await self._take(world, what, stream)
-            await asyncio.sleep(0.1)
-        told = ", ".join(f"{count} by {what}" for what, count in sorted((+took).items()))
+                    taken = await take(world, stream)
+                    took[how] += len(taken)
+                    for job in _jobs_of(stream, taken):
+                        world.journal.write("taken", job=job, how=how)
+            await asyncio.sleep(_TAKING_PAUSE_S)
+        told = ", ".join(f"{count} by {how}" for how, count in sorted((+took).items()))
         return _done(took.total(), f"entries: {told}")
-
-    @staticmethod
-    async def _take(world: World, what: str, stream: bytes) -> int:
-        """Returns how many entries that was done to."""
-        match what:
-            case "XACK" | "XDEL":
-                entries = await world.redis("XRANGE", stream, "-", "+", "COUNT", 3)
-                group = ["workers"] if what == "XACK" else []
-                done = [await world.redis(what, stream, *group, entry) for entry, _ in entries]
-                return sum(done)
-            case "XTRIM":
-                trimmed: int = await world.redis("XTRIM", stream, "MAXLEN", 1)
-                return trimmed
-            case "XREADGROUP":
-                thief = ("GROUP", "workers", "thief", "COUNT", 3)
-                read = await world.redis("XREADGROUP", *thief, "STREAMS", stream, ">")
-                return len(read[0][1]) if read else 0
-            case _:
-                skipped: int = await world.redis("XLEN", stream)
-                await world.redis("XGROUP", "SETID", stream, "workers", "$")
-                return skipped
 
 
 class ClientsKilled(Fault):
@@ -194,6 +191,56 @@ class ConnectionsLimited(Fault):
         finally:
             await world.redis("CONFIG", "SET", "maxclients", _MAX_CLIENTS)
         return f"for {seconds:.1f} s"
+
+
+async def _read(world: World, stream: bytes) -> list[_Entry]:
+    """As a member of the group that never says what became of them."""
+    thief = ("GROUP", "workers", "thief", "COUNT", _TAKEN_AT_ONCE)
+    read = await world.redis("XREADGROUP", *thief, "STREAMS", stream, ">")
+    return read[0][1] if read else []
+
+
+async def _acknowledge(world: World, stream: bytes) -> list[_Entry]:
+    """As a member that takes them for done; who is not given an entry cannot acknowledge it."""
+    read = await _read(world, stream)
+    return [each for each in read if await world.redis("XACK", stream, "workers", each[0])]
+
+
+async def _delete(world: World, stream: bytes) -> list[_Entry]:
+    found = await world.redis("XRANGE", stream, "-", "+", "COUNT", _TAKEN_AT_ONCE)
+    return [each for each in found if await world.redis("XDEL", stream, each[0])]
+
+
+async def _trim(world: World, stream: bytes) -> list[_Entry]:
+    found: list[_Entry] = await world.redis("XRANGE", stream, "-", "+")
+    trimmed = await world.redis("XTRIM", stream, "MAXLEN", 0)
+    return found[max(0, len(found) - trimmed) :]  # Workers take the oldest.
+
+
+async def _skip(world: World, stream: bytes) -> list[_Entry]:
+    """Has the group go on behind them."""
+    found = await world.redis("XRANGE", stream, "-", "+")
+    if not found:
+        return []
+    last = found[-1][0]
+    await world.redis("XGROUP", "SETID", stream, "workers", last)
+    skipped: list[_Entry] = await world.redis("XRANGE", stream, "-", last)
+    return skipped
+
+
+_WAYS_TO_TAKE: Final[tuple[tuple[str, _Take], ...]] = (
+    ("XREADGROUP", _read),
+    ("XACK", _acknowledge),
+    ("XDEL", _delete),
+    ("XTRIM", _trim),
+    ("XGROUP SETID", _skip),
+)
+
+
+def _jobs_of(stream: bytes, entries: list[_Entry]) -> list[str]:
+    """The ids of the jobs that entries of a stream stand for."""
+    _, code, partition = stream.partition(b"}")[0].decode().split(":")
+    return [ids.join(int(partition), code, fields[b"j"].decode()) for _, fields in entries]
 
 
 def _done(count: int, what: str) -> str:

@@ -24,6 +24,7 @@ end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, c
 strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``
 heal        what was broken is whole again: ``fault``, ``strike``
 killed      a process was ended by SIGKILL: ``target``
+taken       a strike took the entry of a job that waited: ``job``, ``how`` (the command)
 recovered   the service is seen to work after it: ``fault``, ``strike``, ``after_ms``
 final       what the server holds of a job at the end: a view, and ``type``, ``payload``
 audit       what is wrong with the server's data at the end: ``fault`` (one line each)

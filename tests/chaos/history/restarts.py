@@ -1,4 +1,4 @@
-"""How long the jobs of workers that were killed waited until they ran elsewhere."""
+"""How long jobs waited until they ran, whose workers were killed, or whose entries were taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.chaos.history.job import JobHistory
     from tests.chaos.history.journal import Line
 
-__all__ = ["kills_of", "restarts", "told"]
+__all__ = ["kills_of", "repairs", "restarts", "told"]
 
 
 def kills_of(lines: Iterable[Line]) -> dict[str, int]:
@@ -24,6 +24,18 @@ def kills_of(lines: Iterable[Line]) -> dict[str, int]:
 def restarts(history: History, kills: Mapping[str, int]) -> list[float]:
     """For each job that a killed worker ran, after how long it was started elsewhere (s)."""
     return [wait_s for job in history.jobs.values() if job.starts for wait_s in _waits(job, kills)]
+
+
+def repairs(history: History, lines: Iterable[Line]) -> list[float]:
+    """For each job whose entry somebody took, and that ran, after how long that was (s)."""
+    taken = [(line["job"], line.at) for line in lines if line.kind == "taken"]
+    found = []
+    for job, at in taken:
+        starts = history.jobs[job].starts if job in history.jobs else ()
+        ran = next((start.at for start in starts if start.at > at), None)
+        if ran is not None:
+            found.append((ran - at) / 1e9)
+    return found
 
 
 def told(waits_s: Sequence[float]) -> str:

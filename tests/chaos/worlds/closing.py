@@ -11,7 +11,7 @@ from tests.broker.audit import audit
 from tests.chaos.checker.checker import judge
 from tests.chaos.history.history import History
 from tests.chaos.history.journal import stream_journals
-from tests.chaos.history.restarts import kills_of, restarts, told
+from tests.chaos.history.restarts import kills_of, repairs, restarts, told
 from tests.chaos.load.plan import QUEUE
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ async def close_books(world: World, expectations: Expectations) -> None:
     history = await asyncio.to_thread(History, stream_journals(world.journals))
     run.result.operations = dict(history.operations)
     run.result.jobs = len(history.jobs)
-    kills = kills_of(line for line in stream_journals(world.journals, world.journal.name))
-    run.result.figures["jobs of killed workers run elsewhere, whatever else strikes"] = told(
-        restarts(history, kills)
-    )
+    own = list(stream_journals(world.journals, world.journal.name))
+    run.result.figures |= {
+        "jobs of killed workers run elsewhere, whatever else strikes": told(
+            restarts(history, kills_of(own))
+        ),
+        "jobs whose entries were taken run, whatever else strikes": told(repairs(history, own)),
+    }
     run.result.violations += await asyncio.to_thread(judge, history, expectations)
 
 
