@@ -67,7 +67,7 @@ async def measure(stack: Stack, repeat: int) -> list[Figure]:
 
 async def _raw(broker: Broker) -> float:
     """Jobs per second of the bare script: packed beforehand, sent in one go, replies counted."""
-    calls = [await broker.jobs.prepare(new_job(), BUDGET_S) for _ in range(RAW_JOBS)]
+    calls = [await broker.preparer.prepare(new_job(), BUDGET_S) for _ in range(RAW_JOBS)]
     start = time.perf_counter()
     flights = [script.run(broker.link, [slot.base], args) for slot, script, args in calls]
     for flight in flights:

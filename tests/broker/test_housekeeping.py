@@ -12,7 +12,7 @@ from penstock.broker import Broker, BrokerOptions, Content, JobState, NotFound, 
 from penstock.broker.activity import DROP_AFTER_MS
 from penstock.broker.agenda import VISIT_EVERY_S
 from penstock.broker.chores import PROMOTE, PRUNE
-from penstock.broker.jobs import STRUCTURES
+from penstock.broker.walk import STRUCTURES
 from tests.broker.rig import LONG_AGO, Rig, states_of, tail_of
 from tests.support.waiting import eventually
 

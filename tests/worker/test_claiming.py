@@ -106,7 +106,7 @@ async def test_a_lost_ring_costs_no_more_than_a_poll(rig: Rig) -> None:
         await rig.result(await rig.submit("quick"))
         # A submit as it is, but for the ring.
         job = NewJob(type="quick", queue="default", request_id="unheard")
-        slot, script, args = await rig.broker.jobs.prepare(job, 5)
+        slot, script, args = await rig.broker.preparer.prepare(job, 5)
         _, tail, _ = await script.run(rig.broker.link, [slot.base], args)
         ended = await rig.ended(slot.job_id(tail.decode()))
     assert ended.state is JobState.SUCCEEDED

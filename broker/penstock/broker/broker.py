@@ -16,12 +16,13 @@ from penstock.broker.doorbell import Doorbell
 from penstock.broker.engine import Engine
 from penstock.broker.errors import UnsafeServer
 from penstock.broker.housekeeper import MAX_CRASHES, MAX_RETAINED, Housekeeper
-from penstock.broker.jobs import DEFAULT_IDEMPOTENCY_TTL_MS, Jobs
+from penstock.broker.jobs import Jobs
 from penstock.broker.keys import NamespaceKeys
 from penstock.broker.link import RedisLink
 from penstock.broker.memory import Memory
 from penstock.broker.pipeline import LinkOptions
 from penstock.broker.policies import LimitMender, Policies
+from penstock.broker.preparer import DEFAULT_IDEMPOTENCY_TTL_MS, Preparer
 from penstock.broker.queues import Queues
 from penstock.broker.reconciler import Reconciler
 from penstock.broker.registry import Registry
@@ -40,6 +41,7 @@ from penstock.broker.server_check import (
     read_info,
     read_settings,
 )
+from penstock.broker.submitter import Submitter
 from penstock.broker.topics import Topics
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class Broker:
 
     Attributes:
         jobs: for those who submit and watch.
+        preparer: what a submit asks of the server, for those who measure it.
         attempts: for workers.
         queues: for operators.
         cache: what cached results go by.
@@ -134,15 +137,16 @@ class Broker:
         self.cache = Cache(self.engine)
         self.policies = Policies(self.engine, self.doorbell)
         self.depths = Depths(self.engine, self.policies, self.options.max_queue_depth)
-        self.jobs = Jobs(
+        self.preparer = Preparer(
             self.engine,
-            self.doorbell,
             self.activity,
             self.cache,
             self.policies,
             self.depths,
             self.options.idempotency_ttl_ms,
         )
+        submitter = Submitter(self.engine, self.doorbell, self.cache, self.preparer)
+        self.jobs = Jobs(self.engine, self.doorbell, submitter)
         self.attempts = Attempts(self.engine, self.activity, self.cache, self.doorbell)
         self.queues = Queues(self.engine, self.jobs)
         self.schedules = Schedules(self.engine, self.doorbell, self.activity, self.policies)

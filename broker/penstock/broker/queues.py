@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine, QueueInfo
 from penstock.broker.errors import NotFound, PenstockError
 from penstock.broker.job import FailureReason, Job, JobState, Priority, SubmitOutcome, Submitted
-from penstock.broker.jobs import Jobs, parse_token, renewed
+from penstock.broker.jobs import Jobs, renewed
 from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
+from penstock.broker.walk import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -147,19 +148,17 @@ class Queues:
             for state in sorted(set(states))
             for slot in self._engine.slots(queue)
         ]
-        index, position = parse_token(page_token, places)
+        walk = Walk(places, page_token)
         forgotten, steps = 0, CLEAN_STEPS
-        while index < len(places) and steps:
-            slot, state = places[index]
-            args = state, position, SCRIPT_BATCH, job_type, older_than_ms
-            following, _, gone = await self._engine.write(
+        while walk.place is not None and steps:
+            slot, state = walk.place
+            args = state, walk.position, SCRIPT_BATCH, job_type, older_than_ms
+            position, _, gone = await self._engine.write(
                 CLEAN, [slot.base], *args, budget_s=budget_s
             )
-            position = following.decode()
+            walk.go_on(position)
             forgotten, steps = forgotten + gone, steps - 1
-            if not position:
-                index += 1
-        return forgotten, f"{index}:{position}" if index < len(places) else ""
+        return forgotten, walk.token
 
     async def redrive(
         self,
