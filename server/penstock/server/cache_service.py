@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.server import convert, requests
+from penstock.server import cache_convert, requests
 from penstock.server.breath import Breath
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ class CacheService:
         """Forgets results."""
         targets = await Breath().take(request.ByteSize(), _targets_of, request)
         await self._broker.cache.invalidate(targets, call.budget_s)
-        return convert.invalidated(self._broker.durability)
+        return cache_convert.invalidated(self._broker.durability)
 
 
 def _targets_of(request: pb.InvalidateCacheRequest) -> list[CacheTarget]:
     requests.refuse_bad_invalidation(request)
-    return convert.cache_targets(request)
+    return cache_convert.targets(request)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from penstock.broker import InvalidArgument, PenstockError
-from penstock.server import convert
+from penstock.server import cache_convert, submit_convert
 from penstock.server.breath import Breath
 from penstock.server.payloads import is_json
 from penstock.server.validation import check_job
@@ -91,9 +91,9 @@ class Intake:
         found = check_job(spec, path, max_payload=limit, now_ms=now_ms)
         if found:
             raise InvalidArgument(found)
-        job = convert.new_job(spec, spec.request_id or new_request_id())
+        job = submit_convert.new_job(spec, spec.request_id or new_request_id())
         if job.cache is not None and not job.cache.key:
-            work = await breath.take(len(job.payload.data), convert.work_of, job.payload)
+            work = await breath.take(len(job.payload.data), cache_convert.work_of, job.payload)
             job = replace(job, cache=replace(job.cache, key=work))
         path = f"{path}.payload.data"
         verdict = await self._schemas.judge(job.type, path, _json_of(job), breath)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from penstock.server import convert, policy_convert, queue_convert, requests
+from penstock.server import convert, job_convert, policy_convert, queue_convert, requests
 from penstock.server.tokens import open_token, seal_token
 from penstock.v1 import queue_service_pb2 as pb
 
@@ -80,7 +80,7 @@ class QueueService:
     async def CleanQueue(self, request: pb.CleanQueueRequest, call: Call) -> pb.CleanQueueResponse:
         """Removes ended jobs."""
         older_than_ms = requests.age_to_clean(request)
-        states = convert.states(request.states)
+        states = job_convert.states(request.states)
         names = "".join(sorted(set(states)))
         listing = ("clean", request.queue, names, request.type, str(older_than_ms))
         removed, position = await self._queues.clean(

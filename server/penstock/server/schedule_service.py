@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from penstock.server import convert, schedule_convert, schedule_requests
+from penstock.server import schedule_convert, schedule_requests, submit_convert
 from penstock.server.intake import new_request_id
 from penstock.server.tokens import open_token, seal_token
 from penstock.v1 import schedule_service_pb2 as pb
@@ -131,7 +131,7 @@ class ScheduleService:
             request.schedule_id, request.request_id or new_request_id(), call.budget_s
         )
         durability = min(before, self._broker.durability)
-        return pb.TriggerScheduleResponse(job=convert.submitted(receipt, durability))
+        return pb.TriggerScheduleResponse(job=submit_convert.submitted(receipt, durability))
 
     async def PreviewSchedule(
         self, request: pb.PreviewScheduleRequest, _: Call

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker import PenstockError
-from penstock.server import cache_log, convert, requests
+from penstock.server import cache_log, convert, job_convert, requests, submit_convert
 from penstock.server.errors import fault_of
 from penstock.server.intake import new_request_id
 from penstock.server.tokens import open_token, seal_token
@@ -58,9 +58,9 @@ class JobService:
             outcome = job if isinstance(job, PenstockError) else next(stored)
             if isinstance(outcome, PenstockError):
                 fault = fault_of(requests.placed(outcome, f"jobs[{index}]"))
-                results.append(pb.SubmitResult(error=convert.submit_error(fault)))
+                results.append(pb.SubmitResult(error=submit_convert.submit_error(fault)))
             else:
-                results.append(pb.SubmitResult(job=convert.submitted(outcome, durability)))
+                results.append(pb.SubmitResult(job=submit_convert.submitted(outcome, durability)))
         return pb.SubmitJobsResponse(results=results)
 
     async def SubmitAndWatch(self, request: pb.SubmitAndWatchRequest, call: Call) -> None:
@@ -83,7 +83,7 @@ class JobService:
             result=request.include_result,
             budget_s=call.budget_s,
         )
-        return pb.GetStatusResponse(job=convert.job(job))
+        return pb.GetStatusResponse(job=job_convert.job(job))
 
     async def WaitJob(self, request: pb.WaitJobRequest, call: Call) -> pb.WaitJobResponse:
         """The job, once it is terminal or the time has passed."""
@@ -96,13 +96,13 @@ class JobService:
             job = await self._streams.wait(job, wait_s) or await self._jobs.get(
                 request.job_id, result=True, budget_s=call.budget_s
             )
-        return pb.WaitJobResponse(job=convert.job(job), done=job.state.terminal)
+        return pb.WaitJobResponse(job=job_convert.job(job), done=job.state.terminal)
 
     async def ListJobs(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
         """One page of a queue's jobs."""
         requests.refuse_bad_list(request)
         queue = request.queue or convert.DEFAULT_QUEUE
-        states = convert.states(request.states)
+        states = job_convert.states(request.states)
         listing = ("jobs", queue, "".join(sorted(set(states))), request.type)
         page, position = await self._jobs.list(
             queue,
@@ -113,7 +113,7 @@ class JobService:
             budget_s=call.budget_s,
         )
         return pb.ListJobsResponse(
-            jobs=[convert.job(job) for job in page],
+            jobs=[job_convert.job(job) for job in page],
             next_page_token=seal_token(position, *listing),
         )
 
@@ -127,7 +127,7 @@ class JobService:
         """Ends a job, or asks it to stop."""
         requests.refuse_bad_cancel(request)
         job = await self._jobs.cancel(request.job_id, request.reason, call.budget_s)
-        return pb.CancelJobResponse(job=convert.job(job))
+        return pb.CancelJobResponse(job=job_convert.job(job))
 
     async def RetryJob(self, request: pb.RetryJobRequest, call: Call) -> pb.RetryJobResponse:
         """Makes a new job from an ended one."""
@@ -138,7 +138,7 @@ class JobService:
             request.job_id, request.request_id or new_request_id(), call.budget_s
         )
         durability = min(before, self._broker.durability)
-        return pb.RetryJobResponse(job=convert.submitted(receipt, durability))
+        return pb.RetryJobResponse(job=submit_convert.submitted(receipt, durability))
 
     async def _submit(self, spec: JobSpec, call: Call) -> pb.SubmittedJob:
         job = await self._intake.accept(spec, "job", call.budget_s)
@@ -146,4 +146,4 @@ class JobService:
         receipt = await self._jobs.submit(job, call.budget_s)
         cache_log.log_one(job, receipt)
         # It may be another server by now: no more is told than holds for either.
-        return convert.submitted(receipt, min(before, self._broker.durability))
+        return submit_convert.submitted(receipt, min(before, self._broker.durability))

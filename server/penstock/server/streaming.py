@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.broker import CursorOutOfRange
 from penstock.runtime import Periodic, jittered
-from penstock.server import convert
+from penstock.server import event_convert
 from penstock.server.errors import SlowReader
 from penstock.server.watching import is_terminal
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from penstock.broker import Event, Job
-    from penstock.server.convert import EndReason
+    from penstock.server.event_convert import EndReason
     from penstock.server.settings import ServerSettings
     from penstock.server.watching import Hub, Watcher
     from penstock.v1.job_service_pb2 import StreamProgressResponse
@@ -201,13 +201,13 @@ class _Stream:
         """Writes until the end. Raises SlowReader where it was cut."""
         try:
             async with self._leash:
-                await self._send(convert.snapshot(job, self._cursor))
+                await self._send(event_convert.snapshot(job, self._cursor))
                 if job.state.terminal and self._cursor == job.last_sequence:
                     return
                 if await self._pump():
                     return
                 if self._reason is not None:
-                    await self._send(convert.end(self._reason, self._cursor))
+                    await self._send(event_convert.end(self._reason, self._cursor))
         except TimeoutError:
             if not self._leash.expired():
                 raise
@@ -225,7 +225,7 @@ class _Stream:
                     if final is None:
                         break  # Asked to end while the job could not be read: the cursor tells.
                 self._written = event.last_sequence
-                await self._send(convert.event(event, final))
+                await self._send(event_convert.event(event, final))
                 self._cursor = event.last_sequence
                 if final is not None:
                     return True

@@ -16,9 +16,9 @@ from penstock.server.convert import (
     priority_of,
     priority_out,
     span_of,
-    submitted,
     time_of,
 )
+from penstock.server.submit_convert import submitted
 from penstock.server.validation import duration_ms, timestamp_ms
 from penstock.v1 import topic_service_pb2 as pb
 
