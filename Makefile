@@ -82,6 +82,8 @@ lint: $(EXAMPLES) ## Check style, types, imports, the contract, and that generat
 	$(Q)mypy --no-error-summary $(sort $(foreach root,$(TYPED),$(wildcard $(root))))
 	$(call say,import-linter)
 	$(Q)report=$$(lint-imports --no-cache 2>&1) || { echo "$$report" >&2; exit 1; }
+	$(call say,hadolint)
+	$(Q)hadolint Dockerfile
 	$(call say,typescript)
 	$(Q)tools/with_node.sh 'the TypeScript client was not linted.' \
 	  npm run --silent --prefix clients/typescript lint
