@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,10 @@ from penstock.broker import (
     SubmitOutcome,
     Submitted,
     depths,
+    ids,
 )
+from penstock.broker.schedule import NewSchedule
+from penstock.broker.timing import Timing, write_timing
 from tests.broker.rig import QUEUE, Rig
 from tests.support.waiting import eventually
 
@@ -117,6 +121,25 @@ async def test_a_batch_is_taken_as_far_as_there_is_room(url: str) -> None:
         assert [type(answer) for answer in answers] == [Submitted] * 3 + [QueueFull] * 2
         again = await rig.broker.jobs.submit_many(jobs)
         assert [type(answer) for answer in again] == [Submitted] * 3 + [QueueFull] * 2
+
+
+async def test_a_schedule_fires_into_a_full_queue_but_is_not_triggered(url: str) -> None:
+    async with rig_of(url, 1) as rig:
+        await rig.submit()
+        job, timing = rig.new_job(request_id=""), Timing(interval_ms=3_600_000)
+        schedule, _ = await rig.broker.schedules.create(NewSchedule("hourly", timing, job))
+        before = await rig.snapshot()
+        with pytest.raises(QueueFull, match="1 jobs wait where 1 may"):
+            await rig.broker.schedules.trigger("hourly", "by hand")
+        assert await rig.snapshot() == before
+        # Its time comes.
+        tail, now_ms = ids.schedule_tail("default", "hourly"), schedule.now_ms
+        stored = write_timing(replace(schedule.timing, anchor_ms=now_ms))
+        await rig.call("HSET", rig.slot.schedule(tail), "nx", now_ms, "tm", stored)
+        await rig.call("ZADD", rig.slot.schedules(), "XX", now_ms, tail)
+        await rig.broker.housekeeper.visit(rig.slot)
+        fired = [job for job in await rig.listed() if job.schedule_id == "hourly"]
+        assert len(fired) == 1
 
 
 async def test_each_partition_has_its_share(url: str) -> None:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
 
-from penstock.v1 import job_pb2, queue_service_pb2, topic_service_pb2
+from penstock.v1 import job_pb2, queue_service_pb2, schedule_service_pb2, topic_service_pb2
 from penstock.v1 import job_service_pb2 as pb
 from tests.server.rig import JOB_TYPE, Refusal, refusal_of, rig_on, spec
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from tests.server.rig import Rig
 
 
@@ -19,6 +23,9 @@ def assert_full(refusal: Refusal, depth: int = 2) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert refusal.facts == {"queue": "default", "depth": str(depth), "limit": "2"}
     assert "RetryInfo" in refusal.details
+    quota = refusal.details["QuotaFailure"]
+    assert isinstance(quota, error_details_pb2.QuotaFailure)
+    assert [violation.subject for violation in quota.violations] == ["queue:default"]
     assert refusal.trailers["grpc-retry-pushback-ms"] == "1000"
 
 
@@ -50,6 +57,32 @@ async def test_an_ended_job_waits_for_room_before_it_runs_again(redis_url: str) 
         for _ in range(2):
             await rig.submit()
         assert_full(await refusal_of(rig.jobs.RetryJob(pb.RetryJobRequest(job_id=job_id))))
+
+
+async def test_a_schedule_is_triggered_where_there_is_room(redis_url: str) -> None:
+    async with rig_on(redis_url, max_queue_depth=2) as rig:
+        timing = schedule_service_pb2.Timing(interval=Duration(seconds=86_400))
+        definition = schedule_service_pb2.ScheduleSpec(job=spec(), timing=timing)
+        await rig.schedules.CreateSchedule(
+            schedule_service_pb2.CreateScheduleRequest(schedule_id="nightly", spec=definition)
+        )
+
+        def trigger(request_id: str) -> Awaitable[schedule_service_pb2.TriggerScheduleResponse]:
+            return rig.schedules.TriggerSchedule(
+                schedule_service_pb2.TriggerScheduleRequest(
+                    schedule_id="nightly", request_id=request_id
+                )
+            )
+
+        first = (await trigger("first")).job
+        await rig.submit()
+        stored = await rig.stored()
+        assert_full(await refusal_of(trigger("second")))
+        assert await rig.stored() == stored
+        again = (await trigger("first")).job
+        assert (again.job_id, again.outcome) == (first.job_id, pb.SUBMIT_OUTCOME_REPEATED)
+        await rig.complete(await rig.claim())
+        assert (await trigger("second")).job.outcome == pb.SUBMIT_OUTCOME_CREATED
 
 
 async def test_a_message_that_a_full_queue_keeps_out_is_completed_later(redis_url: str) -> None:

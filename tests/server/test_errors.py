@@ -73,7 +73,7 @@ TABLE: Final[list[tuple[Exception, grpc.StatusCode, str, set[str]]]] = [
         QueueFull("q", 7, 5),
         Code.RESOURCE_EXHAUSTED,
         "QUEUE_FULL",
-        {"RetryInfo"},
+        {"RetryInfo", "QuotaFailure"},
     ),
     (NotReplicated(1, 2.0), Code.UNAVAILABLE, "NOT_REPLICATED", {"RetryInfo"}),
     (

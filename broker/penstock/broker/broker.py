@@ -149,7 +149,9 @@ class Broker:
         self.jobs = Jobs(self.engine, self.doorbell, submitter)
         self.attempts = Attempts(self.engine, self.activity, self.cache, self.doorbell)
         self.queues = Queues(self.engine, self.jobs)
-        self.schedules = Schedules(self.engine, self.doorbell, self.activity, self.policies)
+        self.schedules = Schedules(
+            self.engine, self.doorbell, self.activity, self.policies, self.depths
+        )
         self.registry = Registry(self.engine)
         self.topics = Topics(self.engine, self.jobs)
         self.memory = Memory(self.engine, self.options.memory_high_water)

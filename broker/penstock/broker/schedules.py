@@ -12,6 +12,7 @@ from penstock.broker.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    QueueFull,
     ScheduleExists,
 )
 from penstock.broker.job import JobState, SubmitOutcome, Submitted
@@ -28,6 +29,7 @@ from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
     from penstock.broker.activity import Activity
+    from penstock.broker.depths import Depths
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
     from penstock.broker.pipeline import Arg
@@ -64,12 +66,18 @@ class Schedules:
     """
 
     def __init__(
-        self, engine: Engine, doorbell: Doorbell, activity: Activity, policies: Policies
+        self,
+        engine: Engine,
+        doorbell: Doorbell,
+        activity: Activity,
+        policies: Policies,
+        depths: Depths,
     ) -> None:
         self._engine = engine
         self._policies = policies
         self._doorbell = doorbell
         self._activity = activity
+        self._depths = depths
         self._ids = ScheduleIds(engine)
 
     async def create(
@@ -195,21 +203,30 @@ class Schedules:
     async def trigger(
         self, schedule_id: str, request_id: str, budget_s: float = DEFAULT_BUDGET_S
     ) -> Submitted:
-        """Makes a job now; repeated under the same request id, it is the same. Raises NotFound."""
+        """Makes a job now; repeated under the same request id, it is the same.
+
+        Raises:
+            NotFound: no such schedule.
+            QueueFull: as many jobs wait in its queue as may.
+        """
         found = await self._find(schedule_id, budget_s)
         slot, claim = found.slot, found.fields[b"cl"]
         tail = job_tail(self._engine, slot, schedule_id, claim, f"by hand {request_id}")
         await self._activity.mark(slot, budget_s)
         job_type = found.fields[b"j.t"].decode()
-        defaults = encode_defaults(self._policies, found.schedule.queue, job_type)
-        outcome, *state = await self._engine.write(
-            TRIGGER, [slot.base], found.tail, claim, tail, *defaults, budget_s=budget_s
+        queue = await self._engine.queue(found.schedule.queue, budget_s)
+        ceiling = self._depths.ceiling(queue, slot)
+        defaults = encode_defaults(self._policies, queue.name, job_type)
+        outcome, *told = await self._engine.write(
+            TRIGGER, [slot.base], found.tail, claim, tail, ceiling, *defaults, budget_s=budget_s
         )
         if outcome == b"gone":
             raise NotFound("schedule", schedule_id)
+        if outcome == b"full":
+            raise QueueFull(queue.name, *map(int, told))
         self._doorbell.ring_soon(slot)
         return Submitted(
-            slot.job_id(tail), JobState(state[0].decode()), SubmitOutcome(outcome.decode())
+            slot.job_id(tail), JobState(told[0].decode()), SubmitOutcome(outcome.decode())
         )
 
     async def _set_paused(self, schedule_id: str, *, paused: bool, budget_s: float) -> Schedule:

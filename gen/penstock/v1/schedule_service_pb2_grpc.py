@@ -160,6 +160,8 @@ class ScheduleServiceServicer:
     def TriggerSchedule(self, request, context):
         """TriggerSchedule makes a job now, beside the occurrences, also of a paused schedule and whatever
         its overlap policy. The job has the schedule's id, and no occurrence_time.
+
+        RESOURCE_EXHAUSTED, reason QUEUE_FULL: its queue is full, as for a submit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

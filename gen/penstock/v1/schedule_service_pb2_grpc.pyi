@@ -72,6 +72,8 @@ class ScheduleServiceStub:
     TriggerSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]
     """TriggerSchedule makes a job now, beside the occurrences, also of a paused schedule and whatever
     its overlap policy. The job has the schedule's id, and no occurrence_time.
+
+    RESOURCE_EXHAUSTED, reason QUEUE_FULL: its queue is full, as for a submit.
     """
     PreviewSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.PreviewScheduleRequest, _schedule_service_pb2.PreviewScheduleResponse]
     """PreviewSchedule tells when a timing would fire. Nothing is stored."""
@@ -120,6 +122,8 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     TriggerSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.TriggerScheduleRequest, _schedule_service_pb2.TriggerScheduleResponse]  # type: ignore[assignment]
     """TriggerSchedule makes a job now, beside the occurrences, also of a paused schedule and whatever
     its overlap policy. The job has the schedule's id, and no occurrence_time.
+
+    RESOURCE_EXHAUSTED, reason QUEUE_FULL: its queue is full, as for a submit.
     """
     PreviewSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.PreviewScheduleRequest, _schedule_service_pb2.PreviewScheduleResponse]  # type: ignore[assignment]
     """PreviewSchedule tells when a timing would fire. Nothing is stored."""
@@ -213,6 +217,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_schedule_service_pb2.TriggerScheduleResponse, _abc.Awaitable[_schedule_service_pb2.TriggerScheduleResponse]]:
         """TriggerSchedule makes a job now, beside the occurrences, also of a paused schedule and whatever
         its overlap policy. The job has the schedule's id, and no occurrence_time.
+
+        RESOURCE_EXHAUSTED, reason QUEUE_FULL: its queue is full, as for a submit.
         """
 
     @_abc_1.abstractmethod

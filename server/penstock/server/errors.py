@@ -192,12 +192,16 @@ def _schedule_exists(error: ScheduleExists) -> Fault:
 
 
 def _resource_exhausted(
-    reason: str, message: str, retry_after_s: float, metadata: Mapping[str, str] | None = None
+    reason: str,
+    message: str,
+    retry_after_s: float,
+    metadata: Mapping[str, str] | None = None,
+    *further: Message,
 ) -> Fault:
     return Fault(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         message,
-        (_retry_info(retry_after_s), _info(reason, metadata)),
+        (_retry_info(retry_after_s), _info(reason, metadata), *further),
         pushback_ms=math.ceil(retry_after_s * 1000),
     )
 
@@ -213,7 +217,11 @@ def _overloaded(error: Overloaded) -> Fault:
 
 def _queue_full(error: QueueFull) -> Fault:
     facts = {"queue": error.queue, "depth": str(error.depth), "limit": str(error.limit)}
-    return _resource_exhausted("QUEUE_FULL", str(error), error.retry_after_s, facts)
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=f"queue:{error.queue}", description=_cut(str(error))
+    )
+    quota = error_details_pb2.QuotaFailure(violations=[violation])
+    return _resource_exhausted("QUEUE_FULL", str(error), error.retry_after_s, facts, quota)
 
 
 def _storage_full(_: StorageFull) -> Fault:

@@ -345,7 +345,8 @@ export interface Policy {
    * that the setting of the gateways holds. It is for a queue alone: with a type it is
    * INVALID_ARGUMENT. Beyond it, submits are RESOURCE_EXHAUSTED with the reason QUEUE_FULL and a time
    * to retry after, but for those that repeat an earlier one or join its job. A limit is split over
-   * the partitions of the queue. What schedules fire, and jobs that are tried again, is not refused.
+   * the partitions of the queue. Occurrences of schedules, and jobs that are tried again, are not
+   * refused.
    */
   maxWaiting: number;
 }

@@ -2266,6 +2266,8 @@ export const ScheduleServiceService = {
   /**
    * TriggerSchedule makes a job now, beside the occurrences, also of a paused schedule and whatever
    * its overlap policy. The job has the schedule's id, and no occurrence_time.
+   *
+   * RESOURCE_EXHAUSTED, reason QUEUE_FULL: its queue is full, as for a submit.
    */
   triggerSchedule: {
     path: "/penstock.v1.ScheduleService/TriggerSchedule" as const,
@@ -2330,6 +2332,8 @@ export interface ScheduleServiceServer extends UntypedServiceImplementation {
   /**
    * TriggerSchedule makes a job now, beside the occurrences, also of a paused schedule and whatever
    * its overlap policy. The job has the schedule's id, and no occurrence_time.
+   *
+   * RESOURCE_EXHAUSTED, reason QUEUE_FULL: its queue is full, as for a submit.
    */
   triggerSchedule: handleUnaryCall<TriggerScheduleRequest, TriggerScheduleResponse>;
   /** PreviewSchedule tells when a timing would fire. Nothing is stored. */
