@@ -104,8 +104,36 @@ def test_scripts_get_errors_as_json_too(run: Command) -> None:
     answer = run("submit", "countdown", "-p", '{"start": 0}', "--json")
     assert answer.out == ""
     error = json.loads(answer.err)["error"]
-    assert error.keys() == {"code", "hints", "kind", "message"}
+    assert error.keys() == {"code", "details", "hints", "kind", "message"}
     assert (error["code"], error["kind"]) == (4, "INVALID_ARGUMENT")
+    assert error["details"]["status"] == "INVALID_ARGUMENT"
+    (violation,) = error["details"]["violations"]
+    assert violation["field"].startswith("job.payload")
+
+
+def test_scripts_learn_how_full_a_queue_is_and_when_to_come_back(run: Command) -> None:
+    assert run("policy", "set", "narrow", "--max-waiting", "1").code == 0
+    submit = ("submit", "echo", "--queue", "narrow", "--delay", "1h", "--json")
+    first = run(*submit)
+    assert first.code == 0, first
+    refused = run(*submit)
+    assert (refused.code, refused.out) == (3, "")
+    error = json.loads(refused.err)["error"]
+    assert (error["code"], error["kind"]) == (3, "QUEUE_FULL")
+    assert error["details"] == {
+        "metadata": {"queue": "narrow", "depth": "1", "limit": "1"},
+        "resource": None,
+        "retry_after_s": 1.0,
+        "status": "RESOURCE_EXHAUSTED",
+        "violations": [],
+    }
+    unknown = json.loads(run("queues", "stats", "nowhere", "--json").err)["error"]["details"]
+    assert unknown["resource"] == {"name": "nowhere", "type": "penstock.v1.Queue"}
+
+
+def test_an_error_without_an_answer_has_no_details() -> None:
+    answer = penstock("status", "x", "--json", address=f"127.0.0.1:{free_port()}")
+    assert json.loads(answer.err)["error"]["details"] is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from penstock.cli.exits import ExitCode
 from penstock.cli.extras import missing_extra
 
 if TYPE_CHECKING:
-    from penstock.client import PenstockError, StatusError
+    from penstock.client import PenstockError, Status, StatusError
 
 __all__ = ["CallError", "CommandError", "Fault", "UnsettledSubmitError", "explain", "of_refusal"]
 
@@ -47,12 +47,14 @@ class Fault:
         kind: A stable word for scripts.
         message: What is wrong, in a line.
         hints: Details, or what to do about it; a line each.
+        status: What the gateway answered; None where it did not.
     """
 
     code: ExitCode
     kind: str
     message: str
     hints: tuple[str, ...] = ()
+    status: Status | None = None
 
 
 class CommandError(Exception):
@@ -129,9 +131,9 @@ def of_refusal(error: StatusError) -> Fault:
     kind = status.reason or status.code
     if status.violations:
         violations = tuple(str(violation) for violation in status.violations)
-        return Fault(code, kind, "the request was refused", violations)
+        return Fault(code, kind, "the request was refused", violations, status)
     hint = _HINTS.get(kind) or (_NO_QUEUE if _is_about_queue(error) else error.hint)
-    return Fault(code, kind, status.message or status.code, (hint,) if hint else ())
+    return Fault(code, kind, status.message or status.code, (hint,) if hint else (), status)
 
 
 def _of_python(error: Exception) -> Fault:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from penstock.cli.faults import Fault
+    from penstock.client import Status
 
 __all__ = [
     "emit",
@@ -112,9 +114,22 @@ def fault_json(fault: Fault) -> dict[str, Any]:
     """Return an error as ``--json`` has it."""
     return {
         "code": int(fault.code),
+        "details": None if fault.status is None else _status_json(fault.status),
         "hints": list(fault.hints),
         "kind": fault.kind,
         "message": fault.message,
+    }
+
+
+def _status_json(status: Status) -> dict[str, Any]:
+    """Return what a gateway said of a refusal, for programs: its google.rpc details."""
+    resource_type, name = status.resource or (None, None)
+    return {
+        "metadata": dict(status.metadata),
+        "resource": None if name is None else {"name": name, "type": resource_type},
+        "retry_after_s": status.retry_after_s,
+        "status": status.code,
+        "violations": [asdict(violation) for violation in status.violations],
     }
 
 
