@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.cli.durability import durability_text
 from penstock.cli.health import address_beside
 from penstock.runtime.embedded import EmbeddedServer
 from tests.cli.running import penstock
@@ -90,7 +91,28 @@ def test_the_address_is_that_of_the_gateway_beside() -> None:
 def test_scripts_get_json(run: Command) -> None:
     answer = run("health", "--json").json
     assert answer["status"] == "SERVING"
-    assert answer.keys() == {"address", "detail", "seconds", "service", "status"}
+    assert (answer["durability"], answer["durability_reached"]) == ("EVERYSEC", "EVERYSEC")
+    assert answer.keys() == {
+        "address",
+        "detail",
+        "durability",
+        "durability_reached",
+        "seconds",
+        "service",
+        "status",
+    }
+
+
+def test_people_are_told_the_durability_of_who_is_ready(run: Command) -> None:
+    assert "; durability everysec" in run("health").err
+    assert "durability" not in run("health", "--service", "liveness").err
+
+
+def test_what_is_reached_is_told_where_it_is_less() -> None:
+    assert durability_text(None, None) == "unknown"
+    assert durability_text("ALWAYS", "ALWAYS") == "always"
+    told = durability_text("REPLICATED", "ALWAYS")
+    assert told.startswith("replicated, but only always is reached now")
 
 
 def test_a_gateway_without_its_redis_is_alive_and_not_ready(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ async def test_a_policy_says_how_many_wait_and_stats_show_it(redis_url: str) -> 
         stats = await rig.queues.GetQueueStats(name)
         assert stats.max_waiting == 7
         assert stats.durability == job_pb2.DURABILITY_EVERYSEC
+        assert stats.durability_reached == job_pb2.DURABILITY_EVERYSEC
         await rig.queues.SetQueuePolicy(
             queue_service_pb2.SetQueuePolicyRequest(
                 queue="default", policy=queue_service_pb2.Policy(max_waiting=2)

@@ -34,6 +34,13 @@ async def check(rig: Rig, service: str = "") -> int:
     return int(answer.status)
 
 
+async def facts(rig: Rig) -> dict[str, object]:
+    """What a check tells beside the status."""
+    call = rig.health.Check(health_pb2.HealthCheckRequest())
+    assert await call
+    return dict(await call.trailing_metadata())
+
+
 @pytest.fixture
 async def ready(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """A gateway that is ready, and probes often."""
@@ -79,8 +86,10 @@ async def test_readiness_follows_the_storage_and_liveness_does_not(
 ) -> None:
     watch = ready.health.Watch(health_pb2.HealthCheckRequest())
     assert (await next_of(watch)).status == SERVING
+    assert (await facts(ready))["penstock-durability"] == "EVERYSEC"
     redis_server.kill()
     assert (await next_of(watch)).status == NOT_SERVING
+    assert "penstock-durability" not in await facts(ready)
     assert [await check(ready, service) for service in READINESS] == [NOT_SERVING] * len(READINESS)
     assert await check(ready, "liveness") == SERVING
     redis_server.start()

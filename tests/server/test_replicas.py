@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from penstock.broker import UnsafeServer
 from penstock.server import Gateway, ServerSettings, upkeep
@@ -33,6 +34,7 @@ async def test_the_loss_of_the_replica_is_told_and_mended(
         async with rig_on(replicas.primary.url, **settings) as rig:
             await eventually(lambda: rig.readiness.ready, "the gateway is ready", within_s=60)
             receipt = await acknowledged(rig, "before")
+            assert await levels(rig) == ("REPLICATED", "REPLICATED")
             replicas.replica.kill()
             await eventually(lambda: not rig.readiness.ready, "it is not ready", within_s=60)
             request = pb.SubmitJobRequest(job=spec(request_id="during"))
@@ -47,6 +49,8 @@ async def test_the_loss_of_the_replica_is_told_and_mended(
             (queue,) = (await rig.queues.ListQueues(qpb.ListQueuesRequest())).queues
             told = await rig.queues.GetQueueStats(qpb.GetQueueStatsRequest(queue=queue.name))
             assert (told.durability, queue.paused) == (job_pb2.DURABILITY_REPLICATED, False)
+            assert told.durability_reached == job_pb2.DURABILITY_ALWAYS
+            assert await levels(rig) == ("REPLICATED", "ALWAYS")
             await asyncio.to_thread(replicas.replica.start)
             await asyncio.to_thread(replicas.follow, replicas.replica, replicas.primary)
             await eventually(lambda: rig.readiness.ready, "it is ready again", within_s=60)
@@ -63,6 +67,14 @@ async def test_a_gateway_does_not_start_without_its_replica(server_binary: Path)
         )
         with pytest.raises(UnsafeServer, match="Attach replicas"):
             await Gateway(settings).start()
+
+
+async def levels(rig: Rig) -> tuple[str, str]:
+    """What a check of health tells of durability: what is acknowledged, and what is reached."""
+    check = rig.health.Check(health_pb2.HealthCheckRequest())
+    assert await check
+    facts = dict(await check.trailing_metadata())
+    return str(facts["penstock-durability"]), str(facts["penstock-durability-reached"])
 
 
 async def acknowledged(rig: Rig, request_id: str) -> pb.SubmittedJob:

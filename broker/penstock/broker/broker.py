@@ -120,6 +120,7 @@ class Broker:
             LinkOptions(client_name=self.options.client_name, coalesce_ms=self.options.coalesce_ms),
         )
         self.durability = Durability.NONE
+        self._own_durability = Durability.NONE
         self._has_met_server = False
         self._settings: list[bytes] | None = None
         self._refusal: asyncio.Future[None] | None = None
@@ -181,6 +182,19 @@ class Broker:
         known before.
         """
         return self.durability if self._has_met_server else Durability.REPLICATED
+
+    @property
+    def durability_reached(self) -> Durability | None:
+        """What is written now has, as was seen last: less than `durability` where replicas lack it.
+
+        None: nobody knows, since the server is away or is not fit.
+        """
+        if not self.link.connected:
+            return None
+        replication = self.engine.replication
+        if replication is None or replication.confirmed:
+            return self.durability
+        return self._own_durability
 
     @property
     def link(self) -> RedisLink:
@@ -270,6 +284,7 @@ class Broker:
             names = NamespaceKeys(self.options.namespace)
             await check_format(caller, names)
             await check_rights(caller, names)
+            self._own_durability = durability
             if self.engine.replication is not None:
                 await self.engine.replication.examine(caller, info)
                 durability = Durability.REPLICATED

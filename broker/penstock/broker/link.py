@@ -80,6 +80,11 @@ class RedisLink:
             self._pipeline.send(*args)
 
     @property
+    def connected(self) -> bool:
+        """Whether the connection is in service."""
+        return self._pipeline is not None
+
+    @property
     def stats(self) -> LinkStats:
         """A snapshot of the counters."""
         return replace(self._stats, pending=self._pipeline.pending if self._pipeline else 0)

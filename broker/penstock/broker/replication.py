@@ -84,7 +84,7 @@ class Replication(Dedicated):
 
     Attributes:
         history: that the shared connection writes to, as was read when it was made.
-        confirmed: whether the last round was.
+        confirmed: whether replicas had all that was written when they were asked last.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class Replication(Dedicated):
             async with asyncio.timeout(self.options.timeout_s):
                 await future
         except TimeoutError:
+            self.told(confirmed=False)
             raise NotReplicated(self.options.replicas, self.options.timeout_s) from None
 
     async def examine(self, caller: Caller, info: dict[str, str]) -> None:
@@ -137,6 +138,7 @@ class Replication(Dedicated):
         if not self._met:
             await self._meet(caller)
             self._met = True
+            self.told(confirmed=True)
         self.history = history_of(info)
         await self.start()
 
@@ -172,7 +174,7 @@ class Replication(Dedicated):
         return self.history == history
 
     def told(self, *, confirmed: bool) -> None:
-        """Logs where replicas are lost, and are back."""
+        """Notes whether replicas confirm, and logs where they are lost, and are back."""
         if confirmed and not self.confirmed:
             _log.info("replicas confirm what is written (%d asked for)", self.options.replicas)
         elif self.confirmed and not confirmed:

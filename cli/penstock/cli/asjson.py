@@ -148,6 +148,7 @@ def stats_json(stats: QueueStats) -> dict[str, Any]:
         "misrouted": stats.misrouted,
         "held": stats.held,
         "durability": stats.durability and str(stats.durability),
+        "durability_reached": stats.durability_reached and str(stats.durability_reached),
         "max_waiting": stats.max_waiting,
         "limits": [
             {

@@ -8,6 +8,7 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from penstock.cli.connection import check_address
+from penstock.cli.durability import durability_text
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, for_people, json_wanted
 
@@ -16,6 +17,9 @@ __all__ = ["Health", "Probe", "address_beside", "health", "probe"]
 _NOT_FOUND: Final = "NOT_FOUND"
 _TOO_LATE: Final = "DEADLINE_EXCEEDED"
 _UNIMPLEMENTED: Final = "UNIMPLEMENTED"
+
+_DURABILITY: Final = "penstock-durability"
+_REACHED: Final = "penstock-durability-reached"
 
 _START: Final = "is the gateway running? start it with: penstock dev, or penstock server"
 _CAUSES: Final = {
@@ -42,12 +46,16 @@ class Probe(NamedTuple):
         detail: The status in the answer, or the code of the error.
         seconds: How long it took.
         words: gRPC's own, where it failed.
+        durability: Name of the level that submits are acknowledged with; None is unknown.
+        reached: Of what is written now; None is unknown.
     """
 
     health: Health
     detail: str
     seconds: float
     words: str = ""
+    durability: str | None = None
+    reached: str | None = None
 
 
 def health(
@@ -85,6 +93,8 @@ def health(
             {
                 "address": address,
                 "detail": found.detail,
+                "durability": found.durability,
+                "durability_reached": found.reached,
                 "seconds": round(found.seconds, 4),
                 "service": service,
                 "status": found.health.name,
@@ -120,11 +130,14 @@ def probe(address: str, service: str, timeout_s: float) -> Probe:
 
     began = time.perf_counter()
     words = ""
+    facts: dict[str, str] = {}
     options = [("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
     with grpc.insecure_channel(address, options=options) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
+            answer, call = stub.Check.with_call(
+                health_pb2.HealthCheckRequest(service=service), timeout=timeout_s
+            )
         except grpc.RpcError as error:
             detail, words = error.code().name, error.details() or ""
             answered = detail in (_NOT_FOUND, _UNIMPLEMENTED)
@@ -133,7 +146,9 @@ def probe(address: str, service: str, timeout_s: float) -> Probe:
             detail = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
             serving = answer.status == health_pb2.HealthCheckResponse.SERVING
             state = Health.SERVING if serving else Health.NOT_SERVING
-    return Probe(state, detail, time.perf_counter() - began, words)
+            facts = dict(call.trailing_metadata() or ())
+    took_s = time.perf_counter() - began
+    return Probe(state, detail, took_s, words, facts.get(_DURABILITY), facts.get(_REACHED))
 
 
 def _tell(found: Probe, address: str, service: str, timeout_s: float) -> None:
@@ -146,6 +161,8 @@ def _tell(found: Probe, address: str, service: str, timeout_s: float) -> None:
         text = f"{what} is not serving ({found.detail})"
     else:
         text = _unreachable(found, address, timeout_s)
+    if found.durability is not None:
+        text += f"; durability {durability_text(found.durability, found.reached)}"
     for_people().print(text, soft_wrap=True, markup=False)
 
 

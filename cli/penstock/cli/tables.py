@@ -10,6 +10,7 @@ from rich.text import Text
 
 from penstock.cli.asjson import content_json
 from penstock.cli.columns import Column, fitted
+from penstock.cli.durability import durability_text
 from penstock.cli.policy_output import limits_text
 from penstock.cli.states import STYLES
 from penstock.cli.times import ago, short
@@ -186,7 +187,7 @@ def stats_details(stats: QueueStats) -> Table:
         ("misrouted to workers", str(stats.misrouted)),
         ("run at once", limits_text(stats.limits)),
         ("may wait", str(stats.max_waiting or "any number")),
-        ("durability", str(stats.durability or "unknown").lower()),
+        ("durability", durability_text(stats.durability, stats.durability_reached)),
         ("cache", _cache(stats)),
         ("partitions", str(stats.queue.partitions)),
     ):

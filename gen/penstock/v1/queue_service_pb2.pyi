@@ -50,18 +50,20 @@ class GetQueueStatsRequest(_message.Message):
     def __init__(self, queue: _Optional[str] = ...) -> None: ...
 
 class GetQueueStatsResponse(_message.Message):
-    __slots__ = ("queue", "stats", "limits", "durability", "max_waiting")
+    __slots__ = ("queue", "stats", "limits", "durability", "max_waiting", "durability_reached")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
     STATS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     MAX_WAITING_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_REACHED_FIELD_NUMBER: _ClassVar[int]
     queue: Queue
     stats: QueueStats
     limits: _containers.RepeatedCompositeFieldContainer[ConcurrencyLimit]
     durability: _job_pb2.Durability
     max_waiting: int
-    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ..., durability: _Optional[_Union[_job_pb2.Durability, str]] = ..., max_waiting: _Optional[int] = ...) -> None: ...
+    durability_reached: _job_pb2.Durability
+    def __init__(self, queue: _Optional[_Union[Queue, _Mapping]] = ..., stats: _Optional[_Union[QueueStats, _Mapping]] = ..., limits: _Optional[_Iterable[_Union[ConcurrencyLimit, _Mapping]]] = ..., durability: _Optional[_Union[_job_pb2.Durability, str]] = ..., max_waiting: _Optional[int] = ..., durability_reached: _Optional[_Union[_job_pb2.Durability, str]] = ...) -> None: ...
 
 class ConcurrencyLimit(_message.Message):
     __slots__ = ("type", "concurrency", "running", "held")

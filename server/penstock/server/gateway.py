@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 import structlog
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["Gateway"]
 
 _LOOK_EVERY_S: Final = 0.1
+#: Trailing metadata of health checks: names of `Durability`.
+DURABILITY_KEY: Final = "penstock-durability"
+REACHED_KEY: Final = "penstock-durability-reached"
 
 _log = structlog.get_logger(__name__)
 
@@ -72,7 +76,7 @@ class Gateway:
         broker = self._storage.broker
         schemas = Schemas(broker.registry)
         self._admission = Admission(settings)
-        self._health = Health(SERVICES, settings.max_health_watches)
+        self._health = Health(SERVICES, settings.max_health_watches, partial(_levels_of, broker))
         self._hub = Hub(broker, self._storage.wakeups, settings.stream_backlog)
         self._streams = Streams(self._hub, settings)
         intake = Intake(schemas, self._admission, settings.max_payload_bytes)
@@ -142,6 +146,14 @@ class Gateway:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+
+def _levels_of(broker: Broker) -> dict[str, str]:
+    """The durability that is acknowledged, and what is written now has, for who checks health."""
+    reached = broker.durability_reached
+    if reached is None:
+        return {}
+    return {DURABILITY_KEY: broker.durability.name, REACHED_KEY: reached.name}
 
 
 class _Storage:

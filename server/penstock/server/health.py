@@ -22,7 +22,7 @@ from penstock.server.errors import Shed, fault_of
 from penstock.server.open_calls import OpenCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from google.protobuf.descriptor import MethodDescriptor
 
@@ -45,9 +45,22 @@ _UNKNOWN: Final[int] = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 class Health:
     """The servicer, and what it answers."""
 
-    def __init__(self, services: Iterable[str], max_watches: int) -> None:
+    def __init__(
+        self,
+        services: Iterable[str],
+        max_watches: int,
+        facts: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """A servicer.
+
+        Args:
+            services: names of those that are ready while the storage takes writes.
+            max_watches: at a time.
+            facts: tells what a check of readiness is answered with beside it: trailing metadata.
+        """
         self._readiness = frozenset({"", *services})
         self._max_watches = max_watches
+        self._facts = facts
         self._ready = False
         self._closing = False
         self._changed = asyncio.Event()
@@ -90,6 +103,8 @@ class Health:
         status = self._status(request.service)
         if status == _UNKNOWN:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        if request.service != LIVENESS:
+            context.set_trailing_metadata(tuple(self._facts().items()))
         return health_pb2.HealthCheckResponse(status=status)
 
     async def List(self, _: health_pb2.HealthListRequest, __: Context) -> object:

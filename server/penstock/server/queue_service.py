@@ -49,11 +49,13 @@ class QueueService:
         stats = await self._queues.stats(name, call.budget_s)
         await self._policies.refresh(call.budget_s)
         running = self._policies.concurrency(name)
+        reached = self._broker.durability_reached
         return pb.GetQueueStatsResponse(
             queue=await self._queue(name, call),
             stats=queue_convert.stats(stats),
             limits=policy_convert.limits(running, stats),
             durability=convert.durability_out(self._broker.durability),
+            durability_reached=None if reached is None else convert.durability_out(reached),
             max_waiting=self._broker.depths.limit(name),
         )
 

@@ -176,6 +176,7 @@ def queue_stats_of(message: queue_service_pb2.GetQueueStatsResponse) -> QueueSta
         held=stats.held,
         limits=tuple(map(_limit_of, message.limits)),
         durability=name_of(Durability, message.durability),
+        durability_reached=name_of(Durability, message.durability_reached),
         max_waiting=message.max_waiting or None,
     )
 

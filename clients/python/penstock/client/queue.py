@@ -72,6 +72,8 @@ class QueueStats:
         held: waiting jobs that are passed by until fewer of their type run.
         limits: of how many run at once: that of the queue first, then those of types, by name.
         durability: that submits are acknowledged with now, by the gateway that answered.
+        durability_reached: what is written now has; where that is less, since replicas do not
+            confirm, nothing is acknowledged. None is unknown.
         max_waiting: how many jobs may wait before submits are refused; None is any number.
     """
 
@@ -98,6 +100,7 @@ class QueueStats:
     held: int = 0
     limits: tuple[ConcurrencyLimit, ...] = ()
     durability: Durability | None = None
+    durability_reached: Durability | None = None
     max_waiting: int | None = None
 
 

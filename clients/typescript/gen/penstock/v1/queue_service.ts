@@ -80,6 +80,11 @@ export interface GetQueueStatsResponse {
    * settings of the gateway that answers; 0 is any number.
    */
   maxWaiting: number;
+  /**
+   * durability_reached is what is written now has, as was seen last. Where it is less than durability,
+   * since replicas do not confirm, nothing is acknowledged: submits are UNAVAILABLE, NOT_REPLICATED.
+   */
+  durabilityReached: Durability;
 }
 
 /** ConcurrencyLimit is how many jobs may run at once (see Policy), and how many do. */
@@ -689,7 +694,7 @@ export const GetQueueStatsRequest: MessageFns<GetQueueStatsRequest> = {
 };
 
 function createBaseGetQueueStatsResponse(): GetQueueStatsResponse {
-  return { queue: undefined, stats: undefined, limits: [], durability: 0, maxWaiting: 0 };
+  return { queue: undefined, stats: undefined, limits: [], durability: 0, maxWaiting: 0, durabilityReached: 0 };
 }
 
 export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
@@ -708,6 +713,9 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
     }
     if (message.maxWaiting !== 0) {
       writer.uint32(40).int64(message.maxWaiting);
+    }
+    if (message.durabilityReached !== 0) {
+      writer.uint32(48).int32(message.durabilityReached);
     }
     return writer;
   },
@@ -765,6 +773,14 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
             message.maxWaiting = longToNumber(reader.int64());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.durabilityReached = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -789,6 +805,7 @@ export const GetQueueStatsResponse: MessageFns<GetQueueStatsResponse> = {
     message.limits = object.limits?.map((e) => ConcurrencyLimit.fromPartial(e)) || [];
     message.durability = object.durability ?? 0;
     message.maxWaiting = object.maxWaiting ?? 0;
+    message.durabilityReached = object.durabilityReached ?? 0;
     return message;
   },
 };
