@@ -116,6 +116,33 @@ async def test_creating_the_same_again_changes_nothing(rig: Rig) -> None:
         await rig.broker.schedules.create(definition(job=template(queue="other")))
 
 
+async def test_who_is_refused_leaves_no_queue_behind(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await created(rig)
+    names = rig.broker.engine.names
+    before = [await rig.call("HGETALL", key) for key in (names.queues(), names.schedules())]
+    create, other = rig.broker.schedules.create, template(queue="other")
+    with pytest.raises(ScheduleExists):
+        await create(definition(job=other))
+    with pytest.raises(InvalidArgument):
+        await create(definition("late", Timing(cron="0 0 1 1 *", end_ms=1), other))
+    monkeypatch.setattr(schedule_ids, "MAX_SCHEDULES", 1)
+    with pytest.raises(LimitExceeded):
+        await create(definition("second", job=other))
+    after = [await rig.call("HGETALL", key) for key in (names.queues(), names.schedules())]
+    assert after == before
+
+
+async def test_an_id_whose_queue_was_lost_is_free(rig: Rig, other: Broker) -> None:
+    await created(rig, job=template(queue="lost"))
+    names = rig.broker.engine.names
+    assert await rig.call("HDEL", names.queues(), "lost") == 1
+    schedule, new = await other.schedules.create(definition(job=template(queue="lost")))
+    assert new is False
+    assert schedule.queue == "lost"
+
+
 async def test_the_steps_of_a_creation_share_one_budget(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,12 @@ class Engine:
         """
         return flight if self.replication is None else self.replication.hold(flight)
 
+    async def now_ms(self, budget_s: float = DEFAULT_BUDGET_S) -> int:
+        """The time by the server's clock."""
+        link = self.link
+        seconds, micros = await with_retry(lambda: link.call("TIME"), link=link, budget_s=budget_s)
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def slot(self, code: str, partition: int) -> Slot:
         """The slot of one partition; the same object every time, since its keys are cached."""
         slot = self._slots.get((code, partition))

@@ -128,9 +128,7 @@ class Preparer:
 
     async def _refuse_late(self, job: NewJob, deadline_ms: int, budget_s: float) -> None:
         """Before a queue is made for a job that its script would refuse: by the server's clock."""
-        link = self._engine.link
-        seconds, micros = await with_retry(lambda: link.call("TIME"), link=link, budget_s=budget_s)
-        is_late = int(seconds) * 1000 + int(micros) // 1000 >= deadline_ms
+        is_late = await self._engine.now_ms(budget_s) >= deadline_ms
         if is_late and not await self._is_known(job, budget_s):
             raise _late()
 

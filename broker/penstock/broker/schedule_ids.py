@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from penstock.broker import ids
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
-from penstock.broker.errors import LimitExceeded, ScheduleExists, Unavailable
+from penstock.broker.errors import LimitExceeded, NotFound, ScheduleExists, Unavailable
 from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script
@@ -77,6 +77,17 @@ class ScheduleIds:
         )
         return None if text is None else entry_of(text)
 
+    async def refuse(self, schedule_id: str, queue: str, budget_s: float) -> None:
+        """Raises what `claim` would raise now, and writes nothing."""
+        left_s = countdown(budget_s)
+        entries = await self.all(left_s())
+        entry = entries.get(schedule_id)
+        if entry is None:
+            if len(entries) >= MAX_SCHEDULES:
+                raise _too_many()
+        elif entry.queue != queue and await self._is_stored(schedule_id, entry.queue, left_s()):
+            raise ScheduleExists(schedule_id)
+
     async def claim(self, schedule_id: str, queue: str, budget_s: float) -> tuple[int, int]:
         """A new claim on an id for a queue, and the server's time (ms).
 
@@ -97,7 +108,7 @@ class ScheduleIds:
                 budget_s=left_s(),
             )
             if outcome == b"full":
-                raise LimitExceeded(f"the namespace has {MAX_SCHEDULES} schedules already")
+                raise _too_many()
             if outcome == b"enrolled":
                 claim, now_ms = rest
                 return claim, now_ms
@@ -156,6 +167,16 @@ class ScheduleIds:
         enlisted, *doubles = await self._engine.run(ENLIST, [self._key], *entries)
         return int(enlisted), doubles
 
+    async def _is_stored(self, schedule_id: str, queue: str, budget_s: float) -> bool:
+        link = self._engine.link
+        try:
+            slot, tail = await self.place(schedule_id, queue, budget_s)
+        except NotFound:
+            return False
+        key = slot.schedule(tail)
+        found = await with_retry(lambda: link.call("EXISTS", key), link=link, budget_s=budget_s)
+        return bool(found)
+
     async def place(
         self, schedule_id: str, queue: str, budget_s: float = DEFAULT_BUDGET_S
     ) -> tuple[Slot, str]:
@@ -176,6 +197,10 @@ def countdown(budget_s: float) -> Callable[[], float]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + budget_s
     return lambda: deadline - loop.time()
+
+
+def _too_many() -> LimitExceeded:
+    return LimitExceeded(f"the namespace has {MAX_SCHEDULES} schedules already")
 
 
 def contended() -> Unavailable:

@@ -92,7 +92,9 @@ class Schedules:
         """
         queue, schedule_id = schedule.job.queue, schedule.schedule_id
         left_s = countdown(budget_s)
-        await self._engine.ensure_queue(queue, budget_s)
+        if self._engine.known_queue(queue) is None:
+            await self._refuse_early(schedule, left_s())
+        await self._engine.ensure_queue(queue, left_s())
         slot, tail = await self._ids.place(schedule_id, queue, left_s())
         await self._activity.mark(slot, left_s())
         for _ in range(TRIES):
@@ -228,6 +230,13 @@ class Schedules:
         return Submitted(
             slot.job_id(tail), JobState(told[0].decode()), SubmitOutcome(outcome.decode())
         )
+
+    async def _refuse_early(self, schedule: NewSchedule, budget_s: float) -> None:
+        """Before a queue is made for a schedule that would be refused."""
+        left_s = countdown(budget_s)
+        await self._ids.refuse(schedule.schedule_id, schedule.job.queue, left_s())
+        now_ms = await self._engine.now_ms(left_s())
+        _first(anchored(schedule.timing, now_ms), now_ms)
 
     async def _set_paused(self, schedule_id: str, *, paused: bool, budget_s: float) -> Schedule:
         for _ in range(TRIES):
