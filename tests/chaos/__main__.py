@@ -120,17 +120,21 @@ def check(
     folder: Annotated[
         Path, typer.Argument(help="Of one scenario, as `run` told it; it has `journals` in it.")
     ],
-    max_crashes: Annotated[
-        int, typer.Option(help="After which a job is quarantined, as in the run.")
-    ] = 50,
 ) -> None:
-    """Checks a history again that was kept: one with violations, or any with `run --keep`."""
-    if not (folder / "journals").is_dir():
-        raise typer.BadParameter(f"no history in {folder}: there is no folder `journals` in it")
+    """Checks a history again that was kept: one with violations, or any with `run --keep`.
+
+    It is judged as at the end of the run. What the harness itself saw, such as a process that did
+    not end, is not in a history.
+    """
+    try:
+        expectations = Expectations.load(folder)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(f"no history of `mixed` in {folder}: {error}") from error
     history = History(stream_journals(folder / "journals"))
-    found = judge(history, Expectations(max_crashes=max_crashes))
+    found = judge(history, expectations)
     for violation in found:
-        _console.print(violation.invariant, violation.text, *violation.witness, sep="\n    ")
+        told = (violation.invariant, violation.text, *violation.witness)
+        _console.print(*told, sep="\n    ", markup=False, soft_wrap=True)
     _console.print(f"{len(history.jobs)} jobs, {len(found)} violations")
     if found:
         raise typer.Exit(1)

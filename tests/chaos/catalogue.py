@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.faults import data, links, processes, storage
+from tests.chaos.faults import data, dates, links, processes, storage
 from tests.chaos.scenarios.bad_links import NarrowLink, SlowLink
 from tests.chaos.scenarios.cancelled_streams import CancelledStreams
 from tests.chaos.scenarios.clock import Clock
@@ -60,6 +60,8 @@ FAULTS: Final[tuple[type[Fault], ...]] = (
     links.WorkersPartitioned,
     links.GatewaysPartitioned,
     links.ServerUnreachable,
+    dates.DateAhead,
+    dates.DateBack,
     data.ScriptsFlushed,
     data.GroupsDestroyed,
     data.StructureDeleted,

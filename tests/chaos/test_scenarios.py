@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.catalogue import SCENARIOS
+from tests.chaos.checker.checker import judge
+from tests.chaos.checker.scene import Expectations
+from tests.chaos.history.history import History
+from tests.chaos.history.journal import stream_journals
 from tests.chaos.result import Result
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
@@ -60,15 +64,35 @@ async def test_nothing_is_violated_by_all_faults_at_random(
         if found is None:
             pytest.skip("needs redis-server: apt install redis-server")
         binary = Path(found)
-    await _run(Mixed, seed, MIXED_S / SECONDS, binary, tmp_path)
+    await _run(Mixed, seed, MIXED_S / SECONDS, binary, tmp_path, keep=True)
+    _check_again(tmp_path / "run")
+
+
+def _check_again(folder: Path) -> None:
+    """Whoever judges the history later finds what its run found, and whether it was touched."""
+    expectations = Expectations.load(folder)
+    lines = list(stream_journals(folder / "journals"))
+    assert judge(History(lines), expectations) == []
+    lost = next(line for line in lines if line.kind == "end" and line["how"] == "return")
+    touched = [line for line in lines if line.kind != "final" or line["job"] != lost["job"]]
+    (violation,) = judge(History(touched), expectations)
+    assert violation.invariant == "I1"
 
 
 async def _run(
-    scenario: type[Scenario], seed: int, scale: float, binary: Path, folder: Path
+    scenario: type[Scenario],
+    seed: int,
+    scale: float,
+    binary: Path,
+    folder: Path,
+    *,
+    keep: bool = False,
 ) -> None:
     command = f"python -m tests.chaos run {scenario.name} --seed {seed} --scale {scale:g}"
     result = Result(scenario.name, seed=seed, command=command)
-    await run_scenario(scenario, result, scale=scale, server=binary, folder=folder / "run")
+    await run_scenario(
+        scenario, result, scale=scale, server=binary, folder=folder / "run", keep=keep
+    )
     if result.skipped:
         pytest.skip(result.skipped)
     for miss in result.misses:

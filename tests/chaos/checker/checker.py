@@ -17,6 +17,7 @@ from tests.chaos.checker.invariants.attempts import (
 )
 from tests.chaos.checker.invariants.failures import (
     calls_fail_as_documented,
+    calls_fail_in_outages,
     what_was_acknowledged_is_found,
 )
 from tests.chaos.checker.invariants.outcomes import (
@@ -64,6 +65,7 @@ _OF_RUNS: Final[tuple[_OfRun, ...]] = (
     what_was_acknowledged_is_found,
     one_job_a_request,
     calls_fail_as_documented,
+    calls_fail_in_outages,
     data_are_sound,
     nothing_is_left,
 )

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
+from tests.chaos.checker.outages import Outages
 from tests.chaos.history.view import witness
 from tests.chaos.result import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.chaos.history.history import History
     from tests.chaos.history.job import JobHistory
     from tests.chaos.history.view import Record, Submit
 
-__all__ = ["WORKED", "Expectations", "Loss", "Scene"]
+__all__ = ["OUTSIDE", "PROBER", "WORKED", "Expectations", "Loss", "Scene"]
 
 #: What every run does, however short it is. One in which these are missing shows nothing.
 WORKED: Mapping[str, int] = {
@@ -28,6 +31,16 @@ WORKED: Mapping[str, int] = {
 
 #: Codes that say nothing against the service, whatever was asked. The last is the client's own.
 OUTAGE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "WaitTimeout"})
+
+
+#: In the folder of a run.
+_FILE: Final = "expectations.json"
+
+#: Jobs that were asked for, from question to answer, while there was no outage.
+OUTSIDE: Final = "submit outside of outages"
+
+#: The harness asks whether the service works, also where it does not, and with little patience.
+PROBER: Final = "harness"
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,10 @@ class Expectations:
         settled: the run waited until all jobs had ended.
         log_events: so many of a job's events are kept; only older ones may be missing.
         codes: with which any sound call may fail: there is an outage, or a limit was reached.
+        recovery_s: calls fail by that only while a fault strikes by which they can, or for so long
+            after it. None where strikes are not written down: then they may at any time.
+        strays: of 10,000 calls, so many may fail by it outside of that: a machine that has much
+            else to do may be late.
         coroutines: job types whose handlers always note their end, unless their process is killed.
         durability: that every acknowledgement must promise; "" is any.
         least: how many operations of a kind there must be; see `History.operations`.
@@ -69,9 +86,28 @@ class Expectations:
     settled: bool = True
     log_events: int = 10_000
     codes: frozenset[str] = OUTAGE
+    recovery_s: float | None = None
+    strays: float = 0.0
     coroutines: frozenset[str] = frozenset({"chaos.async"})
     durability: str = ""
     least: Mapping[str, int] = field(default_factory=lambda: WORKED)
+
+    def save(self, folder: Path) -> None:
+        """Puts them beside a history, for whoever judges it again."""
+        told = {name: _plain(value) for name, value in asdict(self).items()}
+        (folder / _FILE).write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads what `save` wrote. Raises FileNotFoundError if it never did."""
+        told = json.loads((folder / _FILE).read_text())
+        told["losses"] = tuple(Loss(**loss) for loss in told["losses"])
+        sets = {name: frozenset(told[name]) for name in ("codes", "coroutines")}
+        return cls(**{**told, **sets})
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 @dataclass
@@ -85,6 +121,24 @@ class Scene:
         """A refuted promise; of the records, those that exist bear witness."""
         seen = [record for record in records if record is not None]
         return Violation(invariant, text, witness(self.history.began, seen))
+
+    @cached_property
+    def outages(self) -> Outages | None:
+        """When calls might fail; None if at any time."""
+        recovery_s = self.expectations.recovery_s
+        return None if recovery_s is None else Outages(self.history.strikes, recovery_s)
+
+    def count(self, kind: str) -> int:
+        """How many operations of a kind there were, see `History.operations`; or `OUTSIDE`."""
+        return self._submits_outside if kind == OUTSIDE else self.history.operations[kind]
+
+    @cached_property
+    def _submits_outside(self) -> int:
+        outages = self.outages
+        if outages is None:
+            return 0
+        asked = (each for each in self.history.submits if each.by != PROBER)
+        return sum(not outages.meet(each.began, each.at) for each in asked if each.done is not None)
 
     def judged(self) -> Iterator[JobHistory]:
         """The jobs that no documented loss excuses."""

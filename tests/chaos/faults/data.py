@@ -53,6 +53,7 @@ class ScriptsFlushed(Fault):
     name: ClassVar[str] = "scripts are flushed in a loop"
     rows: ClassVar[tuple[int, ...]] = (21,)
     subject: ClassVar[str] = "data"
+    outage: ClassVar[bool] = False
 
     async def strike(self, world: World, chance: random.Random) -> str:
         times = chance.randint(5, 30)
@@ -68,6 +69,7 @@ class GroupsDestroyed(Fault):
     name: ClassVar[str] = "consumer groups are destroyed"
     rows: ClassVar[tuple[int, ...]] = (22,)
     subject: ClassVar[str] = "data"
+    outage: ClassVar[bool] = False
 
     async def strike(self, world: World, chance: random.Random) -> str:  # noqa: ARG002
         destroyed = 0
@@ -82,6 +84,7 @@ class StructureDeleted(Fault):
     name: ClassVar[str] = "a structure is deleted"
     rows: ClassVar[tuple[int, ...]] = (22,)
     subject: ClassVar[str] = "data"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 1.5
 
     async def strike(self, world: World, chance: random.Random) -> str:
@@ -97,6 +100,7 @@ class EntriesTaken(Fault):
     name: ClassVar[str] = "somebody else takes entries"
     rows: ClassVar[tuple[int, ...]] = (23,)
     subject: ClassVar[str] = "data"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 1.5
 
     async def strike(self, world: World, chance: random.Random) -> str:

@@ -25,6 +25,7 @@ class Fault(ABC):
         rows: of the fault matrix.
         subject: "worker", "gateway", "server", "network", "client" or "data"; two faults with
             different subjects may overlap.
+        outage: calls may fail while it lasts, and for a moment after it; else none may.
         needs: the shim of the server without which it cannot be; see `Preload`.
         weight: how often it is chosen, relative to the others.
     """
@@ -32,6 +33,7 @@ class Fault(ABC):
     name: ClassVar[str]
     rows: ClassVar[tuple[int, ...]]
     subject: ClassVar[str]
+    outage: ClassVar[bool] = True
     needs: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
 

@@ -110,6 +110,7 @@ class WorkersPartitioned(Fault):
     name: ClassVar[str] = "workers are cut off"
     rows: ClassVar[tuple[int, ...]] = (13,)
     subject: ClassVar[str] = "network"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 0.7
 
     async def strike(self, world: World, chance: random.Random) -> str:

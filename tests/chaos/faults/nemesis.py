@@ -22,6 +22,9 @@ _HANDS: Final = 2
 #: Between a strike's recovery and the next strike of the same hand (s), on average.
 _PAUSE_S: Final = 2.0
 _RECOVERY_S: Final = 60.0
+#: In each minute or so there is a calm, for no strike may excuse what happens then (s).
+_ROUND_S: Final = 60.0
+_CALM_S: Final = 15.0
 
 
 @dataclass
@@ -67,15 +70,16 @@ class Nemesis:
     async def rage(self, seconds: float) -> None:
         """Strikes for so long, and returns when all is whole and works again."""
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + seconds
+        began = loop.time()
         async with asyncio.TaskGroup() as group:
             for _ in range(_HANDS):
-                group.create_task(self._hand(ends_at))
+                group.create_task(self._hand(began, began + seconds))
 
-    async def _hand(self, ends_at: float) -> None:
+    async def _hand(self, began: float, ends_at: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
             pause_s = self._chance.expovariate(1 / self._pause_s)
+            pause_s += _calm_after(loop.time() + pause_s - began)
             if loop.time() + pause_s > ends_at:
                 return
             await asyncio.sleep(pause_s)
@@ -95,7 +99,7 @@ class Nemesis:
         tally = world.run.result.tally(fault.name, fault.rows)
         named = {"fault": fault.name, "strike": strike.number}
         try:
-            journal.write("strike", **named, target=fault.subject)
+            journal.write("strike", **named, target=fault.subject, outage=fault.outage)
             try:
                 target = await fault.strike(world, chance)
             except InVain:
@@ -116,3 +120,9 @@ class Nemesis:
                 tally.recovery_ms.append(after_s * 1000)
         finally:
             self._under_way.remove(strike)
+
+
+def _calm_after(passed_s: float) -> float:
+    """How much longer to pause, so that nothing strikes in a calm (s)."""
+    left_s = _ROUND_S - passed_s % _ROUND_S
+    return left_s if left_s < _CALM_S else 0.0

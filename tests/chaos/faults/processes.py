@@ -38,6 +38,7 @@ class WorkerKilled(Fault):
     name: ClassVar[str] = "a worker is killed"
     rows: ClassVar[tuple[int, ...]] = (1,)
     subject: ClassVar[str] = "worker"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 3.0
 
     async def strike(self, world: World, chance: random.Random) -> str:
@@ -50,6 +51,7 @@ class WorkerSuspended(Fault):
     name: ClassVar[str] = "a worker is suspended, and revived"
     rows: ClassVar[tuple[int, ...]] = (3,)
     subject: ClassVar[str] = "worker"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 2.0
 
     async def strike(self, world: World, chance: random.Random) -> str:
@@ -63,6 +65,7 @@ class WorkerTold(Fault):
     name: ClassVar[str] = "a worker is told to end"
     rows: ClassVar[tuple[int, ...]] = (6,)
     subject: ClassVar[str] = "worker"
+    outage: ClassVar[bool] = False
 
     async def strike(self, world: World, chance: random.Random) -> str:
         return await _told(world, chance.choice(world.workers))
@@ -74,6 +77,7 @@ class WorkersRolled(Fault):
     name: ClassVar[str] = "all workers are restarted in turn"
     rows: ClassVar[tuple[int, ...]] = (6,)
     subject: ClassVar[str] = "worker"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 0.3
 
     async def strike(self, world: World, chance: random.Random) -> str:  # noqa: ARG002
@@ -189,6 +193,7 @@ class ClientKilled(Fault):
     name: ClassVar[str] = "a client is killed"
     rows: ClassVar[tuple[int, ...]] = (31,)
     subject: ClassVar[str] = "client"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 0.5
 
     async def strike(self, world: World, chance: random.Random) -> str:

@@ -47,6 +47,7 @@ class LogRewritten(Fault):
     name: ClassVar[str] = "the append-only file is rewritten"
     rows: ClassVar[tuple[int, ...]] = ()  # By itself it is none of them.
     subject: ClassVar[str] = "disk"
+    outage: ClassVar[bool] = False
     weight: ClassVar[float] = 0.5
 
     async def strike(self, world: World, chance: random.Random) -> str:  # noqa: ARG002

@@ -64,14 +64,22 @@ class Ending:
 
 @dataclass(slots=True, eq=False)
 class Strike:
-    """A fault, for as long as it lasted."""
+    """A fault, for as long as it lasted.
+
+    Attributes:
+        outage: calls may fail by it.
+        healed: when what was broken was whole again (ns); None if it never was.
+        recovered: when the service was seen to work after it (ns); None if it was not.
+    """
 
     at: int
     by: str
     fault: str
     number: int
     target: str
+    outage: bool = True
     healed: int | None = None
+    recovered: int | None = None
 
     def __str__(self) -> str:
         until = "" if self.healed is None else f", for {(self.healed - self.at) / 1e9:.3f} s"

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from tests.chaos.history.dates import Dates, Turn
 from tests.chaos.history.entries import Effect, Ending, Problem, Start, Strike
 from tests.chaos.history.job import JobHistory
 from tests.chaos.history.view import Event, Failure, Request, Submit, View, Watch, packed
@@ -41,6 +42,8 @@ class History:
         killed: processes that were killed (kill -9), and when (ns).
         stray: lines of the audit.
         bounds: those that were passed.
+        dates: how the server's date was turned.
+        calls: how many were begun.
         operations: how many there are of each kind: "submit", "start", "watch event" ...
         began, ended: times of the first and the last line (ns).
     """
@@ -53,6 +56,8 @@ class History:
         self.killed: dict[str, int] = {}
         self.stray: list[Problem] = []
         self.bounds: list[Problem] = []
+        self.dates = Dates()
+        self.calls = 0
         self.operations: Counter[str] = Counter()
         self.began, self.ended = sys.maxsize, 0
         self._submits: dict[_Op, list[Submit]] = {}
@@ -93,6 +98,7 @@ class History:
     def _call(self, line: Line, told: dict[str, Any], by: str) -> None:
         rpc, op = sys.intern(told["rpc"]), (by, told["op"])
         self.operations[rpc] += 1
+        self.calls += 1
         self._asked[op] = _Look(line.at, by, rpc, told["op"], told.get("job") or "")
         match rpc:
             case "submit":
@@ -245,13 +251,26 @@ class History:
 
     def _strike(self, line: Line, told: dict[str, Any], by: str) -> None:
         self.operations["strike"] += 1
-        strike = Strike(line.at, by, told["fault"], told["strike"], str(told.get("target", "")))
+        target, outage = str(told.get("target", "")), bool(told.get("outage", True))
+        strike = Strike(line.at, by, told["fault"], told["strike"], target, outage)
         self._struck[strike.number] = strike
         self.strikes.append(strike)
 
     def _heal(self, line: Line, told: dict[str, Any], _by: str) -> None:
         if told["strike"] in self._struck:
             self._struck[told["strike"]].healed = line.at
+
+    def _recovered(self, line: Line, told: dict[str, Any], _by: str) -> None:
+        self.operations["recovered"] += 1
+        if told["strike"] in self._struck:
+            self._struck[told["strike"]].recovered = line.at
+
+    def _clock(self, line: Line, told: dict[str, Any], by: str) -> None:
+        if told.get("turned"):
+            self.dates.turned(line.at)
+        else:
+            self.operations["clock"] += 1
+            self.dates.add(Turn(line.at, by, told["ahead_ms"]))
 
     def _killed(self, line: Line, told: dict[str, Any], _by: str) -> None:
         self.operations["killed"] += 1
@@ -307,6 +326,8 @@ _TAKERS: Final[dict[str, Callable[[History, Line, dict[str, Any], str], None]]] 
         "end",
         "strike",
         "heal",
+        "recovered",
+        "clock",
         "killed",
         "final",
         "audit",

@@ -21,8 +21,11 @@ effect      a handler does what others can see: ``job``, ``token``, ``what``, ``
             resumed (what an attempt found as its checkpoint, null if nothing)
 end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, cancel, stopped), and
             ``why`` (the error, or the reason to stop)
-strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``
+strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``, ``outage``
+            (whether calls may fail by it)
 heal        what was broken is whole again: ``fault``, ``strike``
+clock       the server's date is turned: ``ahead_ms`` of the true one from now on; a second time,
+            with ``turned``, once it is
 killed      a process was ended by SIGKILL: ``target``
 taken       a strike took the entry of a job that waited: ``job``, ``how`` (the command)
 recovered   the service is seen to work after it: ``fault``, ``strike``, ``after_ms``

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from tests.chaos.checker.scene import WORKED
+from tests.chaos.checker.scene import OUTSIDE, WORKED
 from tests.chaos.faults.nemesis import Nemesis
 from tests.chaos.history.progress import Progress
 from tests.chaos.load.plan import QUEUE
@@ -28,6 +28,10 @@ PARTITIONS: Final = 2
 AT_ONCE: Final[Mapping[str, int]] = {"chaos.sync": 12, "chaos.process": 4}
 #: So that kills and power cuts find the append-only file being rewritten, also in a short run.
 REWRITE_OFTEN: Final = {"auto-aof-rewrite-min-size": "4mb"}
+#: For so long after an outage calls may fail by it (s).
+RECOVERY_S: Final = 5.0
+#: And of 10,000 calls so many at any time, should the machine be busy with other things.
+STRAYS: Final = 1.0
 _TELL_S: Final = 2.0
 #: What happens in each second, at the least: about a tenth of what does on two busy cores. A run in
 #: which a kind of call or effect hardly occurs shows nothing about it.
@@ -45,6 +49,7 @@ _LEAST: Final[Mapping[str, float]] = {
     "retry": 0.05,
     "cancel answered": 0.03,
     "strike": 0.03,
+    OUTSIDE: 0.1,
 }
 
 
@@ -59,7 +64,7 @@ class Mixed(Scenario):
     async def run(self, run: Run) -> None:
         from tests.chaos.catalogue import FAULTS  # noqa: PLC0415 - which names this scenario, too.
 
-        shims = shims_to_be_had("fsyncspy", "slowfsync")
+        shims = shims_to_be_had("fsyncspy", "slowfsync", "clock")
         faults = [fault() for fault in FAULTS if not fault.needs or fault.needs in shims]
         if left_out := [fault.name for fault in FAULTS if fault.needs and fault.needs not in shims]:
             run.result.figures["left out, for want of a C compiler"] = ", ".join(left_out)
@@ -81,7 +86,9 @@ class Mixed(Scenario):
             finally:
                 telling.cancel()
             least = {kind: int(rate * SECONDS * run.scale) for kind, rate in _LEAST.items()}
-            await world.finish(world.expectations(least={**WORKED, **least}))
+            await world.finish(
+                world.expectations(least={**WORKED, **least}, recovery_s=RECOVERY_S, strays=STRAYS)
+            )
 
 
 async def _tell(world: World, nemesis: Nemesis) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from penstock.broker import Broker
 from tests.broker.audit import audit
 from tests.chaos.checker.checker import judge
+from tests.chaos.checker.invariants.failures import stray_failures
+from tests.chaos.checker.scene import Scene
 from tests.chaos.history.history import History
 from tests.chaos.history.journal import stream_journals
 from tests.chaos.history.restarts import kills_of, repairs, restarts, told
@@ -27,6 +29,7 @@ _PAGE: Final = 500
 async def close_books(world: World, expectations: Expectations) -> None:
     """Writes the ``final`` and ``audit`` lines, and checks the history."""
     run = world.run
+    expectations.save(run.folder)
     run.say("reading what the server holds")
     async with Broker(world.server.url) as broker:
         await _write_finals(world, broker)
@@ -44,6 +47,11 @@ async def close_books(world: World, expectations: Expectations) -> None:
         "jobs whose entries were taken run, whatever else strikes": told(repairs(history, own)),
     }
     run.result.violations += await asyncio.to_thread(judge, history, expectations)
+    if expectations.recovery_s is not None:
+        strays = len(stray_failures(Scene(history, expectations)))
+        run.result.figures["calls that failed outside of outages"] = (
+            f"{strays} of {history.calls:,}"
+        )
 
 
 async def _write_finals(world: World, broker: Broker) -> None:

@@ -28,6 +28,7 @@ from tests.chaos.server.server import ChaosServer
 from tests.chaos.worlds.bounds import write_bounds
 from tests.chaos.worlds.closing import close_books
 from tests.chaos.worlds.member import Crew, Member
+from tests.chaos.worlds.server_date import ServerDate
 from tests.chaos.worlds.supervisor import supervise
 from tests.support.processes import free_port
 from tests.support.waiting import eventually
@@ -80,6 +81,7 @@ class World:
     Attributes:
         run: as given.
         server: it is killed and started here.
+        date: of the server.
         gateways: the processes, likewise.
         workers: likewise.
         clients: likewise.
@@ -121,6 +123,7 @@ class World:
             options=server_options or {},
             shims=shims,
         )
+        self.date = ServerDate(self.server.preload.clock_offset, self.journal)
         self._durability = {"no": ""}.get(appendfsync, appendfsync.upper())
         self._numbers = (gateways, workers, clients)
         self._gateway_settings: dict[str, Any] = {
@@ -312,6 +315,7 @@ class World:
         """
         self.gateway_link.restore()
         self.worker_link.restore()
+        self.date.to_the_latest()
         for member in self.members:
             if member.alive:
                 member.resume()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.chaos.checker.scene import Scene
     from tests.chaos.history.entries import Effect
     from tests.chaos.history.job import JobHistory
-    from tests.chaos.history.view import Record, View
+    from tests.chaos.history.view import Record, Submit, View
     from tests.chaos.result import Violation
 
 __all__ = ["attempts_are_bounded", "checkpoints_are_kept", "times_are_kept"]
@@ -107,24 +107,33 @@ def _version(saved: Effect) -> tuple[int, int]:
 
 
 def times_are_kept(scene: Scene, job: JobHistory) -> Iterator[Violation]:
-    """Times: no job starts before it is due, nor expires before its deadline."""
-    slack_ns = scene.expectations.clock_slack_ms * 1e6
+    """Times: by the server's date, no job starts before it is due, nor expires early."""
     makers = scene.makers_of(job)
-    if not makers:
-        return
-    due = min(maker.began + maker.delay_ms * 1e6 for maker in makers)
-    if job.starts and job.starts[0].at < due - slack_ns:
-        early_ms = (due - job.starts[0].at) / 1e6
-        text = f"job {job.id} started {early_ms:.0f} ms before it was due"
-        yield scene.violation("time", text, makers[0], job.starts[0])
-    with_deadline = [maker for maker in makers if maker.deadline_ms is not None]
+    if makers and job.starts:
+        early_ms = min(
+            _early_ms(scene, maker, maker.delay_ms, job.starts[0].at) for maker in makers
+        )
+        if early_ms > 0:
+            text = f"job {job.id} started {early_ms:.0f} ms before it was due"
+            yield scene.violation("time", text, makers[0], job.starts[0])
     expired = next((view for view in job.terminal_views if view.state == "EXPIRED"), None)
-    if expired is None or not with_deadline:
+    deadlines = [(maker, maker.deadline_ms) for maker in makers if maker.deadline_ms is not None]
+    if expired is None or not deadlines or _may_have_failed(job):
         return
-    deadline = min(maker.began + (maker.deadline_ms or 0) * 1e6 for maker in with_deadline)
-    if expired.ended < deadline - slack_ns and not _may_have_failed(job):
-        text = f"job {job.id} expired {(deadline - expired.ended) / 1e6:.0f} ms early"
-        yield scene.violation("time", text, with_deadline[0], expired)
+    early_ms = min(_early_ms(scene, maker, ms, expired.ended) for maker, ms in deadlines)
+    if early_ms > 0:
+        text = f"job {job.id} expired {early_ms:.0f} ms early"
+        yield scene.violation("time", text, deadlines[0][0], expired)
+
+
+def _early_ms(scene: Scene, maker: Submit, wait_ms: float, at: int) -> float:
+    """How much too early it is for what was to happen so long after a submit; 0 if it may be."""
+    early_ms = wait_ms - (at - maker.began) / 1e6 - scene.expectations.clock_slack_ms
+    if early_ms <= 0:
+        return 0.0
+    # Reckoned from the date at which it was stored; without an answer that may have been late.
+    stored_by = maker.done if maker.job and maker.done is not None else at
+    return max(0.0, early_ms - scene.history.dates.gained_ms(maker.began, stored_by, at))
 
 
 def _may_have_failed(job: JobHistory) -> bool:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.chaos.checker.scene import PROBER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.checker.scene import Scene
-    from tests.chaos.history.view import Failure
+    from tests.chaos.history.view import Failure, Submit
     from tests.chaos.result import Violation
 
-__all__ = ["calls_fail_as_documented", "what_was_acknowledged_is_found"]
+__all__ = [
+    "calls_fail_as_documented",
+    "calls_fail_in_outages",
+    "stray_failures",
+    "what_was_acknowledged_is_found",
+]
 
 #: Judged by I3, where the submit may have contradicted another.
 _CONFLICT = "ALREADY_EXISTS"
@@ -36,11 +43,42 @@ def calls_fail_as_documented(scene: Scene) -> Iterator[Violation]:
         conflict = failure.rpc in ("submit", "retry") and failure.code == _CONFLICT
         if failure.code not in codes and not conflict and failure.code != "NOT_FOUND":
             yield scene.violation("errors", f"a {failure.rpc} ended {failure.code}", failure)
+    for submit in _refused(scene):
+        if submit.code not in codes and submit.code != _CONFLICT:
+            yield scene.violation("errors", f"a job of a batch was refused: {submit.code}", submit)
+
+
+def calls_fail_in_outages(scene: Scene) -> Iterator[Violation]:
+    """Outages: calls fail by an outage while a fault strikes that brings one, or soon after."""
+    strays = stray_failures(scene)
+    if len(strays) <= scene.history.calls * scene.expectations.strays / 10_000:
+        return
+    first = strays[0]
+    before = [strike for strike in scene.history.strikes if strike.at <= first.at]
+    text = f"{len(strays)} of {scene.history.calls:,} calls failed, and there was no outage"
+    yield scene.violation("outages", text, *before[-1:], first)
+
+
+def stray_failures(scene: Scene) -> list[Failure | Submit]:
+    """The calls and jobs of batches that failed by an outage when there was none, by time."""
+    outages, codes = scene.outages, scene.expectations.codes
+    if outages is None:
+        return []
+    failed: list[Failure | Submit] = [*scene.history.failures, *_refused(scene)]
+    strays = [
+        each
+        for each in failed
+        if each.code in codes and each.by != PROBER and not outages.meet(each.began, each.at)
+    ]
+    return sorted(strays, key=lambda each: each.at)
+
+
+def _refused(scene: Scene) -> Iterator[Submit]:
+    """Jobs of batches that were answered otherwise."""
     whole = {(failure.by, failure.op) for failure in scene.history.failures}
     for submit in scene.history.submits:
-        refused = bool(submit.code) and (submit.by, submit.op) not in whole
-        if refused and submit.code not in codes and submit.code != _CONFLICT:
-            yield scene.violation("errors", f"a job of a batch was refused: {submit.code}", submit)
+        if submit.code and (submit.by, submit.op) not in whole:
+            yield submit
 
 
 def _judged(scene: Scene) -> Iterator[Failure]:

@@ -132,7 +132,10 @@ def _cached_too_long(scene: Scene, job: JobHistory, other: JobHistory) -> Iterat
     if known is None or asked is None or asked.cache_ms is None:
         return
     age_ms = (asked.began - known.ended) / 1e6
-    if age_ms > asked.cache_ms + scene.expectations.clock_slack_ms:
+    most_ms = asked.cache_ms + scene.expectations.clock_slack_ms
+    # It ended at some moment since it was granted last, and grows old by the server's date.
+    granted = max((start.at for start in other.starts if start.at < known.ended), default=0)
+    if age_ms > most_ms + scene.history.dates.lost_ms(granted, known.ended, asked.at):
         text = f"job {job.id} was answered by a result that was {age_ms:.0f} ms old"
         yield scene.violation("time", f"{text}; {asked.cache_ms:.0f} are allowed", known, asked)
 

@@ -37,10 +37,8 @@ def durability_was_promised(scene: Scene) -> Iterator[Violation]:
 
 def enough_was_done(scene: Scene) -> Iterator[Violation]:
     """Work: a history in which little happened shows little."""
-    operations = scene.history.operations
     for kind, least in scene.expectations.least.items():
-        if operations[kind] < least:
-            text = (
-                f"the history shows nothing: {operations[kind]} of kind {kind!r}, at least {least}"
-            )
+        found = scene.count(kind)
+        if found < least:
+            text = f"the history shows nothing: {found} of kind {kind!r}, at least {least}"
             yield scene.violation("work", text)

@@ -88,6 +88,31 @@ class TestTimes:
         assert refuted(tale) == {"time"}
         assert refuted(tale, clock_slack_ms=100) == set()
 
+    def test_what_goes_by_the_servers_date_goes_by_its_jumps(self) -> None:
+        for ahead_ms, expected in ((100, set[str]()), (30, {"time"}), (-100, {"time"})):
+            tale = Tale().submitted(delay_ms=200).later(100).turned(ahead_ms)
+            assert refuted(tale.start(1).end(1).final()) == expected
+            tale = Tale().submitted(deadline_ms=200).later(100).turned(ahead_ms)
+            assert refuted(tale.final(state="EXPIRED", token=0, attempt=0)) == expected
+
+    def test_a_jump_before_or_after_excuses_nothing(self) -> None:
+        tale = Tale().turned(100).submitted(delay_ms=200).later(100)
+        assert refuted(tale.start(1).turned(200).end(1).final()) == {"time"}
+
+    def test_a_jump_while_it_was_submitted(self) -> None:
+        tale = Tale()
+        op = tale.submit(delay_ms=200)
+        tale.turned(200).receipt(op).later(100)
+        assert refuted(tale.start(1).end(1).final()) == set()
+
+    def test_two_jumps_that_cancel_each_other(self) -> None:
+        tale = Tale().submitted(delay_ms=200).turned(-100).later(50).turned(0).later(50)
+        assert refuted(tale.start(1).end(1).final()) == {"time"}
+        tale = Tale()  # Nobody knows when it was stored: perhaps between them.
+        tale.error(tale.submit(delay_ms=200), "UNAVAILABLE")
+        tale.turned(-100).later(50).turned(0).later(50)
+        assert refuted(tale.start(1).end(1).final()) == set()
+
     def test_expired_before_its_deadline(self) -> None:
         tale = Tale().submitted(deadline_ms=50).later(20)
         assert refuted(tale.final(state="EXPIRED", token=0, attempt=0)) == {"time"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.checker.judging.tales import plain
-from tests.chaos.checker.judging.told import Tale, refuted
+from tests.chaos.checker.judging.told import Tale, found, refuted
+from tests.chaos.checker.scene import OUTSIDE
 
 
 @pytest.mark.parametrize("rpc", ["status", "wait", "watch", "cancel"])
@@ -44,3 +45,74 @@ def test_a_job_of_a_batch_that_was_refused() -> None:
     tale = plain()
     refusal = {"code": "INTERNAL", "sure": False}
     assert refuted(tale.answer(tale.submit("x"), jobs=[refusal])) == {"errors"}
+
+
+class TestOutages:
+    """Calls fail by an outage while there is one, or soon after."""
+
+    def failed(self, tale: Tale, after_ms: int = 0, by: str = "client-1") -> Tale:
+        tale.later(after_ms)
+        return tale.error(tale.call("status", by=by, job="j"), "UNAVAILABLE", by=by)
+
+    def outages(self, tale: Tale, **expected: object) -> set[str]:
+        return refuted(tale, **{"recovery_s": 1.0, **expected})
+
+    def test_without_a_strike(self) -> None:
+        assert self.outages(self.failed(plain())) == {"outages"}
+        assert refuted(self.failed(plain())) == set()  # Nobody says when it may be.
+
+    def test_while_a_fault_strikes(self) -> None:
+        assert self.outages(self.failed(plain().struck(), 5_000)) == set()
+
+    def test_soon_after_it(self) -> None:
+        assert self.outages(self.failed(plain().struck().healed(), 900)) == set()
+        (violation,) = found(self.failed(plain().struck().healed(), 1_100), recovery_s=1.0)
+        assert violation.invariant == "outages"
+        assert [line.split()[3] for line in violation.witness] == ["strike", "call"]
+
+    def test_soon_after_it_was_seen_to_be_over(self) -> None:
+        tale = plain().struck().healed().later(800)
+        tale.line("harness", "recovered", fault="it", strike=1)
+        assert self.outages(self.failed(tale, 900)) == set()
+        assert self.outages(self.failed(tale, 200)) == {"outages"}
+
+    def test_before_it(self) -> None:
+        assert self.outages(self.failed(plain()).struck()) == {"outages"}
+
+    def test_a_call_that_it_met_on_its_way(self) -> None:
+        tale = plain()
+        op = tale.call("status", job="j")
+        tale.later(5_000).struck().healed().later(5_000)
+        assert self.outages(tale.error(op, "DEADLINE_EXCEEDED")) == set()
+
+    def test_a_fault_by_which_no_call_may_fail(self) -> None:
+        assert self.outages(self.failed(plain().struck(outage=False))) == {"outages"}
+        tale = plain().struck(1).struck(2, outage=False)
+        assert self.outages(self.failed(tale)) == set()
+
+    def test_between_two(self) -> None:
+        tale = plain().struck(1).healed(1).later(5_000)
+        assert self.outages(self.failed(tale).later(5_000).struck(2).healed(2)) == {"outages"}
+
+    def test_a_job_of_a_batch(self) -> None:
+        tale = plain()
+        tale.answer(tale.submit("x"), jobs=[{"code": "UNAVAILABLE", "sure": False}])
+        assert self.outages(tale) == {"outages"}
+
+    def test_the_probes_of_the_harness(self) -> None:
+        assert self.outages(self.failed(plain(), by="harness")) == set()
+
+    def test_some_may_be_late_on_a_busy_machine(self) -> None:
+        tale = plain()
+        for _ in range(98):
+            tale.seen()
+        calls = sum(line.kind == "call" for line in self.failed(tale).lines)
+        assert self.outages(tale, strays=10_000 / calls) == set()
+        assert self.outages(tale, strays=9_999 / calls) == {"outages"}
+
+    def test_a_run_without_a_calm_shows_nothing(self) -> None:
+        least = {OUTSIDE: 1}
+        assert self.outages(plain(), least=least) == set()
+        assert self.outages(Tale().struck().submitted().start(1).end(1).final(), least=least) == {
+            "work"
+        }

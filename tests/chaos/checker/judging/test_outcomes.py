@@ -107,6 +107,11 @@ class TestI5:
     def test_from_the_cache_too_late(self) -> None:
         assert refuted(self.hit(plain().later(1100))) == {"time"}
 
+    def test_from_the_cache_after_the_date_went_back(self) -> None:
+        assert refuted(self.hit(plain().later(1100).turned(-200))) == set()
+        assert refuted(self.hit(plain().later(1300).turned(-200))) == {"time"}
+        assert refuted(self.hit(plain().later(1100).turned(200))) == {"time"}
+
 
 class TestI6:
     """Tokens rise."""

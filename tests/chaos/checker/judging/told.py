@@ -103,6 +103,20 @@ class Tale:
             self.line("client-1", "event", op=op, job=job, **event)
         return self.answer(op, complete=True)
 
+    def struck(self, number: int = 1, *, outage: bool = True, fault: str = "it") -> Self:
+        """A fault begins."""
+        told = {"fault": fault, "strike": number, "target": "it", "outage": outage}
+        return self.line("harness", "strike", **told)
+
+    def healed(self, number: int = 1) -> Self:
+        """It is over."""
+        return self.line("harness", "heal", fault="it", strike=number)
+
+    def turned(self, ahead_ms: int) -> Self:
+        """The server's date jumps."""
+        self.line("harness", "clock", ahead_ms=ahead_ms)
+        return self.line("harness", "clock", ahead_ms=ahead_ms, turned=True)
+
     def final(self, *, work: str = "w", **told: Any) -> Self:  # noqa: ANN401
         """What is left of a job."""
         stored = {"type": "chaos.async", "payload": {"work": work}}
