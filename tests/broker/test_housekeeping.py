@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.broker import Broker, BrokerOptions, Content, JobState, NotFound, Submitted
-from penstock.broker.activity import DROP_AFTER_MS
 from penstock.broker.agenda import VISIT_EVERY_S
 from penstock.broker.chores import PROMOTE, PRUNE
 from penstock.broker.walk import STRUCTURES
@@ -246,19 +245,42 @@ async def test_a_mark_is_written_once_in_a_while_and_anew_after_a_reconnect(
 @pytest.mark.parametrize("age", ["old", "young"])
 @pytest.mark.parametrize("content", ["empty", "delayed", "retained"])
 async def test_a_slot_is_dropped_when_it_is_empty_and_its_mark_is_old(
-    rig: Rig, age: str, content: str
+    rig: Rig, age: str, content: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await rig.broker.activity.mark(rig.slot)
     if content == "delayed":
         await rig.submit(delay_ms=60_000)
     elif content == "retained":
         await rig.complete(await rig.granted())
+    assert await rig.broker.activity.slots() == [rig.slot]
     if age == "old":
-        (member,) = await rig.call("ZRANGE", rig.broker.engine.names.active(), 0, -1)
-        await rig.call("ZINCRBY", rig.broker.engine.names.active(), -DROP_AFTER_MS - 1_000, member)
+        monkeypatch.setattr("penstock.broker.activity.DROP_AFTER_S", 0.0)
     await rig.broker.housekeeper.visit(rig.slot)
     kept = age == "young" or content != "empty"
     assert bool(await rig.broker.activity.slots()) == kept
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -3600])
+async def test_no_slot_is_dropped_because_the_date_jumps(rig: Rig, ahead_s: int) -> None:
+    await rig.broker.activity.mark(rig.slot)
+    await rig.broker.activity.slots()
+    (member,) = await rig.call("ZRANGE", rig.broker.engine.names.active(), 0, -1)
+    await rig.call("ZINCRBY", rig.broker.engine.names.active(), -1000 * ahead_s, member)
+    await rig.broker.housekeeper.visit(rig.slot)
+    assert await rig.broker.activity.slots() == [rig.slot]
+
+
+async def test_a_slot_that_was_marked_meanwhile_is_not_dropped(
+    rig: Rig, other: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.broker.activity.DROP_AFTER_S", 0.0)
+    await rig.broker.activity.mark(rig.slot)
+    await rig.broker.activity.slots()
+    await other.activity.mark(rig.slot)
+    await rig.broker.activity.drop(rig.slot)
+    assert await rig.broker.activity.slots() == [rig.slot]
+    await rig.broker.activity.drop(rig.slot)
+    assert await rig.broker.activity.slots() == []
 
 
 @pytest.mark.foreign_hands

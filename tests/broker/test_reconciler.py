@@ -175,6 +175,14 @@ async def test_a_walk_that_is_wanted_waits_for_one_under_way(rig: Rig) -> None:
     assert await rig.state(job_id) is JobState.SCHEDULED
 
 
+@pytest.mark.parametrize("mark", ["walking", "walked"])
+async def test_a_mark_that_a_date_gone_back_made_last_holds_nobody_off(rig: Rig, mark: str) -> None:
+    await delayed(rig)
+    await rig.call("DEL", rig.slot.due())
+    await rig.call("SET", rig.broker.engine.names.walk(), mark, "PX", 3_600_000)
+    assert await rig.broker.reconciler.walk() == 1
+
+
 async def is_walk_wanted(rig: Rig) -> bool:
     """Whether one is, after a visit of the slot."""
     await rig.broker.housekeeper.visit(rig.slot)

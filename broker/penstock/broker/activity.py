@@ -2,8 +2,8 @@
 
 Scripts cannot cross slots, so the mark is a write of its own, made at most every `MARK_EVERY_S` per
 process and slot, and always before the job that needs it. A slot is dropped only when it is empty
-and its last mark is so old that every process must have marked it again since. Marks are by the
-server's clock, the only one that all processes share.
+and its last mark has stood there for so long that every process must have marked it again since:
+by the clock of whoever drops it, since the server's may jump.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MARK = load_script("mark")
 DROP = load_script("drop")
 
 MARK_EVERY_S: Final = 30.0
-DROP_AFTER_MS: Final = 600_000
+DROP_AFTER_S: Final = 600.0
 
 
 class Activity:
@@ -39,6 +39,7 @@ class Activity:
         self.agenda = Agenda()
         self._engine = engine
         self._marked: dict[Slot, float] = {}
+        self._seen: dict[Slot, tuple[bytes, float]] = {}  # Marks, and since when each is seen (s).
 
     def is_marked(self, slot: Slot) -> bool:
         """Whether `mark` would have nothing to do."""
@@ -62,20 +63,27 @@ class Activity:
         """All active slots."""
         link, active = self._engine.link, self._engine.names.active()
         members = await with_retry(
-            lambda: link.call("ZRANGE", active, 0, -1), link=link, budget_s=DEFAULT_BUDGET_S
+            lambda: link.call("ZRANGE", active, 0, -1, "WITHSCORES"),
+            link=link,
+            budget_s=DEFAULT_BUDGET_S,
         )
-        found = []
-        for member in members:
+        seen, now = {}, time.monotonic()
+        for member, mark in zip(members[::2], members[1::2], strict=True):
             code, _, partition = member.decode().partition(":")
-            found.append(self._engine.slot(code, int(partition)))
-        return found
+            slot = self._engine.slot(code, int(partition))
+            known = self._seen.get(slot)
+            seen[slot] = known if known is not None and known[0] == mark else (mark, now)
+        self._seen = seen
+        return [*seen]
 
     async def drop(self, slot: Slot) -> None:
-        """Drops a slot that was seen empty, unless it was marked lately."""
-        await self._run(DROP, slot, DROP_AFTER_MS)
+        """Drops a slot that was seen empty, unless it was marked lately. See `slots`."""
+        mark, since = self._seen.get(slot, (b"", time.monotonic()))
+        if time.monotonic() - since >= DROP_AFTER_S:
+            await self._run(DROP, slot, mark)
 
     async def _run(
-        self, script: Script, slot: Slot, *args: int, budget_s: float = DEFAULT_BUDGET_S
+        self, script: Script, slot: Slot, *args: bytes, budget_s: float = DEFAULT_BUDGET_S
     ) -> None:
         member = f"{slot.queue_code}:{slot.partition}"
         keys = [self._engine.names.active()]

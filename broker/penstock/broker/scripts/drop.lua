@@ -1,10 +1,8 @@
 #!lua flags=allow-oom
--- Take a slot that was seen empty off the active ones, unless it was marked lately.
+-- Take a slot that was seen empty off the active ones, unless it was marked meanwhile.
 --
 -- KEYS  1 active slots of the namespace
--- ARGV  1 slot  2 age of a mark that is old (ms)
+-- ARGV  1 slot  2 its mark, as whoever drops it has seen it
 -- Returns 1 if it was dropped, else 0
-local time = redis.call('TIME')
-local marked = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not marked or time[1] * 1000 - marked < tonumber(ARGV[2]) then return 0 end
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])
