@@ -135,6 +135,7 @@ def _runs(results: list[Result]) -> str:
             f"{_calls(result):,}",
             _span(result.seconds),
             f"skipped: it {result.skipped}" if result.skipped else len(result.violations),
+            f"**{len(result.misses)}**" if result.misses else "",
             result.server,
             result.figures.get(_LOAD, ""),
             f"`{result.command}`",
@@ -142,7 +143,7 @@ def _runs(results: list[Result]) -> str:
         for result in results
     ]
     head = ["scenario", "what is done", "what must hold", "jobs", "calls", "time"]
-    return _table([*head, "violations", "server", _LOAD, "repeat it"], rows)
+    return _table([*head, "violations", "goals of time missed", "server", _LOAD, "repeat it"], rows)
 
 
 def _told_of(scenario: type[Scenario] | None) -> tuple[str, str]:

@@ -72,4 +72,5 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     assert "skipped: it needs root" in text
     assert "| `mixed` | I4 | job j has two outcomes |" in text
     assert "| `mixed` | a job ran late |" in text
+    assert "| 1 | **1** | Valkey |" in text
     assert "| `mixed` | jobs \\| seen | all |" in text

@@ -18,6 +18,7 @@ from tests.chaos.checker.invariants.attempts import (
 from tests.chaos.checker.invariants.failures import (
     calls_fail_as_documented,
     calls_fail_in_outages,
+    waits_end,
     what_was_acknowledged_is_found,
 )
 from tests.chaos.checker.invariants.outcomes import (
@@ -66,6 +67,7 @@ _OF_RUNS: Final[tuple[_OfRun, ...]] = (
     one_job_a_request,
     calls_fail_as_documented,
     calls_fail_in_outages,
+    waits_end,
     data_are_sound,
     nothing_is_left,
 )

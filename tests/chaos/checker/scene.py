@@ -72,6 +72,7 @@ class Expectations:
         codes: with which any sound call may fail: there is an outage, or a limit was reached.
         recovery_s: calls fail by that only while a fault strikes by which they can, or for so long
             after it. None where strikes are not written down: then they may at any time.
+        patience_s: a job that was waited for so long has ended, whatever struck; None is any time.
         strays: of 10,000 calls, so many may fail by it outside of that: a machine that has much
             else to do may be late.
         coroutines: job types whose handlers always note their end, unless their process is killed.
@@ -87,6 +88,7 @@ class Expectations:
     log_events: int = 10_000
     codes: frozenset[str] = OUTAGE
     recovery_s: float | None = None
+    patience_s: float | None = None
     strays: float = 0.0
     coroutines: frozenset[str] = frozenset({"chaos.async"})
     durability: str = ""

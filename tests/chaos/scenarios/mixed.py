@@ -30,6 +30,8 @@ AT_ONCE: Final[Mapping[str, int]] = {"chaos.sync": 12, "chaos.process": 4}
 REWRITE_OFTEN: Final = {"auto-aof-rewrite-min-size": "4mb"}
 #: For so long after an outage calls may fail by it (s).
 RECOVERY_S: Final = 5.0
+#: Within this a job ends that is waited for (s).
+PATIENCE_S: Final = 60.0
 #: And of 10,000 calls so many at any time, should the machine be busy with other things.
 STRAYS: Final = 1.0
 _TELL_S: Final = 2.0
@@ -87,7 +89,12 @@ class Mixed(Scenario):
                 telling.cancel()
             least = {kind: int(rate * SECONDS * run.scale) for kind, rate in _LEAST.items()}
             await world.finish(
-                world.expectations(least={**WORKED, **least}, recovery_s=RECOVERY_S, strays=STRAYS)
+                world.expectations(
+                    least={**WORKED, **least},
+                    recovery_s=RECOVERY_S,
+                    patience_s=PATIENCE_S,
+                    strays=STRAYS,
+                )
             )
 
 

@@ -17,11 +17,14 @@ __all__ = [
     "calls_fail_as_documented",
     "calls_fail_in_outages",
     "stray_failures",
+    "waits_end",
     "what_was_acknowledged_is_found",
 ]
 
 #: Judged by I3, where the submit may have contradicted another.
 _CONFLICT = "ALREADY_EXISTS"
+#: A wait came to its own end before its job did.
+_WAITED = "WaitTimeout"
 
 
 def what_was_acknowledged_is_found(scene: Scene) -> Iterator[Violation]:
@@ -51,12 +54,41 @@ def calls_fail_as_documented(scene: Scene) -> Iterator[Violation]:
 def calls_fail_in_outages(scene: Scene) -> Iterator[Violation]:
     """Outages: calls fail by an outage while a fault strikes that brings one, or soon after."""
     strays = stray_failures(scene)
-    if len(strays) <= scene.history.calls * scene.expectations.strays / 10_000:
+    if len(strays) <= _strays_allowed(scene):
         return
     first = strays[0]
     before = [strike for strike in scene.history.strikes if strike.at <= first.at]
     text = f"{len(strays)} of {scene.history.calls:,} calls failed, and there was no outage"
     yield scene.violation("outages", text, *before[-1:], first)
+
+
+def waits_end(scene: Scene) -> Iterator[Violation]:
+    """Liveness: who waits for a job for long sees it end, unless the server's date went back."""
+    patience_s = scene.expectations.patience_s
+    if patience_s is None:
+        return
+    in_vain = [
+        failure
+        for failure in _judged(scene)
+        if failure.code == _WAITED
+        and failure.at - failure.began >= patience_s * 1e9
+        and not _was_put_off(scene, failure)
+    ]
+    if len(in_vain) > _strays_allowed(scene):
+        text = f"{len(in_vain)} waits were in vain, the first for job {in_vain[0].job}"
+        job = scene.history.job(in_vain[0].job)
+        yield scene.violation("liveness", text, *job.submits[:1], *job.starts[-1:], in_vain[0])
+
+
+def _was_put_off(scene: Scene, failure: Failure) -> bool:
+    """Whether what the job waited for may have moved away from it."""
+    job = scene.history.job(failure.job)
+    since = min((submit.began for submit in job.submits), default=failure.began)
+    return scene.history.dates.lost_ms(since, failure.at, failure.at) > 0
+
+
+def _strays_allowed(scene: Scene) -> float:
+    return scene.history.calls * scene.expectations.strays / 10_000
 
 
 def stray_failures(scene: Scene) -> list[Failure | Submit]:
@@ -68,7 +100,9 @@ def stray_failures(scene: Scene) -> list[Failure | Submit]:
     strays = [
         each
         for each in failed
-        if each.code in codes and each.by != PROBER and not outages.meet(each.began, each.at)
+        if each.code in codes - {_WAITED}
+        and each.by != PROBER
+        and not outages.meet(each.began, each.at)
     ]
     return sorted(strays, key=lambda each: each.at)
 

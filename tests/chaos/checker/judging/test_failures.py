@@ -116,3 +116,26 @@ class TestOutages:
         assert self.outages(Tale().struck().submitted().start(1).end(1).final(), least=least) == {
             "work"
         }
+
+
+class TestWaits:
+    """Who waits for long sees the end."""
+
+    def waited(self, seconds: int, tale: Tale | None = None, by: str = "client-1") -> set[str]:
+        tale = Tale().submitted() if tale is None else tale
+        op = tale.call("wait", by=by, job="j")
+        tale.later(seconds * 1000).error(op, "WaitTimeout", sure=True, by=by)
+        tale.start(1).end(1).final()
+        return refuted(tale, patience_s=60.0, recovery_s=1.0)
+
+    def test_in_vain(self) -> None:
+        assert self.waited(90) == {"liveness"}
+        assert self.waited(90, Tale().submitted().struck()) == {"liveness"}
+
+    def test_not_for_long(self) -> None:
+        assert self.waited(50) == set()
+
+    def test_a_date_that_went_back(self) -> None:
+        assert self.waited(90, Tale().submitted().turned(-100)) == set()
+        assert self.waited(90, Tale().submitted().turned(100)) == {"liveness"}
+        assert self.waited(90, Tale().turned(-100).submitted()) == {"liveness"}
