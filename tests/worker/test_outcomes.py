@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from structlog.testing import capture_logs
 
 from penstock.broker import Backoff, FailureReason, JobState
 from penstock.worker import Cancel, Context, PayloadInvalid, Retry, Worker
@@ -227,3 +228,21 @@ async def test_no_exception_of_a_handler_ends_the_worker(rig: Rig, error: BaseEx
             job = await rig.until(job_id, JobState.FAILED)
             assert job.failure is not None
             assert job.failure.type in {type(error).__name__, "RuntimeError"}
+
+
+async def test_a_long_error_is_cut_in_the_log_and_kept_in_the_record(rig: Rig) -> None:
+    app = Worker()
+
+    @app.job("wordy")
+    async def wordy(length: int) -> None:
+        raise ValueError("x" * length)
+
+    with capture_logs() as lines:
+        async with rig.working(app):
+            for length in (10_000, 500):
+                job_id = await rig.submit("wordy", length, max_attempts=1)
+                job = await rig.until(job_id, JobState.FAILED)
+                assert job.failure is not None
+                assert job.failure.message == "x" * min(length, 4096)
+    logged = [line["message"] for line in lines if line["event"] == "attempt failed"]
+    assert logged == ["x" * 500 + "... (cut; the job has more of it)", "x" * 500]
