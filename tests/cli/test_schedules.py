@@ -33,6 +33,7 @@ KEYS = {
     "time_zone",
     "tolerance_s",
     "triggered",
+    "unreadable",
     "type",
     "update_time",
     "version",

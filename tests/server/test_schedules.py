@@ -133,17 +133,60 @@ async def test_schedules_are_listed_page_by_page_and_by_queue(rig: Rig) -> None:
     assert "page_token" in refusal.violations
 
 
-async def test_one_whose_time_zone_is_unknown_here_hides_no_others(rig: Rig) -> None:
-    """A gateway with newer data of time zones stored it."""
+@pytest.mark.parametrize(
+    "timing",
+    [
+        '{"cron":"0 9 * * *","time_zone":"Atlantis/Poseidonis"}',  # Newer data of time zones.
+        '{"cron":"0 9 * * FRI^2","time_zone":"UTC"}',
+        '{"cron":"0 9 * * *","time_zone":"UTC","holidays":"DE"}',
+        '{"cron":"","interval_ms":0}',
+        "RRULE:FREQ=DAILY",
+    ],
+)
+async def test_one_that_a_newer_version_stored_hides_no_others(rig: Rig, timing: str) -> None:
     await create(rig, "a")
     await create(rig, "b", timing=pb.Timing(cron=pb.Cron(expression="0 9 * * *")))
     slot, tail = await ScheduleIds(rig.broker.engine).place("b", "default")
-    timing = '{"cron":"0 9 * * *","time_zone":"Atlantis/Poseidonis"}'
     await rig.broker.link.call("HSET", slot.schedule(tail), "tm", timing)
     page = await rig.schedules.ListSchedules(pb.ListSchedulesRequest())
-    assert [(each.schedule_id, len(each.next_run_times)) for each in page.schedules] == [
-        ("a", 1),
-        ("b", 0),
+    assert [
+        (each.schedule_id, each.unreadable, len(each.next_run_times)) for each in page.schedules
+    ] == [("a", False, 1), ("b", True, 0)]
+    found = await get(rig, "b")
+    assert (found.unreadable, found.spec.timing.cron.expression) == (True, "0 9 * * *")
+    # All that does not go by its timing can be done.
+    paused = await rig.schedules.PauseSchedule(pb.PauseScheduleRequest(schedule_id="b"))
+    assert paused.schedule.paused
+    refusal = await refusal_of(
+        rig.schedules.ResumeSchedule(pb.ResumeScheduleRequest(schedule_id="b"))
+    )
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "SCHEDULE_UNREADABLE",
+    )
+    changed = await rig.schedules.UpdateSchedule(
+        pb.UpdateScheduleRequest(schedule_id="b", spec=definition(note="now"))
+    )
+    assert not changed.schedule.unreadable
+
+
+async def test_damaged_ones_are_left_out_of_a_list(rig: Rig) -> None:
+    for name in "abcd":
+        await create(rig, name)
+    ids, call = ScheduleIds(rig.broker.engine), rig.broker.link.call
+    places = [await ids.place(name, "default") for name in "abc"]
+    a, b, c = (slot.schedule(tail) for slot, tail in places)
+    await call("HDEL", a, "df")
+    await call("HSET", b, "v", "seven")
+    await call("DEL", c)
+    await call("SET", c, "foreign")
+    page = await rig.schedules.ListSchedules(pb.ListSchedulesRequest())
+    assert [each.schedule_id for each in page.schedules] == ["d"]
+    await call("HSET", b, "v", "1", "df", b"\xff")
+    page = await rig.schedules.ListSchedules(pb.ListSchedulesRequest())
+    assert [(each.schedule_id, each.unreadable) for each in page.schedules] == [
+        ("b", True),
+        ("d", False),
     ]
 
 

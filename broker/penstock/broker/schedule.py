@@ -10,8 +10,6 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from penstock.broker.timing import TimingError
-
 if TYPE_CHECKING:
     from penstock.broker.job import NewJob
     from penstock.broker.timing import Timing
@@ -77,7 +75,7 @@ class Schedule:
     Attributes:
         schedule_id: the caller's name for it.
         queue: of its jobs.
-        timing: when it fires.
+        timing: when it fires; of one that is not readable, one that never does.
         definition: as it was stored, without the payload.
         payload: of its jobs.
         paused: nothing is fired.
@@ -92,6 +90,7 @@ class Schedule:
         triggered: jobs made by hand.
         skipped: occurrences left out by the overlap policy.
         missed: occurrences left out by the catch-up policy.
+        readable: whether this process knows what its timing means; others may, and fire it.
     """
 
     schedule_id: str
@@ -111,13 +110,11 @@ class Schedule:
     triggered: int = 0
     skipped: int = 0
     missed: int = 0
+    readable: bool = True
 
     def run_times(self, most: int) -> list[int]:
-        """The next times at which it fires, jitter included; none if its zone is unknown here."""
-        if self.next_ms is None:
+        """The next times at which it fires, jitter included; none if it is not readable here."""
+        if self.next_ms is None or not self.readable:
             return []
-        try:
-            occurrences = list(islice(self.timing.all_after(self.next_ms - 1), most))
-        except TimingError:
-            return []  # Another process fires it, which has newer data of time zones.
+        occurrences = islice(self.timing.all_after(self.next_ms - 1), most)
         return [each + self.timing.delay_ms(self.schedule_id, each) for each in occurrences]

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from penstock.broker.job import NewJob
 from penstock.broker.record import INLINE_BYTES, digest_of, encode_backoff, encode_new
 from penstock.broker.schedule import CatchUp, Overlap, Schedule, SchedulePolicy
-from penstock.broker.timing import read_timing, write_timing
+from penstock.broker.timing import Timing, read_timing_or_none, write_timing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from penstock.broker.policies import Policies
     from penstock.broker.record import Fields
     from penstock.broker.schedule import NewSchedule
-    from penstock.broker.timing import Timing
 
 
 def definition_digest(schedule: NewSchedule) -> bytes:
@@ -105,17 +104,18 @@ def _given(job: NewJob) -> dict[str, Arg]:
 
 
 def decode_schedule(slot: Slot, queue: str, now_ms: int, fields: Fields) -> Schedule:
-    """A schedule from its hash."""
+    """A schedule from its hash. Raises KeyError or ValueError where that is damaged."""
 
     def number(name: bytes) -> int | None:
         value = fields.get(name)
         return None if value is None else int(value)
 
+    timing = read_timing_or_none(fields[b"tm"].decode())
     last_job = fields.get(b"lj", b"").decode()
     return Schedule(
         schedule_id=fields[b"id"].decode(),
         queue=queue,
-        timing=read_timing(fields[b"tm"].decode()),
+        timing=timing or Timing(),
         definition=fields[b"df"],
         payload=fields.get(b"jl", fields.get(b"j.p", b"")),
         paused=b"ps" in fields,
@@ -130,6 +130,7 @@ def decode_schedule(slot: Slot, queue: str, now_ms: int, fields: Fields) -> Sche
         triggered=number(b"nt") or 0,
         skipped=number(b"ns") or 0,
         missed=number(b"nm") or 0,
+        readable=timing is not None,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -13,6 +14,7 @@ from penstock.broker.errors import (
     InvalidArgument,
     NotFound,
     QueueFull,
+    ReplyError,
     ScheduleExists,
 )
 from penstock.broker.job import JobState, SubmitOutcome, Submitted
@@ -45,6 +47,8 @@ TRIGGER = load_script("trigger")
 
 #: What a schedule waits for, where it stays as it is.
 AS_BEFORE: Final = (b"-", b"")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +150,10 @@ class Schedules:
         start = bisect.bisect_right(wanted, after)
         page = wanted[start : start + limit]
         found = await asyncio.gather(
-            *(self._read(name, entries[name].queue, budget_s, brief=True) for name in page)
+            *(self._glance(name, entries[name].queue, budget_s) for name in page)
         )
         more = page[-1] if start + limit < len(wanted) else ""
-        return [each.schedule for each in found if each is not None], more
+        return [each for each in found if each is not None], more
 
     async def update(
         self, schedule: NewSchedule, *, version: int = 0, budget_s: float = DEFAULT_BUDGET_S
@@ -190,7 +194,12 @@ class Schedules:
         return await self._set_paused(schedule_id, paused=True, budget_s=budget_s)
 
     async def resume(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> Schedule:
-        """Goes on with the next occurrence from now. Raises NotFound."""
+        """Goes on with the next occurrence from now.
+
+        Raises:
+            NotFound: no such schedule.
+            FailedPrecondition: its timing cannot be read here.
+        """
         return await self._set_paused(schedule_id, paused=False, budget_s=budget_s)
 
     async def delete(self, schedule_id: str, budget_s: float = DEFAULT_BUDGET_S) -> bool:
@@ -242,6 +251,9 @@ class Schedules:
         for _ in range(TRIES):
             found = await self._find(schedule_id, budget_s)
             old = found.schedule
+            if not (paused or old.readable):
+                text = "its timing cannot be read here: a newer version stored it, or newer data"
+                raise FailedPrecondition("SCHEDULE_UNREADABLE", text, {})
             if old.paused is paused:
                 if await self._is_still(found, budget_s):
                     return old
@@ -290,6 +302,20 @@ class Schedules:
         if found is None:
             raise NotFound("schedule", schedule_id)
         return found
+
+    async def _glance(self, schedule_id: str, queue: str, budget_s: float) -> Schedule | None:
+        """One of a list, which does not fail for it: what is damaged is logged, and left out."""
+        try:
+            found = await self._read(schedule_id, queue, budget_s, brief=True)
+        except (KeyError, ValueError) as error:
+            _log.warning("schedule %r is damaged: %r", schedule_id, error)
+            return None
+        except ReplyError as error:
+            if error.code != "WRONGTYPE":
+                raise
+            _log.warning("schedule %r is damaged: %s", schedule_id, error)
+            return None
+        return None if found is None else found.schedule
 
     async def _read(
         self, schedule_id: str, queue: str, budget_s: float, *, brief: bool = False

@@ -189,6 +189,20 @@ def read_timing(text: str) -> Timing:
     return Timing(**json.loads(text))
 
 
+@lru_cache(maxsize=16_384)
+def read_timing_or_none(text: str) -> Timing | None:
+    """A timing as it was stored; None if it is none that is known here.
+
+    A newer version may have stored it, or a process with newer data of time zones.
+    """
+    try:
+        timing = read_timing(text)
+        timing.check()
+    except (TypeError, ValueError):
+        return None
+    return timing if timing.cron or timing.interval_ms > 0 else None
+
+
 @lru_cache(maxsize=1_024)
 def zone_of(name: str) -> tzinfo:
     """The time zone of an IANA name. Raises TimingError."""

@@ -42,6 +42,7 @@ def schedule_json(found: ScheduleInfo) -> dict[str, Any]:
         "tolerance_s": _seconds(schedule.tolerance),
         "note": schedule.note or None,
         "paused": found.paused,
+        "unreadable": found.unreadable,
         "version": found.version,
         "next_run_times": [isoformat(time) for time in found.next_run_times],
         "last_job_id": found.last_job_id or None,
@@ -127,12 +128,15 @@ def _payload_json(job: NewJob) -> Any:  # noqa: ANN401 - JSON is whatever was wr
 def _when(schedule: Schedule) -> str:
     if schedule.cron:
         return f"{schedule.cron} ({schedule.time_zone})"
-    return f"every {short(_span(schedule.every))}"
+    every = _span(schedule.every)
+    return f"every {short(every)}" if every else "unknown"
 
 
 def _next(found: ScheduleInfo) -> Text:
     if found.paused:
         return Text("paused", "yellow")
+    if found.unreadable:
+        return Text("unknown to this gateway", "yellow")
     if not found.next_run_times:
         return Text("ended", "dim")
     time = found.next_run_times[0]

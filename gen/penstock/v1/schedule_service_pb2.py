@@ -28,15 +28,15 @@ from penstock.v1 import job_pb2 as penstock_dot_v1_dot_job__pb2
 from penstock.v1 import job_service_pb2 as penstock_dot_v1_dot_job__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"penstock/v1/schedule_service.proto\x12\x0bpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15penstock/v1/job.proto\x1a\x1dpenstock/v1/job_service.proto\"\x9d\x02\n\x06Timing\x12\'\n\x04\x63ron\x18\x01 \x01(\x0b\x32\x11.penstock.v1.CronH\x00R\x04\x63ron\x12\x37\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x08interval\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x31\n\x06jitter\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06jitterB\x0c\n\nrecurrence\"C\n\x04\x43ron\x12\x1e\n\nexpression\x18\x01 \x01(\tR\nexpression\x12\x1b\n\ttime_zone\x18\x02 \x01(\tR\x08timeZone\"\xe1\x01\n\x07\x43\x61tchUp\x12\x33\n\x06policy\x18\x01 \x01(\x0e\x32\x1b.penstock.v1.CatchUp.PolicyR\x06policy\x12\x14\n\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x37\n\ttolerance\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\ttolerance\"R\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPOLICY_NONE\x10\x01\x12\x0f\n\x0bPOLICY_LAST\x10\x02\x12\x0e\n\nPOLICY_ALL\x10\x03\"\xde\x01\n\x0cScheduleSpec\x12+\n\x06timing\x18\x01 \x01(\x0b\x32\x13.penstock.v1.TimingR\x06timing\x12&\n\x03job\x18\x02 \x01(\x0b\x32\x14.penstock.v1.JobSpecR\x03job\x12\x34\n\x07overlap\x18\x03 \x01(\x0e\x32\x1a.penstock.v1.OverlapPolicyR\x07overlap\x12/\n\x08\x63\x61tch_up\x18\x04 \x01(\x0b\x32\x14.penstock.v1.CatchUpR\x07\x63\x61tchUp\x12\x12\n\x04note\x18\x05 \x01(\tR\x04note\"\xdd\x03\n\x08Schedule\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x19.penstock.v1.ScheduleSpecR\x04spec\x12\x16\n\x06paused\x18\x03 \x01(\x08R\x06paused\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12@\n\x0enext_run_times\x18\x07 \x03(\x0b\x32\x1a.google.protobuf.TimestampR\x0cnextRunTimes\x12\x1e\n\x0blast_job_id\x18\x08 \x01(\tR\tlastJobId\x12>\n\rlast_run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0blastRunTime\x12\x33\n\x06\x63ounts\x18\n \x01(\x0b\x32\x1b.penstock.v1.ScheduleCountsR\x06\x63ounts\"v\n\x0eScheduleCounts\x12\x14\n\x05\x66ired\x18\x01 \x01(\x03R\x05\x66ired\x12\x1c\n\ttriggered\x18\x02 \x01(\x03R\ttriggered\x12\x18\n\x07skipped\x18\x03 \x01(\x03R\x07skipped\x12\x16\n\x06missed\x18\x04 \x01(\x03R\x06missed\"\x7f\n\x15\x43reateScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x19.penstock.v1.ScheduleSpecR\x04spec\x12\x16\n\x06paused\x18\x03 \x01(\x08R\x06paused\"e\n\x16\x43reateScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\x12\x18\n\x07\x63reated\x18\x02 \x01(\x08R\x07\x63reated\"R\n\x12GetScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12\x1b\n\trun_times\x18\x02 \x01(\x05R\x08runTimes\"H\n\x13GetScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"h\n\x14ListSchedulesRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"t\n\x15ListSchedulesResponse\x12\x33\n\tschedules\x18\x01 \x03(\x0b\x32\x15.penstock.v1.ScheduleR\tschedules\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x81\x01\n\x15UpdateScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x19.penstock.v1.ScheduleSpecR\x04spec\x12\x18\n\x07version\x18\x03 \x01(\x03R\x07version\"K\n\x16UpdateScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"7\n\x14PauseScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\"J\n\x15PauseScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"8\n\x15ResumeScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\"K\n\x16ResumeScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"8\n\x15\x44\x65leteScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\"2\n\x16\x44\x65leteScheduleResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x08R\x07\x64\x65leted\"X\n\x16TriggerScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\"F\n\x17TriggerScheduleResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x19.penstock.v1.SubmittedJobR\x03job\"\x83\x01\n\x16PreviewScheduleRequest\x12+\n\x06timing\x18\x01 \x01(\x0b\x32\x13.penstock.v1.TimingR\x06timing\x12\x1f\n\x0bschedule_id\x18\x02 \x01(\tR\nscheduleId\x12\x1b\n\trun_times\x18\x03 \x01(\x05R\x08runTimes\"R\n\x17PreviewScheduleResponse\x12\x37\n\trun_times\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.TimestampR\x08runTimes*\x9f\x01\n\rOverlapPolicy\x12\x1e\n\x1aOVERLAP_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13OVERLAP_POLICY_SKIP\x10\x01\x12\x18\n\x14OVERLAP_POLICY_QUEUE\x10\x02\x12!\n\x1dOVERLAP_POLICY_CANCEL_RUNNING\x10\x03\x12\x18\n\x14OVERLAP_POLICY_ALLOW\x10\x04\x32\xbb\x06\n\x0fScheduleService\x12Y\n\x0e\x43reateSchedule\x12\".penstock.v1.CreateScheduleRequest\x1a#.penstock.v1.CreateScheduleResponse\x12P\n\x0bGetSchedule\x12\x1f.penstock.v1.GetScheduleRequest\x1a .penstock.v1.GetScheduleResponse\x12V\n\rListSchedules\x12!.penstock.v1.ListSchedulesRequest\x1a\".penstock.v1.ListSchedulesResponse\x12Y\n\x0eUpdateSchedule\x12\".penstock.v1.UpdateScheduleRequest\x1a#.penstock.v1.UpdateScheduleResponse\x12V\n\rPauseSchedule\x12!.penstock.v1.PauseScheduleRequest\x1a\".penstock.v1.PauseScheduleResponse\x12Y\n\x0eResumeSchedule\x12\".penstock.v1.ResumeScheduleRequest\x1a#.penstock.v1.ResumeScheduleResponse\x12Y\n\x0e\x44\x65leteSchedule\x12\".penstock.v1.DeleteScheduleRequest\x1a#.penstock.v1.DeleteScheduleResponse\x12\\\n\x0fTriggerSchedule\x12#.penstock.v1.TriggerScheduleRequest\x1a$.penstock.v1.TriggerScheduleResponse\x12\\\n\x0fPreviewSchedule\x12#.penstock.v1.PreviewScheduleRequest\x1a$.penstock.v1.PreviewScheduleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"penstock/v1/schedule_service.proto\x12\x0bpenstock.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15penstock/v1/job.proto\x1a\x1dpenstock/v1/job_service.proto\"\x9d\x02\n\x06Timing\x12\'\n\x04\x63ron\x18\x01 \x01(\x0b\x32\x11.penstock.v1.CronH\x00R\x04\x63ron\x12\x37\n\x08interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00R\x08interval\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x31\n\x06jitter\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06jitterB\x0c\n\nrecurrence\"C\n\x04\x43ron\x12\x1e\n\nexpression\x18\x01 \x01(\tR\nexpression\x12\x1b\n\ttime_zone\x18\x02 \x01(\tR\x08timeZone\"\xe1\x01\n\x07\x43\x61tchUp\x12\x33\n\x06policy\x18\x01 \x01(\x0e\x32\x1b.penstock.v1.CatchUp.PolicyR\x06policy\x12\x14\n\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x37\n\ttolerance\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\ttolerance\"R\n\x06Policy\x12\x16\n\x12POLICY_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPOLICY_NONE\x10\x01\x12\x0f\n\x0bPOLICY_LAST\x10\x02\x12\x0e\n\nPOLICY_ALL\x10\x03\"\xde\x01\n\x0cScheduleSpec\x12+\n\x06timing\x18\x01 \x01(\x0b\x32\x13.penstock.v1.TimingR\x06timing\x12&\n\x03job\x18\x02 \x01(\x0b\x32\x14.penstock.v1.JobSpecR\x03job\x12\x34\n\x07overlap\x18\x03 \x01(\x0e\x32\x1a.penstock.v1.OverlapPolicyR\x07overlap\x12/\n\x08\x63\x61tch_up\x18\x04 \x01(\x0b\x32\x14.penstock.v1.CatchUpR\x07\x63\x61tchUp\x12\x12\n\x04note\x18\x05 \x01(\tR\x04note\"\xfd\x03\n\x08Schedule\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x19.penstock.v1.ScheduleSpecR\x04spec\x12\x16\n\x06paused\x18\x03 \x01(\x08R\x06paused\x12\x18\n\x07version\x18\x04 \x01(\x03R\x07version\x12;\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\x12@\n\x0enext_run_times\x18\x07 \x03(\x0b\x32\x1a.google.protobuf.TimestampR\x0cnextRunTimes\x12\x1e\n\x0blast_job_id\x18\x08 \x01(\tR\tlastJobId\x12>\n\rlast_run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0blastRunTime\x12\x33\n\x06\x63ounts\x18\n \x01(\x0b\x32\x1b.penstock.v1.ScheduleCountsR\x06\x63ounts\x12\x1e\n\nunreadable\x18\x0b \x01(\x08R\nunreadable\"v\n\x0eScheduleCounts\x12\x14\n\x05\x66ired\x18\x01 \x01(\x03R\x05\x66ired\x12\x1c\n\ttriggered\x18\x02 \x01(\x03R\ttriggered\x12\x18\n\x07skipped\x18\x03 \x01(\x03R\x07skipped\x12\x16\n\x06missed\x18\x04 \x01(\x03R\x06missed\"\x7f\n\x15\x43reateScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x19.penstock.v1.ScheduleSpecR\x04spec\x12\x16\n\x06paused\x18\x03 \x01(\x08R\x06paused\"e\n\x16\x43reateScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\x12\x18\n\x07\x63reated\x18\x02 \x01(\x08R\x07\x63reated\"R\n\x12GetScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12\x1b\n\trun_times\x18\x02 \x01(\x05R\x08runTimes\"H\n\x13GetScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"h\n\x14ListSchedulesRequest\x12\x14\n\x05queue\x18\x01 \x01(\tR\x05queue\x12\x1b\n\tpage_size\x18\x02 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"t\n\x15ListSchedulesResponse\x12\x33\n\tschedules\x18\x01 \x03(\x0b\x32\x15.penstock.v1.ScheduleR\tschedules\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x81\x01\n\x15UpdateScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12-\n\x04spec\x18\x02 \x01(\x0b\x32\x19.penstock.v1.ScheduleSpecR\x04spec\x12\x18\n\x07version\x18\x03 \x01(\x03R\x07version\"K\n\x16UpdateScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"7\n\x14PauseScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\"J\n\x15PauseScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"8\n\x15ResumeScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\"K\n\x16ResumeScheduleResponse\x12\x31\n\x08schedule\x18\x01 \x01(\x0b\x32\x15.penstock.v1.ScheduleR\x08schedule\"8\n\x15\x44\x65leteScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\"2\n\x16\x44\x65leteScheduleResponse\x12\x18\n\x07\x64\x65leted\x18\x01 \x01(\x08R\x07\x64\x65leted\"X\n\x16TriggerScheduleRequest\x12\x1f\n\x0bschedule_id\x18\x01 \x01(\tR\nscheduleId\x12\x1d\n\nrequest_id\x18\x02 \x01(\tR\trequestId\"F\n\x17TriggerScheduleResponse\x12+\n\x03job\x18\x01 \x01(\x0b\x32\x19.penstock.v1.SubmittedJobR\x03job\"\x83\x01\n\x16PreviewScheduleRequest\x12+\n\x06timing\x18\x01 \x01(\x0b\x32\x13.penstock.v1.TimingR\x06timing\x12\x1f\n\x0bschedule_id\x18\x02 \x01(\tR\nscheduleId\x12\x1b\n\trun_times\x18\x03 \x01(\x05R\x08runTimes\"R\n\x17PreviewScheduleResponse\x12\x37\n\trun_times\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.TimestampR\x08runTimes*\x9f\x01\n\rOverlapPolicy\x12\x1e\n\x1aOVERLAP_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13OVERLAP_POLICY_SKIP\x10\x01\x12\x18\n\x14OVERLAP_POLICY_QUEUE\x10\x02\x12!\n\x1dOVERLAP_POLICY_CANCEL_RUNNING\x10\x03\x12\x18\n\x14OVERLAP_POLICY_ALLOW\x10\x04\x32\xbb\x06\n\x0fScheduleService\x12Y\n\x0e\x43reateSchedule\x12\".penstock.v1.CreateScheduleRequest\x1a#.penstock.v1.CreateScheduleResponse\x12P\n\x0bGetSchedule\x12\x1f.penstock.v1.GetScheduleRequest\x1a .penstock.v1.GetScheduleResponse\x12V\n\rListSchedules\x12!.penstock.v1.ListSchedulesRequest\x1a\".penstock.v1.ListSchedulesResponse\x12Y\n\x0eUpdateSchedule\x12\".penstock.v1.UpdateScheduleRequest\x1a#.penstock.v1.UpdateScheduleResponse\x12V\n\rPauseSchedule\x12!.penstock.v1.PauseScheduleRequest\x1a\".penstock.v1.PauseScheduleResponse\x12Y\n\x0eResumeSchedule\x12\".penstock.v1.ResumeScheduleRequest\x1a#.penstock.v1.ResumeScheduleResponse\x12Y\n\x0e\x44\x65leteSchedule\x12\".penstock.v1.DeleteScheduleRequest\x1a#.penstock.v1.DeleteScheduleResponse\x12\\\n\x0fTriggerSchedule\x12#.penstock.v1.TriggerScheduleRequest\x1a$.penstock.v1.TriggerScheduleResponse\x12\\\n\x0fPreviewSchedule\x12#.penstock.v1.PreviewScheduleRequest\x1a$.penstock.v1.PreviewScheduleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penstock.v1.schedule_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OVERLAPPOLICY']._serialized_start=3162
-  _globals['_OVERLAPPOLICY']._serialized_end=3321
+  _globals['_OVERLAPPOLICY']._serialized_start=3194
+  _globals['_OVERLAPPOLICY']._serialized_end=3353
   _globals['_TIMING']._serialized_start=171
   _globals['_TIMING']._serialized_end=456
   _globals['_CRON']._serialized_start=458
@@ -48,45 +48,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCHEDULESPEC']._serialized_start=756
   _globals['_SCHEDULESPEC']._serialized_end=978
   _globals['_SCHEDULE']._serialized_start=981
-  _globals['_SCHEDULE']._serialized_end=1458
-  _globals['_SCHEDULECOUNTS']._serialized_start=1460
-  _globals['_SCHEDULECOUNTS']._serialized_end=1578
-  _globals['_CREATESCHEDULEREQUEST']._serialized_start=1580
-  _globals['_CREATESCHEDULEREQUEST']._serialized_end=1707
-  _globals['_CREATESCHEDULERESPONSE']._serialized_start=1709
-  _globals['_CREATESCHEDULERESPONSE']._serialized_end=1810
-  _globals['_GETSCHEDULEREQUEST']._serialized_start=1812
-  _globals['_GETSCHEDULEREQUEST']._serialized_end=1894
-  _globals['_GETSCHEDULERESPONSE']._serialized_start=1896
-  _globals['_GETSCHEDULERESPONSE']._serialized_end=1968
-  _globals['_LISTSCHEDULESREQUEST']._serialized_start=1970
-  _globals['_LISTSCHEDULESREQUEST']._serialized_end=2074
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=2076
-  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=2192
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=2195
-  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=2324
-  _globals['_UPDATESCHEDULERESPONSE']._serialized_start=2326
-  _globals['_UPDATESCHEDULERESPONSE']._serialized_end=2401
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=2403
-  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=2458
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=2460
-  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=2534
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=2536
-  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=2592
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=2594
-  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=2669
-  _globals['_DELETESCHEDULEREQUEST']._serialized_start=2671
-  _globals['_DELETESCHEDULEREQUEST']._serialized_end=2727
-  _globals['_DELETESCHEDULERESPONSE']._serialized_start=2729
-  _globals['_DELETESCHEDULERESPONSE']._serialized_end=2779
-  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_start=2781
-  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_end=2869
-  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_start=2871
-  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_end=2941
-  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_start=2944
-  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_end=3075
-  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_start=3077
-  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_end=3159
-  _globals['_SCHEDULESERVICE']._serialized_start=3324
-  _globals['_SCHEDULESERVICE']._serialized_end=4151
+  _globals['_SCHEDULE']._serialized_end=1490
+  _globals['_SCHEDULECOUNTS']._serialized_start=1492
+  _globals['_SCHEDULECOUNTS']._serialized_end=1610
+  _globals['_CREATESCHEDULEREQUEST']._serialized_start=1612
+  _globals['_CREATESCHEDULEREQUEST']._serialized_end=1739
+  _globals['_CREATESCHEDULERESPONSE']._serialized_start=1741
+  _globals['_CREATESCHEDULERESPONSE']._serialized_end=1842
+  _globals['_GETSCHEDULEREQUEST']._serialized_start=1844
+  _globals['_GETSCHEDULEREQUEST']._serialized_end=1926
+  _globals['_GETSCHEDULERESPONSE']._serialized_start=1928
+  _globals['_GETSCHEDULERESPONSE']._serialized_end=2000
+  _globals['_LISTSCHEDULESREQUEST']._serialized_start=2002
+  _globals['_LISTSCHEDULESREQUEST']._serialized_end=2106
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_start=2108
+  _globals['_LISTSCHEDULESRESPONSE']._serialized_end=2224
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_start=2227
+  _globals['_UPDATESCHEDULEREQUEST']._serialized_end=2356
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_start=2358
+  _globals['_UPDATESCHEDULERESPONSE']._serialized_end=2433
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_start=2435
+  _globals['_PAUSESCHEDULEREQUEST']._serialized_end=2490
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_start=2492
+  _globals['_PAUSESCHEDULERESPONSE']._serialized_end=2566
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_start=2568
+  _globals['_RESUMESCHEDULEREQUEST']._serialized_end=2624
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_start=2626
+  _globals['_RESUMESCHEDULERESPONSE']._serialized_end=2701
+  _globals['_DELETESCHEDULEREQUEST']._serialized_start=2703
+  _globals['_DELETESCHEDULEREQUEST']._serialized_end=2759
+  _globals['_DELETESCHEDULERESPONSE']._serialized_start=2761
+  _globals['_DELETESCHEDULERESPONSE']._serialized_end=2811
+  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_start=2813
+  _globals['_TRIGGERSCHEDULEREQUEST']._serialized_end=2901
+  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_start=2903
+  _globals['_TRIGGERSCHEDULERESPONSE']._serialized_end=2973
+  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_start=2976
+  _globals['_PREVIEWSCHEDULEREQUEST']._serialized_end=3107
+  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_start=3109
+  _globals['_PREVIEWSCHEDULERESPONSE']._serialized_end=3191
+  _globals['_SCHEDULESERVICE']._serialized_start=3356
+  _globals['_SCHEDULESERVICE']._serialized_end=4183
 # @@protoc_insertion_point(module_scope)

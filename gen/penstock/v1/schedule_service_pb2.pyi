@@ -83,7 +83,7 @@ class ScheduleSpec(_message.Message):
     def __init__(self, timing: _Optional[_Union[Timing, _Mapping]] = ..., job: _Optional[_Union[_job_pb2.JobSpec, _Mapping]] = ..., overlap: _Optional[_Union[OverlapPolicy, str]] = ..., catch_up: _Optional[_Union[CatchUp, _Mapping]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Schedule(_message.Message):
-    __slots__ = ("schedule_id", "spec", "paused", "version", "create_time", "update_time", "next_run_times", "last_job_id", "last_run_time", "counts")
+    __slots__ = ("schedule_id", "spec", "paused", "version", "create_time", "update_time", "next_run_times", "last_job_id", "last_run_time", "counts", "unreadable")
     SCHEDULE_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +94,7 @@ class Schedule(_message.Message):
     LAST_JOB_ID_FIELD_NUMBER: _ClassVar[int]
     LAST_RUN_TIME_FIELD_NUMBER: _ClassVar[int]
     COUNTS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_FIELD_NUMBER: _ClassVar[int]
     schedule_id: str
     spec: ScheduleSpec
     paused: bool
@@ -104,7 +105,8 @@ class Schedule(_message.Message):
     last_job_id: str
     last_run_time: _timestamp_pb2.Timestamp
     counts: ScheduleCounts
-    def __init__(self, schedule_id: _Optional[str] = ..., spec: _Optional[_Union[ScheduleSpec, _Mapping]] = ..., paused: _Optional[bool] = ..., version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_run_times: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ..., last_job_id: _Optional[str] = ..., last_run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., counts: _Optional[_Union[ScheduleCounts, _Mapping]] = ...) -> None: ...
+    unreadable: bool
+    def __init__(self, schedule_id: _Optional[str] = ..., spec: _Optional[_Union[ScheduleSpec, _Mapping]] = ..., paused: _Optional[bool] = ..., version: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_run_times: _Optional[_Iterable[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]]] = ..., last_job_id: _Optional[str] = ..., last_run_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., counts: _Optional[_Union[ScheduleCounts, _Mapping]] = ..., unreadable: _Optional[bool] = ...) -> None: ...
 
 class ScheduleCounts(_message.Message):
     __slots__ = ("fired", "triggered", "skipped", "missed")

@@ -144,6 +144,8 @@ class ScheduleServiceServicer:
     def ResumeSchedule(self, request, context):
         """ResumeSchedule goes on with the next occurrence from now. What came due during the pause is not
         made up for, and not counted.
+
+        FAILED_PRECONDITION, reason SCHEDULE_UNREADABLE: see Schedule.unreadable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

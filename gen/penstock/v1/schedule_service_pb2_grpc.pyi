@@ -64,6 +64,8 @@ class ScheduleServiceStub:
     ResumeSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.ResumeScheduleResponse]
     """ResumeSchedule goes on with the next occurrence from now. What came due during the pause is not
     made up for, and not counted.
+
+    FAILED_PRECONDITION, reason SCHEDULE_UNREADABLE: see Schedule.unreadable.
     """
     DeleteSchedule: _grpc.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]
     """DeleteSchedule forgets a schedule; jobs that it made stay. The answer tells whether there was
@@ -114,6 +116,8 @@ class ScheduleServiceAsyncStub(ScheduleServiceStub):
     ResumeSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.ResumeScheduleRequest, _schedule_service_pb2.ResumeScheduleResponse]  # type: ignore[assignment]
     """ResumeSchedule goes on with the next occurrence from now. What came due during the pause is not
     made up for, and not counted.
+
+    FAILED_PRECONDITION, reason SCHEDULE_UNREADABLE: see Schedule.unreadable.
     """
     DeleteSchedule: _aio.UnaryUnaryMultiCallable[_schedule_service_pb2.DeleteScheduleRequest, _schedule_service_pb2.DeleteScheduleResponse]  # type: ignore[assignment]
     """DeleteSchedule forgets a schedule; jobs that it made stay. The answer tells whether there was
@@ -197,6 +201,8 @@ class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_schedule_service_pb2.ResumeScheduleResponse, _abc.Awaitable[_schedule_service_pb2.ResumeScheduleResponse]]:
         """ResumeSchedule goes on with the next occurrence from now. What came due during the pause is not
         made up for, and not counted.
+
+        FAILED_PRECONDITION, reason SCHEDULE_UNREADABLE: see Schedule.unreadable.
         """
 
     @_abc_1.abstractmethod

@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
+from google.protobuf.message import DecodeError
+
 from penstock.broker import (
     CatchUp,
     NewJob,
@@ -89,7 +91,7 @@ def schedule(
     found: Schedule, *, run_times: int = DEFAULT_RUN_TIMES, payload: bool = True
 ) -> pb.Schedule:
     """A schedule as it stands, with so many next times, and with its job's payload if wanted."""
-    spec = pb.ScheduleSpec.FromString(found.definition)
+    spec, readable = _spec_of(found.definition)
     if payload:
         spec.job.payload.data = found.payload
     return pb.Schedule(
@@ -108,7 +110,16 @@ def schedule(
             skipped=found.skipped,
             missed=found.missed,
         ),
+        unreadable=not (found.readable and readable),
     )
+
+
+def _spec_of(definition: bytes) -> tuple[pb.ScheduleSpec, bool]:
+    """The definition as it was given, and whether it can be read at all."""
+    try:
+        return pb.ScheduleSpec.FromString(definition), True
+    except DecodeError:
+        return pb.ScheduleSpec(), False
 
 
 def preview(request: pb.PreviewScheduleRequest, now_ms: int) -> pb.PreviewScheduleResponse:

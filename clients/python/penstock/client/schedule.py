@@ -117,6 +117,7 @@ class ScheduleInfo:
         paused: nothing is fired.
         version: raised by every change of definition and pause.
         next_run_times: when it fires next, jitter included; none while it is paused.
+        unreadable: the gateway does not know what the timing means: a newer version stored it.
         last_job_id: the job that was made last; '' if none was.
         last_run_time: when that was.
         fired: occurrences that became jobs.
@@ -142,6 +143,7 @@ class ScheduleInfo:
     create_time: datetime | None = None
     update_time: datetime | None = None
     created: bool = False
+    unreadable: bool = False
 
     @property
     def queue(self) -> str:

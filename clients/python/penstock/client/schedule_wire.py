@@ -68,6 +68,7 @@ def schedule_of(message: pb.Schedule, *, created: bool = False) -> ScheduleInfo:
         create_time=_time(message, "create_time"),
         update_time=_time(message, "update_time"),
         created=created,
+        unreadable=message.unreadable,
     )
 
 

@@ -187,8 +187,7 @@ export interface Schedule {
     | undefined;
   /**
    * next_run_times are the next times at which it fires, jitter included; none while it is paused,
-   * once it has ended, and where the gateway does not know its time zone. Under OVERLAP_POLICY_QUEUE
-   * they may be past.
+   * once it has ended, and where it is unreadable. Under OVERLAP_POLICY_QUEUE they may be past.
    */
   nextRunTimes: Date[];
   /** last_job_id is the job that was made last; empty if none was. */
@@ -198,7 +197,14 @@ export interface Schedule {
     | Date
     | undefined;
   /** counts since the creation. */
-  counts: ScheduleCounts | undefined;
+  counts:
+    | ScheduleCounts
+    | undefined;
+  /**
+   * unreadable: the gateway that answers does not know what the timing means, since a newer version
+   * stored it, or one with newer data of time zones. Those that know it fire it.
+   */
+  unreadable: boolean;
 }
 
 /** ScheduleCounts are about occurrences, since the creation of a schedule. */
@@ -745,6 +751,7 @@ function createBaseSchedule(): Schedule {
     lastJobId: "",
     lastRunTime: undefined,
     counts: undefined,
+    unreadable: false,
   };
 }
 
@@ -779,6 +786,9 @@ export const Schedule: MessageFns<Schedule> = {
     }
     if (message.counts !== undefined) {
       ScheduleCounts.encode(message.counts, writer.uint32(82).fork()).join();
+    }
+    if (message.unreadable !== false) {
+      writer.uint32(88).bool(message.unreadable);
     }
     return writer;
   },
@@ -876,6 +886,14 @@ export const Schedule: MessageFns<Schedule> = {
             message.counts = ScheduleCounts.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.unreadable = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -907,6 +925,7 @@ export const Schedule: MessageFns<Schedule> = {
     message.counts = (object.counts !== undefined && object.counts !== null)
       ? ScheduleCounts.fromPartial(object.counts)
       : undefined;
+    message.unreadable = object.unreadable ?? false;
     return message;
   },
 };
@@ -2236,6 +2255,8 @@ export const ScheduleServiceService = {
   /**
    * ResumeSchedule goes on with the next occurrence from now. What came due during the pause is not
    * made up for, and not counted.
+   *
+   * FAILED_PRECONDITION, reason SCHEDULE_UNREADABLE: see Schedule.unreadable.
    */
   resumeSchedule: {
     path: "/penstock.v1.ScheduleService/ResumeSchedule" as const,
@@ -2322,6 +2343,8 @@ export interface ScheduleServiceServer extends UntypedServiceImplementation {
   /**
    * ResumeSchedule goes on with the next occurrence from now. What came due during the pause is not
    * made up for, and not counted.
+   *
+   * FAILED_PRECONDITION, reason SCHEDULE_UNREADABLE: see Schedule.unreadable.
    */
   resumeSchedule: handleUnaryCall<ResumeScheduleRequest, ResumeScheduleResponse>;
   /**
