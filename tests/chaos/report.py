@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.scenario import Scenario
 
-__all__ = ["PAGE", "RECORD", "page"]
+__all__ = ["PAGE", "POWER_CUT", "RECORD", "page"]
 
 RECORD: Final = Path(__file__).parent / "record"
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reliability.md"
@@ -32,6 +32,10 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reliability.md"
 #: What counts as an operation: a call of a client.
 CALLS: Final = ("submit", "status", "wait", "watch", "cancel", "retry", "list")
 _BY_NAME: Final[Mapping[str, type[Scenario]]] = {each.name: each for each in SCENARIOS}
+#: The fault of the mixed run that tries what is on the disk.
+POWER_CUT: Final = "the server's power is cut"
+#: Levels of durability, from the weakest to the strongest.
+_LEVELS: Final = ("none", "everysec", "always", "replicated")
 #: The figure that says how busy the machine was.
 _LOAD: Final = "load of the machine"
 _PLACE: Final = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
@@ -42,6 +46,8 @@ class _Struck:
     """All strikes of one fault, over all recorded runs."""
 
     rows: Sequence[int]
+    #: Of the shortest run that it struck in.
+    command: str
     runs: int = 0
     strikes: int = 0
     operations: int = 0
@@ -58,7 +64,9 @@ def page(record: Path = RECORD) -> str:
     results = [Result.load(path) for path in sorted(record.glob("*.json"))]
     done = [result for result in results if not result.skipped]
     tables = {
+        "summary": _summary(done),
         "durability": _durability(done),
+        "cuts": _cuts(done),
         "promises": _table(("promise", "what the checker looks for"), PROMISES),
         "faults": _faults(done),
         "runs": _runs(results),
@@ -84,21 +92,66 @@ def _cell(value: object) -> str:
     return " ".join(str(value).replace("|", "\\|").split())
 
 
+def _summary(results: list[Result]) -> str:
+    """What all recorded runs come to, in a sentence or two."""
+    kinds = {name for result in results for name in result.faults}
+    refuted = sum(len(result.violations) for result in results)
+    return (
+        f"Recorded are {len(results)} runs of {len({each.scenario for each in results})} "
+        f"scenarios, {_span(sum(result.seconds for result in results))} in all: "
+        f"{sum(result.jobs for result in results):,} jobs, {sum(map(_calls, results)):,} calls, "
+        f"{len(kinds)} kinds of fault. "
+        f"**Violations of a promise: {refuted or 'none'}**."
+    )
+
+
 def _durability(results: list[Result]) -> str:
+    """What was lost, by level: one row for each level and scenario."""
+    lost: dict[tuple[str, str], dict[str, str]] = {}
+    for result in results:
+        for name, value in result.figures.items():
+            level, _, what = name.partition(": ")
+            if "lost" in what.split():
+                row = lost.setdefault((level, result.scenario), {"command": result.command})
+                kind, _, how = what.partition(" lost")
+                row[kind] = f"{value}{how}"
     rows = [
-        (name, value, result.server.partition(",")[0], f"`{result.scenario}`")
-        for result in results
-        for name, value in result.figures.items()
-        if "lost" in name
+        (
+            level,
+            row.get("jobs", ""),
+            row.get("outcomes", ""),
+            f"`{scenario}`",
+            f"`{row['command']}`",
+        )
+        for (level, scenario), row in sorted(lost.items(), key=_by_level)
     ]
-    return _table(("at this level", "lost", "server", "scenario"), rows)
+    head = ["durability", "acknowledged jobs lost", "accepted outcomes lost"]
+    return _table([*head, "scenario", "repeat it"], rows)
+
+
+def _cuts(results: list[Result]) -> str:
+    """What the mixed runs add to the table of durability."""
+    runs = [result for result in results if POWER_CUT in result.faults]
+    cuts = sum(result.faults[POWER_CUT].strikes for result in runs)
+    jobs = sum(result.jobs for result in runs)
+    return (
+        f"The mixed runs cut the power another {cuts} times, at `always`, among {jobs:,} jobs and "
+        "all other faults. A job or an outcome lost there is a violation, of I1 or I4."
+    )
+
+
+def _by_level(row: tuple[tuple[str, str], object]) -> tuple[int, str, str]:
+    """From the weakest to the strongest; of one level, that with a slow disk later."""
+    (level, scenario), _ = row
+    return _LEVELS.index(level.partition(",")[0]), scenario, level
 
 
 def _faults(results: list[Result]) -> str:
     struck: dict[str, _Struck] = {}
-    for result in results:
+    # The shortest run first: it is the one to repeat.
+    for result in sorted(results, key=lambda result: result.seconds):
         for name, tally in result.faults.items():
-            fault = struck.setdefault(name, _Struck(tally.rows))
+            fault = struck.setdefault(name, _Struck(tally.rows, result.command))
             fault.runs += 1
             fault.strikes += tally.strikes
             fault.operations += _calls(result)
@@ -114,11 +167,13 @@ def _faults(results: list[Result]) -> str:
             fault.violations,
             _ms(statistics.median(fault.recovery_ms) if fault.recovery_ms else None),
             _ms(max(fault.recovery_ms, default=None)),
+            len(fault.recovery_ms) or "",
+            f"`{fault.command}`",
         )
         for name, fault in sorted(struck.items(), key=lambda item: (item[1].rows, item[0]))
     ]
     head = ["fault", "rows", "runs", "strikes", "operations", "violations"]
-    return _table([*head, "recovery, median", "worst"], rows)
+    return _table([*head, "recovery, median", "worst", "of", "repeat it"], rows)
 
 
 def _calls(result: Result) -> int:
@@ -189,17 +244,21 @@ def _matrix(results: list[Result]) -> str:
 
 
 def _tries_of(row: int, results: list[Result]) -> Iterator[tuple[str, str]]:
-    """Which scenarios tried it, or which faults of a scenario; and their commands."""
-    for result in results:
-        scenario = _BY_NAME.get(result.scenario)
-        if scenario is not None and row in scenario.rows:
-            yield f"`{result.scenario}`", f"`{result.command}`"
-            continue
-        names = [
+    """Which scenarios tried it, or which faults of a scenario; each with its shortest command."""
+    shortest: dict[str, Result] = {}
+    struck: dict[str, set[str]] = {}
+    for result in sorted(results, key=lambda result: (result.scenario, result.seconds)):
+        names = {
             name for name, tally in result.faults.items() if tally.strikes and row in tally.rows
-        ]
-        if names:
-            yield f"`{result.scenario}` ({', '.join(names)})", f"`{result.command}`"
+        }
+        scenario = _BY_NAME.get(result.scenario)
+        is_of_it = scenario is not None and row in scenario.rows
+        if names or is_of_it:
+            shortest.setdefault(result.scenario, result)
+            struck.setdefault(result.scenario, set()).update(() if is_of_it else names)
+    for name, result in shortest.items():
+        faults = f" ({', '.join(sorted(struck[name]))})" if struck[name] else ""
+        yield f"`{name}`{faults}", f"`{result.command}`"
 
 
 def _bugs(path: Path) -> str:

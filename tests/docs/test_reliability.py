@@ -12,7 +12,7 @@ import pytest
 from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker.checker import PROMISES
 from tests.chaos.matrix import NOT_TRIED, ROWS
-from tests.chaos.report import PAGE, RECORD, page
+from tests.chaos.report import PAGE, POWER_CUT, RECORD, page
 from tests.chaos.result import Result
 from tests.support.processes import ROOT
 
@@ -36,6 +36,7 @@ def test_every_fault_has_its_place_in_the_matrix() -> None:
     rows |= {row for fault in FAULTS for row in fault.rows}
     assert rows | NOT_TRIED.keys() <= ROWS.keys()
     assert [*ROWS] == list(range(1, 37))
+    assert POWER_CUT in {fault.name for fault in FAULTS}
 
 
 def test_every_promise_is_named() -> None:
@@ -59,6 +60,9 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     result.tally("a worker is killed", (1,)).strikes = 40
     result.faults["a worker is killed"].recovery_ms = [900.0, 2100.0, 300.0]
     result.figures["jobs | seen"] = "all"
+    result.figures["everysec: outcomes lost"] = "3 of 40"
+    result.figures["everysec: jobs lost"] = "7 of 90, the oldest 0.9 s before the cut"
+    result.figures["always: jobs lost with the primary"] = "5"
     result.save(tmp_path / "mixed-1.json")
     result.expect(None, "I4", "job j has two outcomes")
     result.aim(None, "a job ran late")
@@ -69,6 +73,14 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     shutil.copy(RECORD / "page.md", tmp_path)
     text = page(tmp_path)
     assert "| a worker is killed | 1 | 2 | 80 | 200,000 | 1 | 900 ms | 2.1 s |" in text
+    command = f"`{result.command}`"
+    assert f" 900 ms | 2.1 s | 6 | {command} |" in text
+    lost = "7 of 90, the oldest 0.9 s before the cut | 3 of 40"
+    weakest, stronger = f"| everysec | {lost} |", "| always | 5 with the primary |  |"
+    assert 0 < text.index(weakest) < text.index(stronger)
+    assert f"| 1 | {ROWS[1]} | `mixed` (a worker is killed) | {command} |  |" in text
+    assert "2 runs of 1 scenarios, 60 min in all: 200,000 jobs, 200,000 calls" in text
+    assert "**Violations of a promise: 1**" in text
     assert "skipped: it needs root" in text
     assert "| `mixed` | I4 | job j has two outcomes |" in text
     assert "| `mixed` | a job ran late |" in text
