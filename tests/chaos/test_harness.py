@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.console import Console
 
 from tests.chaos.faults.fault import Fault, InVain
-from tests.chaos.faults.nemesis import Nemesis
+from tests.chaos.faults.nemesis import Nemesis, calm_left_s
 from tests.chaos.history.history import History
 from tests.chaos.history.journal import Journal, Line, stream_journals
 from tests.chaos.history.progress import Progress
@@ -173,3 +173,9 @@ async def test_a_strike_that_met_nothing_does_not_count(tmp_path: Path) -> None:
     assert len(tally.recovery_ms) == tally.strikes
     history = History(stream_journals(tmp_path))
     assert all(strike.healed for strike in history.strikes)
+
+
+def test_nothing_strikes_in_the_calm_that_ends_a_round() -> None:
+    assert [calm_left_s(passed_s) for passed_s in (0, 44, 50, 59.5, 60, 110)] == [
+        *(0, 0, 10, 0.5, 0, 10)
+    ]

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from tests.chaos.faults.fault import Fault
     from tests.chaos.worlds.world import World
 
-__all__ = ["Nemesis"]
+__all__ = ["ROUND_S", "Nemesis", "calm_left_s"]
 
 #: Faults that overlap at most.
 _HANDS: Final = 2
 #: Between a strike's recovery and the next strike of the same hand (s), on average.
 _PAUSE_S: Final = 2.0
 _RECOVERY_S: Final = 60.0
-#: In each minute or so there is a calm, for no strike may excuse what happens then (s).
-_ROUND_S: Final = 60.0
+#: At the end of each round nothing strikes for a while, so that nothing is excused by a strike (s).
+ROUND_S: Final = 60.0
 _CALM_S: Final = 15.0
 
 
@@ -79,7 +79,7 @@ class Nemesis:
         loop = asyncio.get_running_loop()
         while True:
             pause_s = self._chance.expovariate(1 / self._pause_s)
-            pause_s += _calm_after(loop.time() + pause_s - began)
+            pause_s += calm_left_s(loop.time() + pause_s - began)
             if loop.time() + pause_s > ends_at:
                 return
             await asyncio.sleep(pause_s)
@@ -122,7 +122,7 @@ class Nemesis:
             self._under_way.remove(strike)
 
 
-def _calm_after(passed_s: float) -> float:
-    """How much longer to pause, so that nothing strikes in a calm (s)."""
-    left_s = _ROUND_S - passed_s % _ROUND_S
+def calm_left_s(passed_s: float) -> float:
+    """How long nothing is to strike, so long after the first round began (s); mostly 0."""
+    left_s = ROUND_S - passed_s % ROUND_S
     return left_s if left_s < _CALM_S else 0.0

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.checker.scene import OUTSIDE, WORKED
-from tests.chaos.faults.nemesis import Nemesis
+from tests.chaos.faults.nemesis import ROUND_S, Nemesis
 from tests.chaos.history.progress import Progress
 from tests.chaos.load.plan import QUEUE
 from tests.chaos.scenario import Scenario
@@ -51,7 +51,6 @@ _LEAST: Final[Mapping[str, float]] = {
     "retry": 0.05,
     "cancel answered": 0.03,
     "strike": 0.03,
-    OUTSIDE: 0.1,
 }
 
 
@@ -87,15 +86,21 @@ class Mixed(Scenario):
                 await nemesis.rage(SECONDS * run.scale)
             finally:
                 telling.cancel()
-            least = {kind: int(rate * SECONDS * run.scale) for kind, rate in _LEAST.items()}
             await world.finish(
                 world.expectations(
-                    least={**WORKED, **least},
+                    least=_least(SECONDS * run.scale),
                     recovery_s=RECOVERY_S,
                     patience_s=PATIENCE_S,
                     strays=STRAYS,
                 )
             )
+
+
+def _least(seconds: float) -> dict[str, int]:
+    """What must have happened in so long, or the run shows nothing."""
+    at_rates = {kind: int(rate * seconds) for kind, rate in _LEAST.items()}
+    # In each calm, if in none of the moments between strikes.
+    return {**WORKED, **at_rates, OUTSIDE: int(seconds / ROUND_S)}
 
 
 async def _tell(world: World, nemesis: Nemesis) -> None:
