@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Fleet", "free_port"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_START_S: Final = 30.0
+_START_S: Final = 60.0
 _STOP_S: Final = 30.0
 
 
@@ -40,9 +40,23 @@ class Fleet:
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def gateway(self, port: int, **settings: object) -> subprocess.Popen[bytes]:
-        """Start a gateway on a loopback port; returns once it accepts connections."""
-        process = self._start(["penstock.server"], {"listen": f"127.0.0.1:{port}", **settings})
+    def gateway(
+        self,
+        port: int,
+        *,
+        module: str = "penstock.server",
+        env: Mapping[str, str] | None = None,
+        **settings: object,
+    ) -> subprocess.Popen[bytes]:
+        """Start a gateway on a loopback port; returns once it accepts connections.
+
+        Args:
+            port: Of loopback.
+            module: Which runs it.
+            env: Further variables of its environment.
+            settings: By the names of `ServerSettings`.
+        """
+        process = self._start([module], {"listen": f"127.0.0.1:{port}", **settings}, env)
         wait_until(
             lambda: process.poll() is not None or _accepts(port),
             "the gateway accepts connections",
@@ -51,9 +65,17 @@ class Fleet:
         assert process.poll() is None, self.log_of(process)
         return process
 
-    def worker(self, app: str, **settings: object) -> subprocess.Popen[bytes]:
-        """Start a worker of an app, ``module:variable``; returns at once."""
-        return self._start(["penstock.worker", app], settings)
+    def worker(
+        self, app: str, *, env: Mapping[str, str] | None = None, **settings: object
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker of an app, ``module:variable``; returns at once.
+
+        Args:
+            app: That it runs.
+            env: Further variables of its environment.
+            settings: By the names of `WorkerSettings`.
+        """
+        return self._start(["penstock.worker", app], settings, env)
 
     def log_of(self, process: subprocess.Popen[bytes]) -> str:
         """What a process has logged so far."""
@@ -79,13 +101,16 @@ class Fleet:
                 process.kill()
                 process.wait()
 
-    def _start(self, command: list[str], settings: dict[str, object]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, command: list[str], settings: dict[str, object], env: Mapping[str, str] | None
+    ) -> subprocess.Popen[bytes]:
         names = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
+        own = {"PENSTOCK_REDIS_URL": self._redis_url, **self._env, **names, **(env or {})}
         with self._log_path(len(self._processes)).open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,
-                env={**os.environ, "PENSTOCK_REDIS_URL": self._redis_url, **self._env, **names},
+                env={**os.environ, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

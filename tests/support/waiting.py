@@ -15,14 +15,26 @@ _POLL_S: Final = 0.005
 
 @overload
 async def eventually(
-    probe: Callable[[], Awaitable[Value]], description: str, *, within_s: float = ...
+    probe: Callable[[], Awaitable[Value]],
+    description: str,
+    *,
+    within_s: float = ...,
+    every_s: float = ...,
 ) -> Value: ...
 @overload
 async def eventually(
-    probe: Callable[[], Value], description: str, *, within_s: float = ...
+    probe: Callable[[], Value],
+    description: str,
+    *,
+    within_s: float = ...,
+    every_s: float = ...,
 ) -> Value: ...
 async def eventually(
-    probe: Callable[[], Any], description: str, *, within_s: float = 5.0
+    probe: Callable[[], Any],
+    description: str,
+    *,
+    within_s: float = 5.0,
+    every_s: float = _POLL_S,
 ) -> Any:  # The overloads say more.
     """Call ``probe`` until what it returns is true, and return that.
 
@@ -30,6 +42,7 @@ async def eventually(
         probe: A plain or an async function; an exception that it raises ends the wait.
         description: What is waited for, as the failure will say ("the job is RUNNING").
         within_s: The limit in seconds. Generous: it is reached only by a failing test.
+        every_s: The pause between two calls, in seconds.
 
     Raises:
         AssertionError: The condition did not hold in time; the last value is quoted.
@@ -41,7 +54,7 @@ async def eventually(
         if value:
             return value
         _check(give_up, description, within_s, value)
-        await sleep(_POLL_S)
+        await sleep(every_s)
 
 
 def wait_until(probe: Callable[[], Value], description: str, *, within_s: float = 5.0) -> Value:

@@ -1,7 +1,7 @@
-"""The handlers of scenarios about workers: they hold on, hog, die, and write down what they saw.
+"""Handlers of one behaviour each: they hold on, talk, hog, die, and write down what they saw.
 
-Journal lines as the history has them; ``end`` tells besides, in ``why``, what a handler that was
-stopped had been told.
+Journal lines as the history has them; ``start`` tells besides the date, and ``end``, in ``why``,
+what a handler that was stopped had been told.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ class _Attempt:
     def __init__(self, ctx: Context | SyncContext, payload: object) -> None:
         self._ctx = ctx
         self._known = {"job": ctx.job_id, "token": ctx.fencing_token}
-        _journal().write(
-            "start", **self._known, type=ctx.job_type, attempt=ctx.attempt, payload=payload
-        )
+        told = {"type": ctx.job_type, "attempt": ctx.attempt, "payload": payload}
+        _journal().write("start", **self._known, **told, date=time.time())
 
     def __enter__(self) -> None: ...
 
@@ -54,6 +53,14 @@ class _Attempt:
         if kind is not None:
             how = "raise" if reason is None else "stopped"
         _journal().write("end", **self._known, how=how, why=reason.name if reason else None)
+
+
+@app.job("tally")
+async def tally(number: int, ctx: Context) -> str:
+    """Takes a moment. The result is unlike that of any other execution."""
+    with _Attempt(ctx, number):
+        await asyncio.sleep(0.01)
+    return f"{number} {os.getpid()} {time.monotonic_ns()}"
 
 
 @app.job("hold")

@@ -95,6 +95,18 @@ class FaultProxy:
             connection.reset()
         return len(connections)
 
+    def cut_off(self, *, hangs_up: bool) -> None:
+        """Has nothing pass any more.
+
+        Args:
+            hangs_up: on all clients, and on new ones; else they are told nothing.
+        """
+        if hangs_up:
+            self.refusing = True
+            self.reset()
+        else:
+            self.frozen = True
+
     def lose_replies(self, count: int, marker: bytes = b"") -> None:
         """Loses the replies to the next requests, which are executed; resets their connections.
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 import uuid
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import grpc
+import grpc.aio
 
 from penstock.client import PenstockError, StateEvent
 from penstock.client.channel import service_config
-from penstock.v1 import job_pb2, job_service_pb2
-from penstock.v1.job_service_pb2_grpc import JobServiceStub
+from penstock.v1 import job_pb2, job_service_pb2_grpc
+from penstock.v1 import job_service_pb2 as pb
+from tests.chaos.load.loops import Loops
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Iterator
 
     from penstock.client import AsyncClient
     from tests.chaos.result import Result
@@ -24,7 +27,7 @@ __all__ = ["Callers", "plain_channel"]
 
 #: Pause between two calls of one caller (s).
 PAUSE_S: Final = 0.02
-#: Deadline of a call over plain stubs (s).
+#: Deadline of a call (s).
 DEADLINE_S: Final = 10.0
 #: How long a watched job talks (s).
 TALK_S: Final = 6.0
@@ -39,95 +42,68 @@ async def plain_channel(ports: list[int]) -> AsyncIterator[grpc.aio.Channel]:
         yield channel
 
 
-class Callers:
+class Callers(Loops):
     """Several at once, as tasks; an async context manager, which ends them.
 
     Attributes:
         calls: that were answered, by kind.
-        failures: of those that failed, what they failed with.
+        errors: what those that failed failed with.
         events: that watches told.
     """
 
-    def __init__(self) -> None:
+    failures: ClassVar = (PenstockError, grpc.aio.AioRpcError, TimeoutError)
+
+    def __init__(self, pause_s: float = PAUSE_S) -> None:
+        super().__init__(pause_s)
         self.calls: dict[str, int] = {}
-        self.failures: list[str] = []
+        self.errors: list[str] = []
         self.events = 0
-        self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self._took_s: list[float] = []
 
-    async def __aenter__(self) -> Self:
-        return self
+    def failed(self, loop: str, error: Exception, /) -> None:
+        """See `Loops`."""
+        told = f"{type(error).__name__}: {error}"
+        if isinstance(error, grpc.aio.AioRpcError):
+            told = f"{error.code().name}: {error.details()}"
+        self.errors.append(f"{loop}: {told}")
 
-    async def __aexit__(self, *_error: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def submit_by(self, client: AsyncClient) -> None:
+        """One more, who submits short jobs, and asks for what becomes of each."""
+        self.begin("submit", partial(self._submit, client))
 
-    async def finish(self) -> None:
-        """Lets each end what it is at. Raises what none of them expected."""
-        self._stopping = True
-        await asyncio.gather(*self._tasks)
+    def submit_plainly_by(
+        self, channel: grpc.aio.Channel, type_: str = "hold", deadline_s: float = DEADLINE_S
+    ) -> None:
+        """One more, who submits with bare stubs: nobody repeats but gRPC itself, if it is told to.
 
-    def add(self, caller: Coroutine[None, None, None]) -> None:
-        """One more."""
-        self._tasks.append(asyncio.create_task(caller))
+        Args:
+            channel: to gateways.
+            type_: of the jobs.
+            deadline_s: of each call (s).
+        """
+        stub: job_service_pb2_grpc.JobServiceAsyncStub
+        stub = job_service_pb2_grpc.JobServiceStub(channel)
+        self.begin("plain submit", partial(self._submit_plainly, stub, type_, deadline_s))
 
-    async def submits(self, client: AsyncClient) -> None:
-        """Submits short jobs, and asks for what becomes of each."""
-        while not self._stopping:
-            try:
-                handle = await client.submit("hold", 0.01)
-                self._answered("submit")
-                await handle.status()
-                self._answered("status")
-                await handle.wait(timeout=DEADLINE_S)
-                self._answered("wait")
-            except PenstockError as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-            await asyncio.sleep(PAUSE_S)
+    def watch_by(self, client: AsyncClient) -> None:
+        """One more, who watches jobs that talk, each to its end and without a gap."""
+        self.begin("watch", partial(self._watch, client))
 
-    async def submits_plainly(self, channel: grpc.aio.Channel) -> None:
-        """Submits with bare stubs: nobody repeats but gRPC itself."""
-        jobs = JobServiceStub(channel)
-        while not self._stopping:
-            spec = job_pb2.JobSpec(
-                type="hold",
-                payload=job_pb2.Content(data=b"0.01", content_type="application/json"),
-                request_id=str(uuid.uuid4()),
-            )
-            try:
-                request = job_service_pb2.SubmitJobRequest(job=spec)
-                answer = await jobs.SubmitJob(request, timeout=DEADLINE_S)
-                self._answered("plain submit")
-                await jobs.GetStatus(
-                    job_service_pb2.GetStatusRequest(job_id=answer.job.job_id), timeout=DEADLINE_S
-                )
-                self._answered("plain status")
-            except grpc.aio.AioRpcError as error:
-                self.failures.append(f"plain gRPC: {error.code().name}: {error.details()}")
-            await asyncio.sleep(PAUSE_S)
+    @contextmanager
+    def call(self, kind: str) -> Iterator[None]:
+        """Counts a call that is answered, and how long that takes."""
+        began_s = time.monotonic()
+        yield
+        self.calls[kind] = self.calls.get(kind, 0) + 1
+        self._took_s.append(time.monotonic() - began_s)
 
-    async def watches(self, client: AsyncClient) -> None:
-        """Watches jobs that talk, one after the other, each to its end and without a gap."""
-        while not self._stopping:
-            try:
-                handle = await client.submit("talk", TALK_S)
-                last, ended = 0, 0
-                async for event in handle.watch():
-                    if event.first_sequence > event.last_sequence or event.last_sequence == 0:
-                        continue
-                    if event.first_sequence != last + 1 and last:
-                        self.failures.append(
-                            f"watch: after {last} came {event.first_sequence} of {handle.job_id}"
-                        )
-                    last = event.last_sequence
-                    self.events += 1
-                    ended += isinstance(event, StateEvent) and event.terminal
-                if ended != 1:
-                    self.failures.append(f"watch: {ended} ends of {handle.job_id}")
-                self._answered("watch")
-            except PenstockError as error:
-                self.failures.append(f"watch: {type(error).__name__}: {error}")
+    def waited(self) -> str:
+        """How long answers took, since this was asked last."""
+        sample, self._took_s = sorted(self._took_s), []
+        if not sample:
+            return "no call"
+        p99_ms = sample[int(0.99 * (len(sample) - 1))] * 1000
+        return f"{len(sample)} calls, p99 {p99_ms:.0f} ms"
 
     def into(self, result: Result) -> None:
         """Adds its figures and failures to a result."""
@@ -135,11 +111,41 @@ class Callers:
             result.operations[kind] = result.operations.get(kind, 0) + number
         result.jobs += sum(self.calls.get(kind, 0) for kind in ("submit", "plain submit", "watch"))
         result.expect(
-            not self.failures,
-            "calls",
-            f"{len(self.failures)} calls failed",
-            *self.failures[:5],
+            not self.errors, "calls", f"{len(self.errors)} calls failed", *self.errors[:5]
         )
 
-    def _answered(self, kind: str) -> None:
-        self.calls[kind] = self.calls.get(kind, 0) + 1
+    async def _submit(self, client: AsyncClient) -> None:
+        with self.call("submit"):
+            handle = await client.submit("hold", 0.01)
+        with self.call("status"):
+            await handle.status()
+        with self.call("wait"):
+            await handle.wait(timeout=DEADLINE_S)
+
+    async def _submit_plainly(
+        self, stub: job_service_pb2_grpc.JobServiceAsyncStub, type_: str, deadline_s: float
+    ) -> None:
+        payload = job_pb2.Content(data=b"0.01", content_type="application/json")
+        spec = job_pb2.JobSpec(type=type_, payload=payload, request_id=str(uuid.uuid4()))
+        with self.call("plain submit"):
+            answer = await stub.SubmitJob(pb.SubmitJobRequest(job=spec), timeout=deadline_s)
+        with self.call("plain status"):
+            request = pb.GetStatusRequest(job_id=answer.job.job_id)
+            await stub.GetStatus(request, timeout=deadline_s)
+
+    async def _watch(self, client: AsyncClient) -> None:
+        with self.call("watch"):
+            handle = await client.submit("talk", TALK_S)
+            last, ends = 0, 0
+            async for event in handle.watch():
+                if event.first_sequence > event.last_sequence or event.last_sequence == 0:
+                    continue
+                if event.first_sequence != last + 1 and last:
+                    self.errors.append(
+                        f"watch: after {last} came {event.first_sequence} of {handle.job_id}"
+                    )
+                last = event.last_sequence
+                self.events += 1
+                ends += isinstance(event, StateEvent) and event.terminal
+            if ends != 1:
+                self.errors.append(f"watch: {ends} ends of {handle.job_id}")

@@ -20,10 +20,9 @@ from penstock.client import (
     NewJob,
     NotFound,
     Overlap,
-    PenstockError,
     Schedule,
-    WaitTimeout,
 )
+from tests.chaos.load.loops import Loops
 from tests.chaos.load.plan import QUEUE, TYPES
 from tests.chaos.load.recorder import Recorder, Submit
 
@@ -51,7 +50,7 @@ STANDING: Final = "call-standing"
 MOST_CRASHES: Final = 50
 
 
-class EveryCall:
+class EveryCall(Loops):
     """Makes every call, several side by side, for as long as it is entered.
 
     Args:
@@ -71,18 +70,21 @@ class EveryCall:
         result: Result,
         redis: Callable[..., Awaitable[Any]],
     ) -> None:
+        super().__init__(PAUSE_S)
         self._client = client
         self._calls = Recorder(client, journal, itertools.count(1_000_000))
         self._result = result
         self._redis = redis
         self._numbers = itertools.count(1)
-        self._stopping = False
         self._standing_job = ""
-        self._tasks: list[asyncio.Task[None]] = []
         self.repeated = 0
 
     async def __aenter__(self) -> Self:
-        calls = (
+        # One is always there, so that walks over all schedules find something.
+        with suppress(AlreadyExists):
+            await self._client.create_schedule(STANDING, self._schedule())
+        self._standing_job = await self._note(delay=86_400)
+        for calls in (
             self._do_jobs,
             self._do_long_jobs,
             self._do_cached,
@@ -92,35 +94,19 @@ class EveryCall:
             self._do_queues,
             self._do_suspects,
             self._do_losses,
-        )
-        # One is always there, so that walks over all schedules find something.
-        with suppress(AlreadyExists):
-            await self._client.create_schedule(STANDING, self._schedule())
-        self._standing_job = await self._note(delay=86_400)
-        self._tasks = [asyncio.create_task(self._repeat(call)) for call in calls]
+        ):
+            self.begin(calls.__name__.removeprefix("_do_"), calls)
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     async def finish(self) -> None:
-        """Lets those under way come to their end."""
-        self._stopping = True
-        await asyncio.gather(*self._tasks)
+        """Lets those under way come to their end, and clears up."""
+        await super().finish()
         await self._client.delete_schedule(STANDING)
         await self._client.cancel(self._standing_job)
 
-    async def _repeat(self, call: Callable[[], Awaitable[None]]) -> None:
-        while not self._stopping:
-            try:
-                await call()
-            except (PenstockError, WaitTimeout) as error:
-                self._result.expect(
-                    None, "calls", f"{call.__name__}: {type(error).__name__}: {error}"
-                )
-            await asyncio.sleep(PAUSE_S)
+    def failed(self, loop: str, error: Exception, /) -> None:
+        """See `Loops`."""
+        self._result.expect(None, "calls", f"{loop}: {type(error).__name__}: {error}")
 
     # Jobs of the history.
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from pathlib import Path
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from penstock.client import AsyncClient, JobState, StatusError
+from penstock.client import StatusError
+from tests.chaos.checks import commands_of, expect_undisturbed, memory_of
 from tests.chaos.link.proxy import FaultProxy
+from tests.chaos.load.flood import Flood
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     import subprocess
 
+    from penstock.client import AsyncClient
     from tests.chaos.scenario import Run
 
 __all__ = ["NarrowLink", "SlowLink"]
@@ -30,10 +34,10 @@ HOLD_S: Final = 6.0
 SHORT_S: Final = 0.4
 
 NARROW_BYTES_PER_S: Final = 32_000
-FLOOD: Final = 200
+SUBMITTERS: Final = 200
 FLOOD_S: Final = 12.0
 DEADLINE_S: Final = 3.0
-PAYLOAD: Final = b"x" * 100_000
+PAYLOAD: Final = 100_000
 #: What a gateway may take more of memory meanwhile.
 GROWTH: Final = 250_000_000
 
@@ -51,46 +55,34 @@ class SlowLink(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        result = run.result
-        async with (
-            Stage(run, lease_s=LEASE_S, slots=20) as stage,
-            FaultProxy("127.0.0.1", stage.server.port) as near_worker,
-            FaultProxy("127.0.0.1", stage.server.port) as near_gateway,
-            Pulse() as pulse,
-        ):
-            await stage.gateway(redis_url=near_gateway.url)
-            stage.worker(redis_url=near_worker.url)
-            async with (
-                stage.client(timeout_s=PATIENCE_S) as client,
-                AsyncClient(f"127.0.0.1:{stage.ports[0]}", retry_for=0) as blunt,
-            ):
-                await stage.registered(client)
-                jobs = [(await client.submit("hold", HOLD_S)).job_id for _ in range(JOBS)]
-                await when(lambda: len(stage.lines()) >= JOBS, "the jobs run")
-                usual = await _commands(stage, HOLD_S / 2)
-                result.tally("the server is far away", (10,)).strikes += 1
-                near_worker.delay_s = near_gateway.delay_s = WORKER_DELAY_S
-                near_worker.jitter_s = WORKER_DELAY_S / 2
-                near_gateway.delay_s = GATEWAY_DELAY_S
-                far = await _commands(stage, HOLD_S / 2)
-                await _short(run, blunt, jobs[0], pulse)
-                began_s = time.monotonic()
-                job = await client.status(jobs[0])
-                took_s = time.monotonic() - began_s
-                ended = await asyncio.gather(
-                    *(client.wait(job_id, timeout=PATIENCE_S) for job_id in jobs)
-                )
-        result.jobs += len(jobs)
-        result.figures["commands a second, before and far away"] = f"{usual:.0f}, {far:.0f}"
-        result.figures["a status took, far away"] = f"{took_s:.2f} s ({job.state.name})"
-        for job in ended:
-            result.expect(
-                job.state is JobState.SUCCEEDED and job.attempt == 1 and not job.crashes,
-                "slow",
-                f"job {job.job_id} ended {job.state.name} in attempt {job.attempt}, after "
-                f"{job.crashes} crashes",
+        async with AsyncExitStack() as exits:
+            stage = await exits.enter_async_context(Stage(run, lease_s=LEASE_S, slots=20))
+            worker_link, gateway_link = [
+                await exits.enter_async_context(FaultProxy("127.0.0.1", stage.server.port))
+                for _ in range(2)
+            ]
+            lag = await exits.enter_async_context(LoopLag())
+            await stage.start_gateway(redis_url=gateway_link.url)
+            stage.start_worker(redis_url=worker_link.url)
+            client = await exits.enter_async_context(stage.connect())
+            blunt = await exits.enter_async_context(stage.connect(retry_for=0))
+            await stage.registered(client)
+            jobs = [(await client.submit("hold", HOLD_S)).job_id for _ in range(JOBS)]
+            await when(lambda: len(stage.lines()) >= JOBS, "the jobs run")
+            usual = await _commands(stage, HOLD_S / 2)
+            run.result.tally("the server is far away", (10,)).strikes += 1
+            worker_link.delay_s, worker_link.jitter_s = WORKER_DELAY_S, WORKER_DELAY_S / 2
+            gateway_link.delay_s = GATEWAY_DELAY_S
+            far = await _commands(stage, HOLD_S / 2)
+            await _short(run, blunt, jobs[0], lag)
+            await _long(run, client, jobs[0])
+            ended = await asyncio.gather(
+                *(client.wait(job_id, timeout=PATIENCE_S) for job_id in jobs)
             )
-        result.expect(
+        run.result.jobs += len(jobs)
+        run.result.figures["commands a second, before and far away"] = f"{usual:.0f}, {far:.0f}"
+        expect_undisturbed(run.result, ended, "slow", "beside a slow link")
+        run.result.expect(
             far <= usual * 1.5 + 10,
             "slow",
             f"the server got {far:.0f} commands a second when it was far away, {usual:.0f} before",
@@ -99,17 +91,12 @@ class SlowLink(Scenario):
 
 async def _commands(stage: Stage, seconds: float) -> float:
     """How many the server runs a second."""
-
-    async def count() -> int:
-        stats = await asyncio.to_thread(stage.server.ask, "INFO", "stats")
-        return int(stats.split("total_commands_processed:")[1].split()[0])
-
-    before, began_s = await count(), time.monotonic()
+    before, began_s = await commands_of(stage), time.monotonic()
     await asyncio.sleep(seconds)
-    return (await count() - before) / (time.monotonic() - began_s)
+    return (await commands_of(stage) - before) / (time.monotonic() - began_s)
 
 
-async def _short(run: Run, blunt: AsyncClient, job_id: str, pulse: Pulse) -> None:
+async def _short(run: Run, blunt: AsyncClient, job_id: str, lag: LoopLag) -> None:
     """A call whose deadline is shorter than the way."""
     began_s = time.monotonic()
     try:
@@ -120,10 +107,18 @@ async def _short(run: Run, blunt: AsyncClient, job_id: str, pulse: Pulse) -> Non
         told = job.state.name
     took_s = time.monotonic() - began_s
     run.result.expect(
-        told in {"UNAVAILABLE", "DEADLINE_EXCEEDED"} and took_s < SHORT_S * 1.5 + pulse.worst_s,
+        told in {"UNAVAILABLE", "DEADLINE_EXCEEDED"} and took_s < SHORT_S * 1.5 + lag.worst_s,
         "slow",
         f"a call with a deadline of {SHORT_S} s was answered {told} after {took_s:.2f} s",
     )
+
+
+async def _long(run: Run, client: AsyncClient, job_id: str) -> None:
+    """A call with time enough."""
+    began_s = time.monotonic()
+    job = await client.status(job_id)
+    took_s = time.monotonic() - began_s
+    run.result.figures["a status took, far away"] = f"{took_s:.2f} s ({job.state.name})"
 
 
 class NarrowLink(Scenario):
@@ -139,77 +134,64 @@ class NarrowLink(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        result = run.result
-        async with (
-            Stage(run) as stage,
-            FaultProxy("127.0.0.1", stage.server.port) as link,
-            Pulse() as pulse,
-        ):
-            gateway = await stage.gateway(redis_url=link.url)
-            stage.worker()
-            async with (
-                stage.client(timeout_s=PATIENCE_S) as client,
-                AsyncClient(f"127.0.0.1:{stage.ports[0]}", retry_for=0) as blunt,
-            ):
-                await stage.registered(client)
-                await client.wait((await client.submit("hold", 0.0)).job_id, timeout=PATIENCE_S)
-                before = _memory(gateway)
-                tally = result.tally("a link is narrow, and many submits are large", (12,))
-                tally.strikes += 1
-                link.bytes_per_s = NARROW_BYTES_PER_S
-                told, slowest_s, peak = await _flood(run, blunt, gateway)
-                link.restore()
-                began_s = time.monotonic()
-                job = await client.submit("hold", 0.0)
-                await client.wait(job.job_id, timeout=PATIENCE_S)
-                tally.recovery_ms.append((time.monotonic() - began_s) * 1000)
-        result.operations |= {f"submit answered {code}": count for code, count in told.items()}
-        result.figures["slowest answer, at a deadline of 3 s"] = f"{slowest_s:.2f} s"
-        result.figures["memory of the gateway: before, peak"] = (
-            f"{before / 1e6:.0f} MB, {peak / 1e6:.0f} MB"
-        )
-        allowed = {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
-        result.expect(told.keys() <= allowed, "narrow", f"submits were answered {dict(told)}")
-        result.expect(
-            slowest_s <= DEADLINE_S * 1.5 + 2 * pulse.worst_s,
-            "narrow",
-            f"a submit with a deadline of {DEADLINE_S} s was answered after {slowest_s:.2f} s",
-        )
-        result.expect(
-            peak - before <= GROWTH, "narrow", f"the gateway grew by {(peak - before) / 1e6:.0f} MB"
-        )
+        async with AsyncExitStack() as exits:
+            stage = await exits.enter_async_context(Stage(run))
+            link = FaultProxy("127.0.0.1", stage.server.port)
+            await exits.enter_async_context(link)
+            lag = await exits.enter_async_context(LoopLag())
+            gateway = await stage.start_gateway(redis_url=link.url)
+            stage.start_worker()
+            client = await exits.enter_async_context(stage.connect())
+            blunt = await exits.enter_async_context(stage.connect(retry_for=0))
+            await stage.registered(client)
+            await _run_one(client)
+            tally = run.result.tally("a link is narrow, and many submits are large", (12,))
+            tally.strikes += 1
+            flood = Flood(blunt, PAYLOAD, rpc_timeout=DEADLINE_S)
+            link.bytes_per_s = NARROW_BYTES_PER_S
+            await _pour(run, flood, gateway)
+            link.restore()
+            began_s = time.monotonic()
+            await _run_one(client)
+            tally.recovery_ms.append((time.monotonic() - began_s) * 1000)
+        _judge(run, flood, lag)
 
 
-async def _flood(
-    run: Run, blunt: AsyncClient, gateway: subprocess.Popen[bytes]
-) -> tuple[Counter[str], float, int]:
-    """Submits as much as possible. Returns what was answered, the slowest (s), memory (bytes)."""
-    told: Counter[str] = Counter()
-    slowest_s, peak = 0.0, 0
+async def _run_one(client: AsyncClient) -> None:
+    handle = await client.submit("hold", 0.0)
+    await handle.wait(timeout=PATIENCE_S)
+
+
+async def _pour(run: Run, flood: Flood, gateway: subprocess.Popen[bytes]) -> None:
+    """Submits as much as possible, and looks how the gateway grows."""
+    before = peak = memory_of(gateway)
     ends_s = time.monotonic() + FLOOD_S * run.scale
 
-    async def submit() -> None:
-        nonlocal slowest_s, peak
-        while time.monotonic() < ends_s:
-            began_s = time.monotonic()
-            try:
-                await blunt.submit(
-                    "bulk", PAYLOAD, queue="bulk", allow_unregistered=True, rpc_timeout=DEADLINE_S
-                )
-            except StatusError as error:
-                told[error.code] += 1
-            else:
-                told["OK"] += 1
-            slowest_s = max(slowest_s, time.monotonic() - began_s)
-            peak = max(peak, _memory(gateway))
+    def over() -> bool:
+        nonlocal peak
+        peak = max(peak, memory_of(gateway))
+        return time.monotonic() > ends_s
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(FLOOD):
-            group.create_task(submit())
-    return told, slowest_s, peak
+    await flood.pour(SUBMITTERS, over)
+    run.result.figures["memory of the gateway: before, peak"] = (
+        f"{before / 1e6:.0f} MB, {peak / 1e6:.0f} MB"
+    )
+    run.result.expect(
+        peak - before <= GROWTH, "narrow", f"the gateway grew by {(peak - before) / 1e6:.0f} MB"
+    )
 
 
-def _memory(process: subprocess.Popen[bytes]) -> int:
-    """Resident bytes."""
-    text = Path(f"/proc/{process.pid}/status").read_text()
-    return int(text.split("VmRSS:")[1].split()[0]) * 1024
+def _judge(run: Run, flood: Flood, lag: LoopLag) -> None:
+    """What submits were answered, and how soon."""
+    result, answers = run.result, flood.answers
+    result.operations |= {f"submit answered {code}": count for code, count in answers.items()}
+    result.figures[f"slowest answer, at a deadline of {DEADLINE_S:g} s"] = (
+        f"{flood.slowest_s:.2f} s"
+    )
+    allowed = {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
+    result.expect(answers.keys() <= allowed, "narrow", f"submits were answered {dict(answers)}")
+    result.expect(
+        flood.slowest_s <= DEADLINE_S * 1.5 + 2 * lag.worst_s,
+        "narrow",
+        f"a submit with a deadline of {DEADLINE_S} s was answered after {flood.slowest_s:.2f} s",
+    )

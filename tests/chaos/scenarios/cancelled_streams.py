@@ -11,17 +11,17 @@ import grpc
 import grpc.aio
 
 from penstock.broker import Broker
-from penstock.client import AsyncClient
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.observed_gateway import ObservedGateway, Vitals
-from tests.chaos.worlds.stage import PATIENCE_S, Stage
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from tests.chaos.scenario import Run
+    from tests.chaos.worlds.observed_gateway import ObservedGateway
+    from tests.chaos.worlds.vitals import Vitals
 
 __all__ = ["CancelledStreams"]
 
@@ -58,8 +58,9 @@ class CancelledStreams(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        async with Stage(run) as stage, ObservedGateway(run.folder, stage.server.url) as gateway:
-            async with AsyncClient(gateway.address, timeout=PATIENCE_S) as client:
+        async with Stage(run) as stage:
+            gateway = await stage.start_observed_gateway()
+            async with stage.connect() as client:
                 async with Broker(stage.server.url) as broker:
                     await broker.registry.register_types({"task": {}})
                 jobs = [(await client.submit("task", number)).job_id for number in range(JOBS)]

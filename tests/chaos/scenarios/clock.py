@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from penstock.client import InvalidRequest, JobState, SubmitOutcome
+from tests.chaos.checks import check_tokens, expect_all_done, expect_sound
 from tests.chaos.history.journal import read_journals
+from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
 from tests.chaos.server.preload import Preload
-from tests.chaos.worlds.small import Load, SmallWorld, check_tokens, expect_all_done, expect_sound
+from tests.chaos.worlds.small import SmallWorld
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from penstock.broker import Broker
 from penstock.broker.registry import WorkerInfo
 from tests.chaos.scenario import Scenario
+from tests.chaos.waiting import when
 from tests.chaos.worlds.stage import Stage
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run
@@ -40,9 +40,9 @@ class Consumers(Scenario):
         """See `Scenario`."""
         identities = round(IDENTITIES * run.scale)
         async with Stage(run) as stage, Broker(stage.server.url) as broker:
-            await stage.gateway()
-            stage.worker()
-            async with stage.client() as client:
+            await stage.start_gateway()
+            stage.start_worker()
+            async with stage.connect() as client:
                 await stage.registered(client)
                 await client.wait((await client.submit("hold", 0.0)).job_id, timeout=60)
                 before = await _held(broker)
@@ -53,7 +53,7 @@ class Consumers(Scenario):
                 async def forgotten() -> bool:
                     return (await _held(broker))[0] <= before[0] + KEYS_LEFT
 
-                await eventually(forgotten, "their keys are gone", within_s=GONE_WITHIN_S)
+                await when(forgotten, "their keys are gone", GONE_WITHIN_S)
                 # Ids alone are kept for a day, or until somebody asks who is there.
                 ids = await broker.link.call("ZCARD", broker.engine.names.workers())
                 listed = len(await client.workers())
@@ -61,8 +61,8 @@ class Consumers(Scenario):
                 consumers = await _consumers(broker)
                 await client.wait((await client.submit("hold", 0.0)).job_id, timeout=60)
         result = run.result
-        for when, (keys, size) in {"before": before, "peak": peak, "after": after}.items():
-            result.figures[f"{when}: keys, memory"] = f"{keys}, {size / 1e6:.2f} MB"
+        for moment, (keys, size) in {"before": before, "peak": peak, "after": after}.items():
+            result.figures[f"{moment}: keys, memory"] = f"{keys}, {size / 1e6:.2f} MB"
         result.figures["ids of workers, before somebody asked for the list"] = str(ids)
         result.figures["names of consumers in the server"] = str(consumers)
         result.expect(

@@ -10,17 +10,18 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.runtime import ServerStartError
-from tests.chaos.scenario import Scenario, Skipped
-from tests.chaos.server.server import ChaosServer
-from tests.chaos.worlds.small import (
-    Load,
-    SmallWorld,
+from tests.chaos.checks import (
     check_tokens,
     expect_all_done,
     expect_kept,
+    expect_not_serving,
     expect_sound,
 )
-from tests.support.waiting import eventually, wait_until
+from tests.chaos.load.steady import Load
+from tests.chaos.scenario import Scenario, Skipped
+from tests.chaos.server.server import ChaosServer
+from tests.chaos.worlds.small import SmallWorld
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,12 +141,7 @@ class _CutInTwo(_Damage):
             await self._start()
             await expect_kept(self._world, load, "after a cut behind them", since=safe_at)
             # What was behind the cut is lost, as agreed; it is no matter for the end.
-            await self._forget_lost(load)
-
-    async def _forget_lost(self, load: Load) -> None:
-        for number, job in (await load.look(list(load.acks.values()))).items():
-            if job is None:
-                del load.acks[number]
+            await load.forget_lost()
 
 
 class _Damaged(_Damage):
@@ -178,9 +174,7 @@ class _Damaged(_Damage):
         )
         await self._start()
         await expect_kept(self._world, load, "after the repair", since=safe_at)
-        for number, job in (await load.look(list(load.acks.values()))).items():
-            if job is None:
-                del load.acks[number]
+        await load.forget_lost()
 
     async def _refuses(self) -> None:
         """Expects that the server does not start, and that the gateway bears it."""
@@ -192,16 +186,10 @@ class _Damaged(_Damage):
         else:
             result.expect(None, "harness", f"the server started all the same: {world.server.log}")
             return
-
-        async def not_serving() -> bool:
-            return not await world.client.health()
-
-        await eventually(not_serving, "the gateway says NOT_SERVING", within_s=30)
-        result.expect(await world.client.health("liveness"), "liveness", "the gateway is not live")
+        await expect_not_serving(world)
         result.expect(
             await world.trouble() == "Unavailable", "status", "a submit was not told UNAVAILABLE"
         )
-        result.expect(world.gateway.poll() is None, "liveness", f"it ended: {world.logs()}")
         result.expect(
             f"127.0.0.1:{world.server.port}" in world.logs() and "cannot connect" in world.logs(),
             "logs",

@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
-from tests.chaos.scenario import Scenario, Skipped
-from tests.chaos.worlds.small import (
-    Load,
-    SmallWorld,
+from tests.chaos.checks import (
     check_tokens,
     expect_all_done,
     expect_kept,
+    expect_not_serving,
     expect_sound,
 )
-from tests.support.waiting import eventually
+from tests.chaos.load.steady import Load
+from tests.chaos.scenario import Scenario, Skipped
+from tests.chaos.waiting import when
+from tests.chaos.worlds.small import SmallWorld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,7 @@ async def _fill_up(run: Run, appendfsync: _Level, disk: Path, full: _Full) -> No
             await load.more(JOBS)
         await expect_all_done(world, load)
         # What was acknowledged is on the disk by now: a kill shows it.
-        await eventually(lambda: world.server.unsynced() == 0, "all is synced", within_s=30)
+        await when(lambda: world.server.unsynced() == 0, "all is synced")
         await asyncio.to_thread(world.server.power_cut)
         await asyncio.to_thread(world.server.start)
         await world.working()
@@ -102,18 +103,12 @@ async def _refuses(world: SmallWorld, load: Load) -> None:
     async def refused() -> bool:
         return await world.trouble() == "ResourceExhausted"
 
-    await eventually(refused, "submits are told RESOURCE_EXHAUSTED", within_s=60)
+    await when(refused, "submits are told RESOURCE_EXHAUSTED")
     result.figures["everysec: a submit is told"] = "RESOURCE_EXHAUSTED"
     ack = next(iter(load.acks.values()))
     job = (await load.look([ack]))[ack.number]
     result.expect(job is not None, "reads", f"job {ack.job_id} cannot be read")
-
-    async def not_serving() -> bool:
-        return not await world.client.health()
-
-    await eventually(not_serving, "the gateway says NOT_SERVING", within_s=30)
-    result.expect(await world.client.health("liveness"), "liveness", "the gateway is not live")
-    result.expect(world.gateway.poll() is None, "liveness", f"it ended: {world.logs()}")
+    await expect_not_serving(world)
     alive = [worker.poll() is None for worker in world.workers]
     result.expect(all(alive), "liveness", f"a worker ended: {world.logs()}")
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.broker import Broker, Priority
 from penstock.client import JobState, NewJob, NotFound, PenstockError, Schedule, StatusError
+from tests.chaos.load.callers import Callers
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Stage
-from tests.support.waiting import eventually
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     import subprocess
@@ -46,12 +47,12 @@ class LostStructures(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         async with Stage(run, lease_s=LEASE_S) as stage, Broker(stage.server.url) as broker:
-            await stage.gateway()
-            stage.worker()
-            async with stage.client(timeout_s=PATIENCE_S) as client:
+            await stage.start_gateway()
+            stage.start_worker()
+            async with stage.connect() as client:
                 await stage.registered(client)
                 # A worker says what it can run before it makes the queue that it takes it from.
-                await eventually(client.queues, "there is a queue", within_s=PATIENCE_S)
+                await when(client.queues, "there is a queue")
                 await client.pause_queue("default")
                 jobs = await self._submit(run, client)
                 (slot,) = broker.engine.slots(await broker.engine.queue("default"))
@@ -63,7 +64,7 @@ class LostStructures(Scenario):
                 async def all_ended() -> bool:
                     return (await client.queue_stats()).succeeded == len(jobs)
 
-                await eventually(all_ended, "all jobs have run", within_s=4 * PATIENCE_S)
+                await when(all_ended, "all jobs have run", 4 * PATIENCE_S)
                 run.result.jobs += len(jobs)
 
     @staticmethod
@@ -95,7 +96,7 @@ class LostStructures(Scenario):
             return await in_place() == expected
 
         try:
-            await eventually(healed, f"all jobs are in place again ({what})", within_s=PATIENCE_S)
+            await when(healed, f"all jobs are in place again ({what})")
         except AssertionError as error:
             run.result.expect(False, "repair", str(error))  # noqa: FBT003 - it does not.
             return False
@@ -148,18 +149,18 @@ class Flushed(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         async with Stage(run, lease_s=LEASE_S) as stage:
-            gateways = [await stage.gateway() for _ in range(2)]
-            workers = [stage.worker() for _ in range(2)]
-            async with stage.client(timeout_s=5.0) as client:
+            gateways = [await stage.start_gateway() for _ in range(2)]
+            workers = [stage.start_worker() for _ in range(2)]
+            async with stage.connect(timeout=5.0) as client:
                 await stage.registered(client)
-                load = asyncio.create_task(_load(run, client))
-                try:
+                async with Callers() as load:
+                    for _ in range(SUBMITTERS):
+                        load.submit_by(client)
                     for number in range(max(1, round(FLUSHES * run.scale))):
                         await self._flush(run, stage, client)
                         run.say(f"flushed {number + 1} times")
-                finally:
-                    load.cancel()
-                    await asyncio.wait({load})
+                # What they were told of jobs that were lost is no matter.
+                run.result.jobs += load.calls["submit"]
             for process in (*gateways, *workers):
                 _look_at(run, stage, process)
 
@@ -171,7 +172,7 @@ class Flushed(Scenario):
         old = await client.submit("hold", 60.0)
         schedule = f"schedule-{tally.strikes}"
         await client.create_schedule(schedule, Schedule(NewJob("hold", 0.0), every=60))
-        await eventually(lambda: _runs(client, old.job_id), "a job runs", within_s=PATIENCE_S)
+        await when(lambda: _runs(client, old.job_id), "a job runs")
         waiting = asyncio.create_task(_outcome(client, old.job_id))
         await asyncio.to_thread(stage.server.ask, "FLUSHALL")
         flushed_s = time.monotonic()
@@ -182,7 +183,7 @@ class Flushed(Scenario):
                 return (await client.wait(job.job_id, timeout=5)).state is JobState.SUCCEEDED
             return False
 
-        await eventually(works, "new jobs run", within_s=4 * PATIENCE_S)
+        await when(works, "new jobs run", 4 * PATIENCE_S)
         took_s = time.monotonic() - flushed_s
         tally.recovery_ms.append(took_s * 1000)
         result.expect(
@@ -215,21 +216,6 @@ async def _outcome(client: AsyncClient, job_id: str) -> str:
         return error.code
     except TimeoutError:
         return "nothing"
-
-
-async def _load(run: Run, client: AsyncClient) -> None:
-    async def submit() -> None:
-        while True:
-            try:
-                job = await client.submit("hold", 0.05)
-                run.result.jobs += 1
-                await client.wait(job.job_id, timeout=5)
-            except (StatusError, TimeoutError):
-                await asyncio.sleep(0.1)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(SUBMITTERS):
-            group.create_task(submit())
 
 
 def _look_at(run: Run, stage: Stage, process: subprocess.Popen[bytes]) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.broker import Broker
 from penstock.broker.info import parse_info
-from penstock.client import AsyncClient, JobState, StatusError
+from penstock.client import JobState
+from tests.chaos.checks import expect_undisturbed, starts_of
+from tests.chaos.load.flood import BULK, Flood
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Stage, when
-from tests.support.waiting import eventually
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
+    from penstock.client import Job
     from tests.chaos.scenario import Run
 
 __all__ = ["FullMemory"]
@@ -29,8 +32,6 @@ ROOM: Final = 8_000_000
 PAYLOAD: Final = 20_000
 SUBMITTERS: Final = 8
 REFUSALS: Final = 50
-#: A queue that no worker serves.
-BULK: Final = "bulk"
 #: Of all jobs, so that there is room again once they have ended (s).
 RETENTION_S: Final = 1.0
 
@@ -66,135 +67,104 @@ class _Fill:
         self._run = run
         self._refused = refused
         self._high_water = high_water
-        self._accepted: list[str] = []
-        self._refusals: list[StatusError] = []
-        self._numbers = itertools.count()
 
     async def go(self) -> None:
         """Fills it, and looks what still works."""
-        run = self._run
-        folder = f"high-water-{self._high_water:g}"
-        async with (
-            Stage(run, folder=folder, lease_s=LEASE_S, slots=RUNNING + WAITING) as stage,
-            Broker(stage.server.url) as broker,
-        ):
-            await stage.gateway(memory_high_water=self._high_water)
-            stage.worker()
-            # What is asked for once shows what a gateway answers.
-            async with (
-                stage.client() as client,
-                AsyncClient(f"127.0.0.1:{stage.ports[0]}", retry_for=0) as blunt,
-            ):
-                await stage.registered(client)
-                await self._with(stage, broker, client, blunt)
+        async with AsyncExitStack() as exits:
+            stage = Stage(
+                self._run,
+                name=f"high-water-{self._high_water:g}",
+                lease_s=LEASE_S,
+                slots=RUNNING + WAITING,
+            )
+            self._stage = await exits.enter_async_context(stage)
+            self._broker = await exits.enter_async_context(Broker(stage.server.url))
+            await stage.start_gateway(memory_high_water=self._high_water)
+            stage.start_worker()
+            self._client = await exits.enter_async_context(stage.connect())
+            await stage.registered(self._client)
+            blunt = await exits.enter_async_context(stage.connect(retry_for=0.0))
+            self._flood = Flood(blunt, PAYLOAD, retention=RETENTION_S)
+            await self._go_through()
 
-    async def _with(
-        self, stage: Stage, broker: Broker, client: AsyncClient, blunt: AsyncClient
-    ) -> None:
-        run, result = self._run, self._run.result
+    async def _go_through(self) -> None:
+        result = self._run.result
         tally = result.tally(f"the server is full; submits are refused {self._refused}", (20,))
         tally.strikes += 1
-        running = [
-            (await client.submit(type_, HOLD_S, retention=60)).job_id
-            for type_ in ("hold", "hold.thread", "talk") * (RUNNING // 3)
-        ]
-
-        def begun() -> bool:
-            return {line["job"] for line in stage.lines() if line.kind == "start"} >= {*running}
-
-        await when(begun, "jobs run")
-        await client.pause_queue("default")
-        waiting = [(await client.submit("hold", 0.0, retention=60)).job_id for _ in range(WAITING)]
-        used = int(parse_info(await broker.link.call("INFO", "memory"))["used_memory"])
-        limit = round((used + ROOM) / self._high_water)
-        await broker.link.call("CONFIG", "SET", "maxmemory", limit)
-        run.say(f"filling the server: {self._refused}")
-        await self._fill(blunt)
-        await self._look_at_refusals(broker)
-        run.say("full; waiting jobs are to run, and running ones to end")
-        await client.resume_queue("default")
-        ended = await asyncio.gather(
-            *(
-                client.wait(job_id, timeout=PATIENCE_S)
-                for job_id in (*running, *waiting)
-                if job_id not in running[2::3]  # Those that talk have to wait for room.
-            )
+        running, talking = await self._begin()
+        await self._client.pause_queue("default")
+        waiting = [await self._submit("hold", 0.0) for _ in range(WAITING)]
+        await self._fill()
+        self._run.say("full; waiting jobs are to run, and running ones to end")
+        await self._client.resume_queue("default")
+        ended = await self._ended([*running, *waiting])
+        expect_undisturbed(result, ended, "full", f"refused {self._refused}")
+        result.expect(
+            not await self._flood.submit(),
+            "harness",
+            "the server was not full to the end: this proves nothing",
         )
-        result.jobs += len(running) + len(waiting) + len(self._accepted)
-        for job in ended:
-            result.expect(
-                job.state is JobState.SUCCEEDED and job.attempt == 1 and not job.crashes,
-                "full",
-                f"{job.type} job {job.job_id} ended {job.state.name} in attempt {job.attempt}, "
-                f"after {job.crashes} crashes, on a server that was full",
-            )
-        full = await self._is_full(blunt)
-        result.expect(full, "harness", "the server was not full to the end: this proves nothing")
         freed_s = time.monotonic()
-        await client.purge_queue(BULK)
-
-        async def taken() -> bool:
-            return not await self._is_full(blunt)
-
-        await eventually(taken, "submits are taken again", within_s=PATIENCE_S)
+        await self._client.purge_queue(BULK)
+        await when(self._flood.submit, "submits are taken again")
         tally.recovery_ms.append((time.monotonic() - freed_s) * 1000)
-        for job_id in running[2::3]:
-            job = await client.wait(job_id, timeout=PATIENCE_S)
+        for job in await self._ended(talking):  # They had to wait for room.
             result.expect(
                 job.state is JobState.SUCCEEDED and not job.crashes,
                 "full",
-                f"the talking job {job_id} ended {job.state.name} after {job.crashes} crashes",
+                f"the talking job {job.job_id} ended {job.state.name} after {job.crashes} crashes",
             )
-        result.figures[f"refused {self._refused}"] = (
-            f"{len(self._refusals)} submits; {len(self._accepted)} were accepted before"
+        result.jobs += len(running) + len(talking) + len(waiting) + len(self._flood.accepted)
+
+    async def _begin(self) -> tuple[list[str], list[str]]:
+        """Ids of jobs that run: those that only hold on, and those that talk."""
+        share = RUNNING // 3
+        running = [await self._submit(type_, HOLD_S) for type_ in ("hold", "hold.thread") * share]
+        talking = [await self._submit("talk", HOLD_S) for _ in range(share)]
+        jobs = {*running, *talking}
+        await when(lambda: starts_of(self._stage.lines()).keys() >= jobs, "jobs run")
+        return running, talking
+
+    async def _submit(self, type_: str, seconds: float) -> str:
+        return (await self._client.submit(type_, seconds, retention=60)).job_id
+
+    async def _fill(self) -> None:
+        """Sets the limit, and submits until many submits were refused."""
+        link, flood = self._broker.link, self._flood
+        used = int(parse_info(await link.call("INFO", "memory"))["used_memory"])
+        limit = round((used + ROOM) / self._high_water)
+        await link.call("CONFIG", "SET", "maxmemory", limit)
+        self._run.say(f"filling the server: {self._refused}")
+        await flood.pour(SUBMITTERS, lambda: len(flood.refusals) >= REFUSALS)
+        self._run.result.figures[f"refused {self._refused}"] = (
+            f"{len(flood.refusals)} submits; {len(flood.accepted)} were accepted before"
         )
+        self._look_at_refusals()
+        await self._look_at_what_is_stored()
 
-    async def _fill(self, blunt: AsyncClient) -> None:
-        async def submit() -> None:
-            while len(self._refusals) < REFUSALS:
-                await self._submit(blunt)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(SUBMITTERS):
-                group.create_task(submit())
-
-    async def _submit(self, blunt: AsyncClient) -> bool:
-        number = next(self._numbers)
-        try:
-            handle = await blunt.submit(
-                BULK,
-                number.to_bytes(4) * (PAYLOAD // 4),
-                queue=BULK,
-                retention=RETENTION_S,
-                idempotency_key=f"bulk {number}",
-                allow_unregistered=True,
-            )
-        except StatusError as error:
-            self._refusals.append(error)
-            return False
-        self._accepted.append(handle.job_id)
-        return True
-
-    async def _is_full(self, blunt: AsyncClient) -> bool:
-        return not await self._submit(blunt)
-
-    async def _look_at_refusals(self, broker: Broker) -> None:
-        expect = self._run.result.expect
-        for error in self._refusals:
+    def _look_at_refusals(self) -> None:
+        for error in self._flood.refusals:
             status = error.status
-            expect(
+            self._run.result.expect(
                 (status.code, status.reason) == ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
                 and status.retry_after_s is not None,
                 "full",
                 f"a submit was refused {self._refused} with {status}",
             )
-        queue = await broker.engine.queue(BULK)
-        (slot,) = broker.engine.slots(queue)
+
+    async def _look_at_what_is_stored(self) -> None:
+        accepted = len(self._flood.accepted)
+        (slot,) = self._broker.engine.slots(await self._broker.engine.queue(BULK))
         base = slot.base.decode()
         for kind, what in {"j": "records", "p": "payloads", "i": "idempotency keys"}.items():
-            keys = await broker.link.call("KEYS", f"{base}:{kind}:*")
-            expect(
-                len(keys) == len(self._accepted),
+            keys = await self._broker.link.call("KEYS", f"{base}:{kind}:*")
+            self._run.result.expect(
+                len(keys) == accepted,
                 "full",
-                f"{self._refused}: {len(keys)} {what} of {len(self._accepted)} accepted submits",
+                f"{self._refused}: {len(keys)} {what} of {accepted} accepted submits",
             )
+
+    async def _ended(self, jobs: list[str]) -> list[Job]:
+        return await asyncio.gather(
+            *(self._client.wait(job_id, timeout=PATIENCE_S) for job_id in jobs)
+        )

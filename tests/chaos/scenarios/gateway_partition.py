@@ -13,7 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from penstock.client import AsyncClient, StatusError
 from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run
@@ -45,20 +47,20 @@ class GatewayPartition(Scenario):
         async with AsyncExitStack() as exits:
             stage = await exits.enter_async_context(Stage(run))
             link = await exits.enter_async_context(FaultProxy("127.0.0.1", stage.server.port))
-            pulse = await exits.enter_async_context(Pulse())
-            await stage.gateway(redis_url=link.url)
-            await stage.gateway()
-            stage.worker()
-            client = await exits.enter_async_context(stage.client(timeout_s=PATIENCE_S))
+            lag = await exits.enter_async_context(LoopLag())
+            await stage.start_gateway(redis_url=link.url)
+            await stage.start_gateway()
+            stage.start_worker()
+            client = await exits.enter_async_context(stage.connect())
             await stage.registered(client)
             address = f"127.0.0.1:{stage.ports[0]}"
-            alone = await exits.enter_async_context(AsyncClient(address, retry_for=0))
+            alone = await exits.enter_async_context(stage.connect(stage.ports[0], retry_for=0))
             watch = await exits.enter_async_context(_HealthWatch(address))
             await when(lambda: watch.serving is True, "the gateway is ready")
             job_id = (await client.submit("hold", 0.0)).job_id
             for number in range(max(2, round(2 * run.scale))):
                 run.say(f"cut {number + 1}")
-                cut = _Silence(run, link, watch, pulse, hangs_up=bool(number % 2))
+                cut = _Silence(run, link, watch, lag, hangs_up=bool(number % 2))
                 await cut.go(client, alone, job_id)
 
 
@@ -90,12 +92,12 @@ class _Silence:
     """One cut of a gateway."""
 
     def __init__(
-        self, run: Run, link: FaultProxy, watch: _HealthWatch, pulse: Pulse, *, hangs_up: bool
+        self, run: Run, link: FaultProxy, watch: _HealthWatch, lag: LoopLag, *, hangs_up: bool
     ) -> None:
         self._run = run
         self._link = link
         self._watch = watch
-        self._pulse = pulse
+        self._lag = lag
         self._hangs_up = hangs_up
         self._how = "refused" if hangs_up else "silent"
 
@@ -105,11 +107,7 @@ class _Silence:
         tally = result.tally("a gateway is cut off", (14,))
         tally.strikes += 1
         began_s = time.monotonic()
-        if self._hangs_up:
-            self._link.refusing = True
-            self._link.reset()
-        else:
-            self._link.frozen = True
+        self._link.cut_off(hangs_up=self._hangs_up)
         for deadline_s in DEADLINES_S:
             await self._refused(alone, job_id, deadline_s)
         await when(lambda: self._watch.serving is False, f"{self._how}: watchers are told")
@@ -137,7 +135,7 @@ class _Silence:
         await when(lambda: self._watch.serving is True, f"{self._how}: it is ready again")
         ready_s = time.monotonic() - healed_s
         tally.recovery_ms.append(back_s * 1000)
-        late_s = self._pulse.worst_s
+        late_s = self._lag.worst_s
         result.expect(
             ready_s <= READY_WITHIN_S + late_s,
             "recovery",
@@ -164,7 +162,7 @@ class _Silence:
         # Late timers, here or there, make it a DEADLINE_EXCEEDED of our own.
         in_time = status.code == "UNAVAILABLE" and status.retry_after_s is not None
         self._run.result.expect(
-            in_time or self._pulse.worst_s > deadline_s / 20,
+            in_time or self._lag.worst_s > deadline_s / 20,
             "partition",
             f"{self._how}: with a deadline of {deadline_s:g} s it answered {status} after "
             f"{took_s:.2f} s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import grpc
@@ -11,12 +12,13 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.observed_gateway import ObservedGateway
-from tests.chaos.worlds.stage import PATIENCE_S, Stage, TookTooLong
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.stage import Stage
 from tests.support.http2 import Peer, framed
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run
+    from tests.chaos.worlds.observed_gateway import ObservedGateway
 
 __all__ = ["HealthWatch"]
 
@@ -44,25 +46,23 @@ class HealthWatch(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         settings = {"max_health_watches": MOST, "shutdown_grace_s": GRACE_S}
-        async with (
-            Stage(run) as stage,
-            ObservedGateway(run.folder, stage.server.url, **settings) as gateway,
-            grpc.aio.insecure_channel(gateway.address) as channel,
-        ):
+        async with AsyncExitStack() as exits:
+            stage = await exits.enter_async_context(Stage(run))
+            gateway = await stage.start_observed_gateway(**settings)
+            channel = grpc.aio.insecure_channel(gateway.address)
+            await exits.enter_async_context(channel)
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
             await _until(watch, _SERVING)
-            peers = [Peer(gateway.port, window=0) for _ in range(MOST - 1)]
-            try:
-                for peer in peers:
-                    await peer.__aenter__()
-                    peer.call(WATCH, framed(b""))
-                await _all_watch(gateway)
-                await _check_refused(run, gateway)
-                await _strike(run, stage, watch)
-                await _check_shutdown(run, gateway, watch)
-            finally:
-                for peer in peers:
-                    peer.hang_up()
+            peers = [
+                await exits.enter_async_context(Peer(gateway.port, window=0))
+                for _ in range(MOST - 1)
+            ]
+            for peer in peers:
+                peer.call(WATCH, framed(b""))
+            await when(lambda: _all_watch(gateway), "all watch")
+            await _check_refused(run, gateway)
+            await _strike(run, stage, watch)
+            await _check_shutdown(run, gateway, watch)
             run.result.expect(
                 not any(stream.data for peer in peers for stream in peer.streams.values()),
                 "health",
@@ -70,12 +70,8 @@ class HealthWatch(Scenario):
             )
 
 
-async def _all_watch(gateway: ObservedGateway) -> None:
-    give_up = time.monotonic() + PATIENCE_S
-    while (await gateway.look()).watches < MOST:
-        if time.monotonic() > give_up:
-            raise TookTooLong("all watch")
-        await asyncio.sleep(0.05)
+async def _all_watch(gateway: ObservedGateway) -> bool:
+    return (await gateway.look()).watches >= MOST
 
 
 async def _strike(run: Run, stage: Stage, watch: Any) -> None:  # noqa: ANN401 - a call of gRPC.
@@ -118,20 +114,18 @@ async def _check_shutdown(run: Run, gateway: ObservedGateway, watch: Any) -> Non
     )
     try:
         await told
-    except TookTooLong as error:
+    except AssertionError as error:
         run.result.expect(None, "health", f"one who reads was not told of the shutdown: {error}")
 
 
 async def _until(watch: Any, status: int) -> None:  # noqa: ANN401 - as above.
-    """Reads changes up to that one."""
+    """Reads changes up to that one. Raises AssertionError where it does not come."""
+    name = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while True:
-                answer = await watch.read()
-                if answer is grpc.aio.EOF:
-                    raise TookTooLong("the watch ended")
+            while (answer := await watch.read()) is not grpc.aio.EOF:
                 if cast("health_pb2.HealthCheckResponse", answer).status == status:
                     return
     except TimeoutError:
-        name = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
-        raise TookTooLong(f"the watch tells {name}") from None
+        pass
+    raise AssertionError(f"the watch did not tell {name}, or ended")

@@ -7,7 +7,9 @@ import statistics
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import Pulse, Stage, name_of, when
+from tests.chaos.waiting import when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage, name_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -48,10 +50,10 @@ class LostWorker(Scenario):
 
 
 async def _measure(run: Run, lease_s: float, kills: int) -> None:
-    settings = {"lease_s": lease_s, "slots": SLOTS, "max_crashes": 100}
-    async with Stage(run, folder=f"lease-{lease_s:g}", **settings) as stage, Pulse() as pulse:
-        await stage.gateway()
-        async with stage.client() as client:
+    stage = Stage(run, name=f"lease-{lease_s:g}", lease_s=lease_s, slots=SLOTS, max_crashes=100)
+    async with stage, LoopLag() as lag:
+        await stage.start_gateway()
+        async with stage.connect() as client:
             crew = _Crew(stage, run)
             await stage.registered(client)
             await crew.employ(client)
@@ -63,16 +65,16 @@ async def _measure(run: Run, lease_s: float, kills: int) -> None:
             recovered_s = sorted(crew.recovered_s())
             run.result.jobs += JOBS
             await crew.dismiss(client)
-    _judge(run, lease_s, kills, recovered_s, pulse)
+    _judge(run, lease_s, kills, recovered_s, lag)
 
 
-def _judge(run: Run, lease_s: float, kills: int, recovered_s: list[float], pulse: Pulse) -> None:
+def _judge(run: Run, lease_s: float, kills: int, recovered_s: list[float], lag: LoopLag) -> None:
     tally = run.result.tally(f"a worker is killed (lease {lease_s:g} s)", (1,))
     tally.strikes += kills
     tally.recovery_ms += [each * 1000 for each in recovered_s]
     median_s, worst_s = statistics.median(recovered_s), recovered_s[-1]
     p99_s = recovered_s[int(0.99 * (len(recovered_s) - 1))]
-    late_s = pulse.worst_s
+    late_s = lag.worst_s
     run.result.figures[f"jobs run elsewhere after, at a lease of {lease_s:g} s"] = (
         f"median {median_s:.2f} s, p99 {p99_s:.2f} s, worst {worst_s:.2f} s "
         f"({len(recovered_s)} jobs of {kills} workers; timers here were up to {late_s:.2f} s late)"
@@ -95,7 +97,7 @@ class _Crew:
     def __init__(self, stage: Stage, run: Run) -> None:
         self._stage = stage
         self._run = run
-        self._workers = [stage.worker() for _ in range(WORKERS)]
+        self._workers = [stage.start_worker() for _ in range(WORKERS)]
         self._jobs: list[str] = []
         self._killed: dict[str, int] = {}  # When, by journal's name (ns).
 
@@ -120,7 +122,7 @@ class _Crew:
         victim = self._run.chance.choice(self._busy())
         self._killed[name_of(victim)] = await self._stage.kill(victim)
         self._workers.remove(victim)
-        self._workers.append(self._stage.worker())
+        self._workers.append(self._stage.start_worker())
 
     def all_back(self) -> bool:
         """Whether every job runs at a worker that lives."""

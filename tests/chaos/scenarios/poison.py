@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import FailureReason, JobState
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Stage
+from tests.chaos.waiting import PATIENCE_S
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     import subprocess
@@ -40,10 +41,10 @@ class PoisonJobs(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         async with Stage(run, lease_s=LEASE_S, slots=20, max_crashes=MAX_CRASHES) as stage:
-            await stage.gateway()
+            await stage.start_gateway()
             # In a single worker, all of them meet again after each crash.
             supervisor = asyncio.create_task(_keep_alive(run, stage))
-            async with stage.client(timeout_s=PATIENCE_S) as client:
+            async with stage.connect() as client:
                 await stage.registered(client)
                 for _ in range(round(max(1.0, run.scale))):
                     for poisons in ([way] for way in WAYS):
@@ -56,12 +57,12 @@ class PoisonJobs(Scenario):
 
 async def _keep_alive(run: Run, stage: Stage) -> None:
     """Starts a worker for each that has ended, as a supervisor does."""
-    worker: subprocess.Popen[bytes] = stage.worker()
+    worker: subprocess.Popen[bytes] = stage.start_worker()
     tally = run.result.tally("a job ends its worker", PoisonJobs.rows)
     while True:
         if worker.poll() is not None:
             tally.strikes += 1
-            worker = stage.worker()
+            worker = stage.start_worker()
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

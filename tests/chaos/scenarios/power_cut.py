@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from penstock.client import Durability, SubmitOutcome
+from tests.chaos.checks import check_tokens
+from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.small import Load, SmallWorld, check_tokens
+from tests.chaos.worlds.small import SmallWorld
 
 if TYPE_CHECKING:
+    from tests.chaos.load.steady import Ack
     from tests.chaos.scenario import Run
-    from tests.chaos.worlds.small import Ack
 
 __all__ = ["PowerCut"]
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, ClassVar, Final, Self
 from penstock.client import AsyncClient, Durability
 from penstock.runtime._probe import ProbeError
 from tests.chaos.link.proxy import FaultProxy
+from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
 from tests.chaos.server.server import ChaosServer
-from tests.chaos.worlds.small import APP, Load
+from tests.chaos.waiting import when
+from tests.chaos.worlds.stage import APP
 from tests.support.processes import Fleet, free_port
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from tests.chaos.load.steady import Ack
     from tests.chaos.scenario import Run
-    from tests.chaos.worlds.small import Ack
 
 __all__ = ["Replicated"]
 
@@ -217,7 +218,7 @@ class _Pair:
                 return False  # It takes its copy in.
             return "master_link_status:up" in info
 
-        await eventually(follows, "the replica has its copy", within_s=_COPY_WITHIN_S)
+        await when(follows, "the replica has its copy", _COPY_WITHIN_S)
 
     def _server(self, name: str) -> ChaosServer:
         return ChaosServer(

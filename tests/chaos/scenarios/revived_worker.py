@@ -8,9 +8,16 @@ import statistics
 from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from penstock.client import ChunkEvent, JobState
+from tests.chaos.checks import (
+    check_tokens,
+    expect_newest_outcomes,
+    expect_ordered_output,
+    starts_of,
+)
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, name_of, when
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage, name_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -49,11 +56,11 @@ class RevivedWorker(Scenario):
         slots = 2 * len(TYPES) * JOBS_OF_A_TYPE
         async with (
             Stage(run, lease_s=LEASE_S, slots=slots, max_crashes=100) as stage,
-            Pulse() as pulse,
+            LoopLag() as lag,
         ):
-            await stage.gateway()
-            workers = [stage.worker() for _ in range(2)]
-            async with stage.client(timeout_s=PATIENCE_S) as client:
+            await stage.start_gateway()
+            workers = [stage.start_worker() for _ in range(2)]
+            async with stage.connect() as client:
                 await stage.registered(client)
                 for number in range(round(ROUNDS * run.scale)):
                     await _Round(run, stage, client, workers).go()
@@ -65,7 +72,8 @@ class RevivedWorker(Scenario):
                 "revived",
                 "no write was refused, so nothing was tried: the run proves nothing",
             )
-            _judge_stops(run, stage.lines(), pulse)
+            check_tokens(stage)
+            _judge_stops(run, stage.lines(), lag)
 
 
 class _Round:
@@ -97,21 +105,10 @@ class _Round:
         ended = await asyncio.gather(
             *(self._client.wait(job_id, timeout=PATIENCE_S) for job_id in self._jobs)
         )
+        expect_newest_outcomes(self._stage, ended)
         for job in ended:
-            tokens = [line["token"] for line in self._starts()[job.job_id]]
-            self._run.result.expect(
-                job.state is JobState.SUCCEEDED and job.result == max(tokens),
-                "I5",
-                f"{job.type} job {job.job_id} ended {job.state.name} with the result of token "
-                f"{job.result}, and was granted under {tokens}",
-            )
-            self._run.result.expect(
-                tokens == sorted(set(tokens)),
-                "I6",
-                f"the tokens of job {job.job_id} did not rise from start to start: {tokens}",
-            )
             if job.type == "talk":
-                await self._check_output(job.job_id)
+                await expect_ordered_output(self._stage, self._client, job.job_id)
 
     async def _suspend(self, victim: subprocess.Popen[bytes]) -> None:
         tally = self._run.result.tally("a worker is suspended for three leases", RevivedWorker.rows)
@@ -122,28 +119,11 @@ class _Round:
         victim.send_signal(signal.SIGCONT)
         self._stage.journal.write("heal", fault=name_of(victim))
 
-    async def _check_output(self, job_id: str) -> None:
-        """No chunk of an earlier attempt stands behind one of a later."""
-        tokens = []
-        async with asyncio.timeout(PATIENCE_S):
-            async for event in self._client.watch(job_id):
-                if isinstance(event, ChunkEvent):
-                    tokens += [int(part.split(b":")[0]) for part in event.data.split(b";")[:-1]]
-        self._run.result.expect(
-            tokens == sorted(tokens),
-            "I5",
-            f"the output of job {job_id} goes on with that of an earlier attempt",
-        )
-
     def _starts(self) -> dict[str, list[Line]]:
-        starts: dict[str, list[Line]] = {}
-        for line in self._stage.lines():
-            if line.kind == "start" and line["job"] in self._jobs:
-                starts.setdefault(line["job"], []).append(line)
-        return starts
+        return starts_of(self._stage.lines(), self._jobs)
 
 
-def _judge_stops(run: Run, lines: list[Line], pulse: Pulse) -> None:
+def _judge_stops(run: Run, lines: list[Line], lag: LoopLag) -> None:
     """How soon after their worker was revived the handlers of lost attempts have ended."""
     ends = {(line["job"], line["token"]): line for line in lines if line.kind == "end"}
     newest = {line["job"]: line["token"] for line in lines if line.kind == "start"}
@@ -164,7 +144,7 @@ def _judge_stops(run: Run, lines: list[Line], pulse: Pulse) -> None:
                 stopped_s.append((end.at - line.at) / 1e9)
                 told += end["how"] == "stopped"
                 run.result.expect(
-                    end["how"] == "stopped" or stopped_s[-1] <= NEVER_TOLD_S + 2 * pulse.worst_s,
+                    end["how"] == "stopped" or stopped_s[-1] <= NEVER_TOLD_S + 2 * lag.worst_s,
                     "revived",
                     f"the handler of job {job} under token {token} was never told to stop: it "
                     f"ended {stopped_s[-1]:.2f} s after its worker was revived",
@@ -178,6 +158,6 @@ def _judge_stops(run: Run, lines: list[Line], pulse: Pulse) -> None:
         f" ({len(stopped_s)} handlers, {told} of them stopped, the others at their end)"
     )
     run.result.aim(
-        max(stopped_s) <= STOPPED_IN_S + pulse.worst_s,
+        max(stopped_s) <= STOPPED_IN_S + lag.worst_s,
         f"a handler went on for {max(stopped_s):.2f} s after its worker was revived",
     )

@@ -40,14 +40,14 @@ class RollingRestart(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         async with Stage(run, slots=100, shutdown_grace_s=GRACE_S) as stage, Callers() as callers:
-            gateways = [await stage.gateway() for _ in range(GATEWAYS)]
-            stage.worker()
-            async with stage.client() as client, plain_channel(stage.ports) as channel:
+            gateways = [await stage.start_gateway() for _ in range(GATEWAYS)]
+            stage.start_worker()
+            async with stage.connect() as client, plain_channel(stage.ports) as channel:
                 await stage.registered(client)
                 for _ in range(CALLERS):
-                    callers.add(callers.submits(client))
-                    callers.add(callers.submits_plainly(channel))
-                    callers.add(callers.watches(client))
+                    callers.submit_by(client)
+                    callers.submit_plainly_by(channel)
+                    callers.watch_by(client)
                 exits_s = []
                 for number in range(round(ROUNDS * run.scale)):
                     place = number % GATEWAYS
@@ -56,7 +56,7 @@ class RollingRestart(Scenario):
                     status = await asyncio.to_thread(gateways[place].wait)
                     exits_s.append(time.monotonic() - began_s)
                     run.result.expect(status == 0, "exit", f"a gateway exited with {status}")
-                    gateways[place] = await stage.gateway(stage.ports[place])
+                    gateways[place] = await stage.start_gateway(stage.ports[place])
                     run.say(f"{number + 1} gateways restarted")
                     await asyncio.sleep(PAUSE_S)
                 await callers.finish()

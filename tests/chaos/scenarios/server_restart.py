@@ -7,9 +7,11 @@ import statistics
 import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from penstock.client import PenstockError
+from tests.chaos.load.callers import Callers
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,24 +40,23 @@ class ServerRestart(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        async with Stage(run, lease_s=2, slots=50) as stage, Pulse() as pulse:
-            await stage.gateway()
-            await stage.gateway()
-            stage.worker()
-            async with stage.client(timeout_s=PATIENCE_S) as client:
+        async with (
+            Stage(run, lease_s=2, slots=50) as stage,
+            LoopLag() as lag,
+            _Callers() as callers,
+        ):
+            await stage.start_gateway()
+            await stage.start_gateway()
+            stage.start_worker()
+            async with stage.connect() as client:
                 await stage.registered(client)
-                callers = [
-                    _Caller(client, do) for do in (_submit, _run_one) for _ in range(CALLERS)
-                ]
-                try:
-                    times_ms = await _restart(run, stage, callers)
-                finally:
-                    for caller in callers:
-                        caller.task.cancel()
-                    await asyncio.wait({caller.task for caller in callers})
-        answered_ms, ran_ms = times_ms[_submit], times_ms[_run_one]
-        run.result.operations["submit"] = sum(caller.calls for caller in callers)
-        run.result.jobs += run.result.operations["submit"]
+                for _ in range(CALLERS):
+                    callers.submit_each_time(client)
+                    callers.run_each_time(client)
+                await _restart(run, stage, callers)
+                await callers.finish()
+        callers.into(run.result)
+        answered_ms, ran_ms = callers.back_ms["submit"], callers.back_ms["run"]
         tally = run.result.tally("the server is killed and restarted", self.rows)
         tally.strikes += round(RESTARTS * run.scale)
         tally.recovery_ms += answered_ms
@@ -63,66 +64,78 @@ class ServerRestart(Scenario):
             run.result.figures[f"clients {what} after"] = (
                 f"median {statistics.median(times):.0f} ms, worst {max(times):.0f} ms"
             )
-        failures = [failure for caller in callers for failure in caller.failures]
-        run.result.expect(not failures, "calls", "calls failed", *failures[:5])
         run.result.aim(
-            max(answered_ms) <= (BACK_IN_S + pulse.worst_s) * 1000,
+            max(answered_ms) <= (BACK_IN_S + lag.worst_s) * 1000,
             f"a client was answered only {max(answered_ms):.0f} ms after the server's return",
         )
 
 
-async def _restart(
-    run: Run, stage: Stage, callers: list[_Caller]
-) -> dict[Callable[[AsyncClient], Awaitable[None]], list[float]]:
-    """Does it again and again. For each of what is done, when it was done first (ms)."""
-    times_ms: dict[Callable[[AsyncClient], Awaitable[None]], list[float]] = {}
+async def _restart(run: Run, stage: Stage, callers: _Callers) -> None:
+    """Does it again and again; after each time, all are answered."""
     for number in range(round(RESTARTS * run.scale)):
         await asyncio.to_thread(stage.server.kill)
         shortest_s, longest_s = AWAY_S
         longest_s *= min(max(run.scale, 1.0), 3.0)
         await asyncio.sleep(run.chance.uniform(shortest_s, longest_s))
         await asyncio.to_thread(stage.server.start)
-        at_s = time.monotonic()
-        for caller in callers:
-            caller.first_s = None
-        await when(
-            lambda: all(caller.first_s is not None for caller in callers), "clients are answered"
-        )
-        for caller in callers:
-            if caller.first_s is not None:
-                times_ms.setdefault(caller.do, []).append((caller.first_s - at_s) * 1000)
-        worst_ms = max(times_ms[_submit])
+        callers.listen()
+        await when(callers.are_answered, "clients are answered")
+        worst_ms = max(callers.back_ms["submit"])
         run.say(f"restarted {number + 1} times: answered after {worst_ms:.0f} ms at worst")
-    return times_ms
 
 
-async def _submit(client: AsyncClient) -> None:
-    await client.submit("hold", 0)
+class _Callers(Callers):
+    """Callers who note when each of them is answered first after a restart.
 
+    Attributes:
+        back_ms: how long after the server's return, by kind of call (ms).
+    """
 
-async def _run_one(client: AsyncClient) -> None:
-    handle = await client.submit("hold", 0)
-    await handle.wait(timeout=PATIENCE_S)
+    def __init__(self) -> None:
+        super().__init__(PAUSE_S)
+        self.back_ms: dict[str, list[float]] = {}
+        self._silent: set[int] = set()
+        self._number = 0
+        self._back_s = 0.0
 
+    def submit_each_time(self, client: AsyncClient) -> None:
+        """One more, who submits."""
 
-class _Caller:
-    """One who does the same all the time, and when it was done first after a restart."""
+        async def submit() -> None:
+            with self.call("submit"):
+                await client.submit("hold", 0)
 
-    def __init__(self, client: AsyncClient, do: Callable[[AsyncClient], Awaitable[None]]) -> None:
-        self.do = do
-        self.calls = 0
-        self.failures: list[str] = []
-        self.first_s: float | None = None
-        self.task = asyncio.create_task(self._go(client))
+        self._add("submit", submit)
 
-    async def _go(self, client: AsyncClient) -> None:
-        while True:
-            try:
-                await self.do(client)
-            except PenstockError as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-            else:
-                self.calls += 1
-                if self.first_s is None:
-                    self.first_s = time.monotonic()
-            await asyncio.sleep(PAUSE_S)
+    def run_each_time(self, client: AsyncClient) -> None:
+        """One more, who submits, and waits for what becomes of it."""
+
+        async def run() -> None:
+            with self.call("submit"):
+                handle = await client.submit("hold", 0)
+            with self.call("run"):
+                await handle.wait(timeout=PATIENCE_S)
+
+        self._add("run", run)
+
+    def listen(self) -> None:
+        """The server is back."""
+        self._back_s = time.monotonic()
+        self._silent = set(range(self._number))
+
+    def are_answered(self) -> bool:
+        """Whether each of them has done once what it does since then."""
+        return not self._silent
+
+    def _add(self, kind: str, do: Callable[[], Awaitable[None]]) -> None:
+        number = self._number
+        self._number += 1
+
+        async def once() -> None:
+            await do()
+            if number in self._silent:
+                self._silent.remove(number)
+                back_ms = (time.monotonic() - self._back_s) * 1000
+                self.back_ms.setdefault(kind, []).append(back_ms)
+
+        self.begin(kind, once)

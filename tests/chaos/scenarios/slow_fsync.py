@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
+from tests.chaos.checks import (
+    check_tokens,
+    commands_of,
+    expect_all_done,
+    expect_sound,
+    expect_undisturbed,
+    memory_of,
+)
+from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.small import Load, SmallWorld, check_tokens, expect_all_done, expect_sound
+from tests.chaos.waiting import PATIENCE_S
+from tests.chaos.worlds.small import SmallWorld
 
 if TYPE_CHECKING:
     from tests.chaos.scenario import Run
@@ -52,8 +62,8 @@ async def _slow_down(run: Run, appendfsync: Literal["always", "everysec"], delay
         workers=2,
         worker_settings={"lease_s": LEASE_S},
     )
-    result, slow_s = run.result, SLOW_S * run.scale
-    tally = result.tally(f"an fsync takes {delay_s:g} s at {appendfsync}", SlowFsync.rows)
+    slow_s = SLOW_S * run.scale
+    tally = run.result.tally(f"an fsync takes {delay_s:g} s at {appendfsync}", SlowFsync.rows)
     async with world:
         held = [
             await world.client.submit("hold", slow_s * share) for share in (0.4, 0.6, 0.8, 1.0, 1.2)
@@ -67,21 +77,21 @@ async def _slow_down(run: Run, appendfsync: Literal["always", "everysec"], delay
             healed = time.monotonic()
             await world.working()
             tally.recovery_ms.append((time.monotonic() - healed) * 1000)
+        ended = [await handle.wait(timeout=PATIENCE_S) for handle in held]
+        expect_undisturbed(run.result, ended, "leases", f"{appendfsync}, slow")
+        lost = (await world.client.queue_stats("default")).lost_leases
+        run.result.expect(not lost, "leases", f"{lost} leases were lost")
+        run.result.expect(not load.errors, "status", f"submits failed: {load.errors}")
         await expect_all_done(world, load)
-        for handle in held:
-            job = await handle.wait(timeout=60)
-            result.expect(
-                (job.attempt, job.crashes) == (1, 0),
-                "leases",
-                f"job {job.job_id} had {job.attempt} attempts and {job.crashes} crashes",
-            )
-        stats = await world.client.queue_stats("default")
-        lost = stats.lost_leases
-        result.expect(not lost, "leases", f"{lost} leases were lost")
-        result.expect(not load.errors, "status", f"submits failed: {load.errors}")
         await expect_sound(world)
         check_tokens(world)
-    result.jobs += len(load.acks)
+    run.result.jobs += len(load.acks)
+    _compare(run, appendfsync, calm, slow)
+
+
+def _compare(run: Run, appendfsync: str, calm: _Seen, slow: _Seen) -> None:
+    """What was seen while the disk was slow, with what was seen before."""
+    result = run.result
     result.expect(slow.jobs, "harness", "nothing was acknowledged while the disk was slow")
     grown = slow.memory - calm.memory
     result.expect(grown < MAX_GROWTH, "memory", f"the gateway grew by {grown >> 20} MiB")
@@ -100,33 +110,28 @@ async def _slow_down(run: Run, appendfsync: Literal["always", "everysec"], delay
     }
 
 
+@dataclass(frozen=True)
 class _Seen:
-    """What was seen in a while: jobs and commands a second, the slowest submit (s), memory."""
+    """What was seen in a while.
 
-    def __init__(self, jobs: float, commands: float, slowest_s: float, memory: int) -> None:
-        self.jobs = jobs
-        self.commands = commands
-        self.slowest_s = slowest_s
-        self.memory = memory
+    Attributes:
+        jobs: acknowledged, a second.
+        commands: of the server, a second.
+        slowest_s: the slowest submit (s).
+        memory: of the gateway (bytes).
+    """
+
+    jobs: float
+    commands: float
+    slowest_s: float
+    memory: int
 
 
 async def _watch(world: SmallWorld, load: Load, seconds: float) -> _Seen:
-    jobs, commands, began = len(load.acks), await _commands(world), time.monotonic()
+    jobs, commands, began = len(load.acks), await commands_of(world), time.monotonic()
     load.slowest_s = 0.0
     await asyncio.sleep(seconds)
-    commands = await _commands(world) - commands
+    commands = await commands_of(world) - commands
+    jobs = len(load.acks) - jobs
     took = time.monotonic() - began
-    return _Seen(
-        (len(load.acks) - jobs) / took, commands / took, load.slowest_s, _memory(world.gateway.pid)
-    )
-
-
-async def _commands(world: SmallWorld) -> int:
-    info = await asyncio.to_thread(world.server.ask, "INFO", "stats")
-    return int(info.split("total_commands_processed:")[1].split()[0])
-
-
-def _memory(pid: int) -> int:
-    """What a process holds, in bytes."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096
+    return _Seen(jobs / took, commands / took, load.slowest_s, memory_of(world.gateway))

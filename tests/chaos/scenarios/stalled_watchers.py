@@ -13,14 +13,15 @@ from penstock.client import AsyncClient, ChunkEvent
 from penstock.v1 import job_service_pb2 as pb
 from tests.chaos.handlers.chatter import Chatter, said_at
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.observed_gateway import ObservedGateway
-from tests.chaos.worlds.stage import PATIENCE_S, Stage, TookTooLong
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.stage import Stage
 from tests.support.http2 import Peer, framed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from tests.chaos.scenario import Run
+    from tests.chaos.worlds.observed_gateway import ObservedGateway
 
 __all__ = ["StalledWatchers"]
 
@@ -71,13 +72,12 @@ class StalledWatchers(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         async with Stage(run) as stage:
-            settings = {"stream_stall_s": STALL_S}
-            async with ObservedGateway(run.folder, stage.server.url, **settings) as gateway:
-                stage.worker("tests.chaos.handlers.chatter:app")
-                async with AsyncClient(gateway.address, timeout=PATIENCE_S) as client:
-                    await stage.registered(client)
-                    await _Siege(run, gateway, client).lay()
-                await _check_freed(run, gateway)
+            gateway = await stage.start_observed_gateway(stream_stall_s=STALL_S)
+            stage.start_worker("tests.chaos.handlers.chatter:app")
+            async with stage.connect() as client:
+                await stage.registered(client)
+                await _Siege(run, gateway, client).lay()
+            await _check_freed(run, gateway)
 
 
 class _Siege:
@@ -99,7 +99,7 @@ class _Siege:
         ]
         readers = [asyncio.create_task(self._read(self._jobs[n % JOBS])) for n in range(GOOD)]
         try:
-            await self._hears(GOOD)
+            await when(lambda: self._told >= GOOD, "the jobs speak")
             await self._compare()
             await self._overflow()
         finally:
@@ -218,11 +218,7 @@ class _Siege:
         finally:
             for each in crowd:
                 each.peer.hang_up()
-            give_up = time.monotonic() + PATIENCE_S
-            while (await self._gateway.look()).streams > GOOD:
-                if time.monotonic() > give_up:
-                    raise TookTooLong("those who left are forgotten")
-                await asyncio.sleep(0.05)
+            await when(self._are_gone, "those who left are forgotten")
 
     async def _sample(self) -> list[float]:
         """How late the events of the next seconds are."""
@@ -233,12 +229,8 @@ class _Siege:
         self._late_s = []
         return sample
 
-    async def _hears(self, count: int) -> None:
-        give_up = time.monotonic() + PATIENCE_S
-        while self._told < count:
-            if time.monotonic() > give_up:
-                raise TookTooLong("the jobs speak")
-            await asyncio.sleep(0.05)
+    async def _are_gone(self) -> bool:
+        return (await self._gateway.look()).streams <= GOOD
 
     async def _read(self, job_id: str) -> None:
         async for event in self._client.watch(job_id):

@@ -7,22 +7,22 @@ import io
 import os
 import subprocess
 import tarfile
-import time
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from penstock.broker.keys import DATA_FORMAT, NamespaceKeys
-from penstock.client import AsyncClient, JobState
-from penstock.runtime._probe import ask
+from penstock.client import JobState
 from tests.chaos.load.callers import Callers
 from tests.chaos.mutants.mutant import ROOTS
 from tests.chaos.scenario import Scenario, Skipped
-from tests.chaos.server.server import ChaosServer
-from tests.chaos.worlds.stage import APP, PATIENCE_S, TookTooLong, when
-from tests.support.processes import ROOT, Fleet, free_port
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.stage import Stage
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from penstock.client import AsyncClient
     from tests.chaos.scenario import Run
 
 __all__ = ["OLD", "Upgrade", "old_tree"]
@@ -38,7 +38,8 @@ PAUSE_S: Final = 4.0
 #: Jobs that wait while everybody is replaced, and when they come due (s).
 DELAYED: Final = 20
 DELAY_S: Final = 15.0
-LOOK_EVERY_S: Final = 0.02
+
+_Version: TypeAlias = Literal["old", "new"]
 
 
 def old_tree(folder: Path) -> Path:
@@ -74,61 +75,48 @@ class Upgrade(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         tree = old_tree(run.folder / "old")
-        server = ChaosServer(run.folder / "server", run.server_binary)
-        await asyncio.to_thread(server.start)
-        try:
-            run.result.server = server.title
-            old_path = os.pathsep.join(str(tree / root) for root in ROOTS)
-            with (
-                _fleet(run, server, "new") as new,
-                _fleet(run, server, "old", PYTHONPATH=old_path) as old,
-            ):
-                async with Callers() as load:
-                    await _Rolling(run, load, old=old, new=new).go()
-                    load.into(run.result)
-                await _meet_newer_data(run, server, new)
-        finally:
-            await asyncio.to_thread(server.stop)
-
-
-def _fleet(run: Run, server: ChaosServer, name: str, **env: str) -> Fleet:
-    """Processes of one version."""
-    logs = run.folder / "logs" / name
-    logs.mkdir(parents=True)
-    journals = {"PENSTOCK_CHAOS_JOURNALS": str(run.folder / "journals")}
-    return Fleet(server.url, logs, env={**journals, **env})
+        old = {"PYTHONPATH": os.pathsep.join(str(tree / root) for root in ROOTS)}
+        async with Stage(run) as stage:
+            async with Callers() as load:
+                await _Rolling(run, stage, load, old).go()
+                load.into(run.result)
+            await _meet_newer_data(run, stage)
 
 
 class _Rolling:
-    """There and back."""
+    """There and back.
 
-    def __init__(self, run: Run, load: Callers, *, old: Fleet, new: Fleet) -> None:
+    Args:
+        run: of the scenario.
+        stage: of all versions.
+        load: calls all the time.
+        old: variables of the environment of processes of the old version.
+    """
+
+    def __init__(self, run: Run, stage: Stage, load: Callers, old: Mapping[str, str]) -> None:
         self._run = run
+        self._stage = stage
         self._load = load
-        self._old = old
-        self._new = new
-        self._ports = [free_port() for _ in range(GATEWAYS)]
+        self._versions: dict[_Version, Mapping[str, str]] = {"old": old, "new": {}}
         self._gateways: list[subprocess.Popen[bytes]] = []
         self._workers: list[subprocess.Popen[bytes]] = []
 
     async def go(self) -> None:
         """Replaces everybody twice, with calls all the time."""
-        for port in self._ports:
-            self._gateways.append(await self._gateway(self._old, port))
-        self._workers = [self._worker(self._old) for _ in range(WORKERS)]
-        addresses = ",".join(f"127.0.0.1:{port}" for port in self._ports)
-        async with AsyncClient(f"ipv4:{addresses}", timeout=PATIENCE_S) as client:
-            await self._registered(client)
+        self._gateways = [await self._start_gateway("old") for _ in range(GATEWAYS)]
+        self._workers = [self._start_worker("old") for _ in range(WORKERS)]
+        async with self._stage.connect() as client:
+            await self._stage.registered(client, WORKERS)
             for _ in range(CALLERS):
-                self._load.add(self._load.submits(client))
-                self._load.add(self._load.watches(client))
+                self._load.submit_by(client)
+                self._load.watch_by(client)
             delayed = await self._submit_delayed(client)
-            await self._replace_workers(self._new)
-            await self._replace_gateways(self._new)
+            await self._replace_workers("new")
+            await self._replace_gateways("new")
             delayed += await self._submit_delayed(client)
             # The way back is the other way round.
-            await self._replace_gateways(self._old)
-            await self._replace_workers(self._old)
+            await self._replace_gateways("old")
+            await self._replace_workers("old")
             await self._load.finish()
             for job_id in delayed:
                 job = await client.wait(job_id, timeout=PATIENCE_S)
@@ -141,27 +129,19 @@ class _Rolling:
         """Jobs that one version takes on, and another runs."""
         return [(await client.submit("hold", 0.01, delay=DELAY_S)).job_id for _ in range(DELAYED)]
 
-    async def _registered(self, client: AsyncClient) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while len(await client.workers()) < WORKERS:
-            if time.monotonic() > give_up_s:
-                raise TookTooLong("not all workers have registered")
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _replace_workers(self, fleet: Fleet) -> None:
+    async def _replace_workers(self, version: _Version) -> None:
         for place in range(WORKERS):
             await self._end(self._workers[place])
-            self._workers[place] = self._worker(fleet)
-            await self._pause("worker", fleet)
+            self._workers[place] = self._start_worker(version)
+            await self._pause("worker", version)
 
-    async def _replace_gateways(self, fleet: Fleet) -> None:
-        for place, port in enumerate(self._ports):
+    async def _replace_gateways(self, version: _Version) -> None:
+        for place, port in enumerate(self._stage.ports):
             await self._end(self._gateways[place])
-            self._gateways[place] = await self._gateway(fleet, port)
-            await self._pause("gateway", fleet)
+            self._gateways[place] = await self._start_gateway(version, port)
+            await self._pause("gateway", version)
 
-    async def _pause(self, what: str, fleet: Fleet) -> None:
-        version = "old" if fleet is self._old else "new"
+    async def _pause(self, what: str, version: _Version) -> None:
         tally = self._run.result.tally(f"a {what} is replaced by one of another version", (35,))
         tally.strikes += 1
         self._run.say(f"a {what} of the {version} version is there")
@@ -172,22 +152,22 @@ class _Rolling:
         status = await asyncio.to_thread(process.wait)
         self._run.result.expect(status == 0, "exit", f"{process.args!r} exited with {status}")
 
-    @staticmethod
-    async def _gateway(fleet: Fleet, port: int) -> subprocess.Popen[bytes]:
-        return await asyncio.to_thread(fleet.gateway, port, shutdown_grace_s=3)
+    async def _start_gateway(self, version: _Version, port: int = 0) -> subprocess.Popen[bytes]:
+        env = self._versions[version]
+        return await self._stage.start_gateway(port, env=env, shutdown_grace_s=3)
 
-    @staticmethod
-    def _worker(fleet: Fleet) -> subprocess.Popen[bytes]:
-        return fleet.worker(APP, slots=20, lease_s=2, drain_grace_s=8)
+    def _start_worker(self, version: _Version) -> subprocess.Popen[bytes]:
+        env = self._versions[version]
+        return self._stage.start_worker(env=env, slots=20, lease_s=2, drain_grace_s=8)
 
 
-async def _meet_newer_data(run: Run, server: ChaosServer, fleet: Fleet) -> None:
+async def _meet_newer_data(run: Run, stage: Stage) -> None:
     """A worker of this version, and data of the next format."""
     key = NamespaceKeys("default").base.decode()
-    ask(("127.0.0.1", server.port), "HSET", key, "format", str(DATA_FORMAT + 1))
-    worker = fleet.worker(APP)
+    await asyncio.to_thread(stage.server.ask, "HSET", key, "format", str(DATA_FORMAT + 1))
+    worker = stage.start_worker()
     await when(lambda: worker.poll() is not None, "a worker refuses data of a newer format")
-    text = fleet.log_of(worker)
+    text = stage.log_of(worker)
     run.result.expect(
         worker.returncode and f"format {DATA_FORMAT + 1}" in text and "run the version" in text,
         "format",

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.broker import Broker, Content, NewJob
 from penstock.client import FailureReason, JobState
+from tests.chaos.checks import expect_undisturbed, starts_of
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     from penstock.client import AsyncClient, Job
@@ -37,19 +40,19 @@ class HoggedWorker(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        async with Stage(run, lease_s=LEASE_S, max_crashes=100) as stage, Pulse() as pulse:
-            await stage.gateway()
+        async with Stage(run, lease_s=LEASE_S, max_crashes=100) as stage, LoopLag() as lag:
+            await stage.start_gateway()
             for _ in range(2):
-                stage.worker()
-            async with stage.client(timeout_s=PATIENCE_S) as client:
+                stage.start_worker()
+            async with stage.connect() as client:
                 await stage.registered(client)
                 for _ in range(round(max(1.0, run.scale))):
                     spun = await _run_all(client, ["spin", "hold", "hold.thread"], 3 * LEASE_S)
                     # A machine on which nothing runs for so long costs leases, too.
-                    excused = pulse.worst_s > LEASE_S / 4
+                    excused = lag.worst_s > LEASE_S / 4
                     if excused:
                         name = "leases beside a blocked loop"
-                        run.result.figures[name] = f"not judged: {pulse.worst_s:.2f} s late here"
+                        run.result.figures[name] = f"not judged: {lag.worst_s:.2f} s late here"
                     for job in spun:
                         run.result.expect(
                             excused or (job.crashes, job.attempt) == (0, 1),
@@ -95,19 +98,19 @@ class DrainedWorker(Scenario):
             Stage(
                 run, lease_s=10, drain_grace_s=self.GRACE_S, stop_grace_s=self.STOP_GRACE_S
             ) as stage,
-            Pulse() as pulse,
+            LoopLag() as lag,
         ):
-            await stage.gateway()
+            await stage.start_gateway()
             exits_s = []
-            async with stage.client(timeout_s=PATIENCE_S) as client:
-                worker = stage.worker()
+            async with stage.connect() as client:
+                worker = stage.start_worker()
                 await stage.registered(client)
                 for _ in range(round(2 * max(1.0, run.scale))):
                     long = await self._begin(stage, client, FOR_EVER_S)
                     short = await self._begin(stage, client, self.SHORT_S)
                     began_s = time.monotonic()
                     worker.terminate()
-                    heir = stage.worker()
+                    heir = stage.start_worker()
                     status = await asyncio.to_thread(worker.wait)
                     worker = heir
                     exits_s.append(time.monotonic() - began_s)
@@ -119,7 +122,7 @@ class DrainedWorker(Scenario):
             f"{max(exits_s):.1f} s at worst"
         )
         run.result.expect(
-            max(exits_s) <= self.GRACE_S + self.STOP_GRACE_S + self.EXIT_S + pulse.worst_s,
+            max(exits_s) <= self.GRACE_S + self.STOP_GRACE_S + self.EXIT_S + lag.worst_s,
             "drain",
             f"a worker took {max(exits_s):.1f} s to exit",
         )
@@ -168,9 +171,9 @@ class MisroutedJobs(Scenario):
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
         async with Stage(run, lease_s=LEASE_S) as stage:
-            await stage.gateway()
-            workers = [stage.worker() for _ in range(2)]
-            async with stage.client(timeout_s=PATIENCE_S) as client:
+            await stage.start_gateway()
+            workers = [stage.start_worker() for _ in range(2)]
+            async with stage.connect() as client:
                 await stage.registered(client)
                 jobs = [
                     (await client.submit("nobody", allow_unregistered=True)).job_id
@@ -189,16 +192,11 @@ class MisroutedJobs(Scenario):
                     f"{self.JOBS} jobs were handed back {released} times: {rate:.2f}/s each",
                 )
                 await self._send_nonsense(run, stage, client)
-                stage.worker("tests.chaos.handlers.behaviours:latecomer")
+                stage.start_worker("tests.chaos.handlers.behaviours:latecomer")
                 for worker in workers:  # As a deployment ends.
                     worker.terminate()
-                for job_id in jobs:
-                    job = await client.wait(job_id, timeout=PATIENCE_S)
-                    run.result.expect(
-                        (job.state, job.attempt, job.crashes) == (JobState.SUCCEEDED, 1, 0),
-                        "misrouted",
-                        f"{job_id} ended {job.state.name} in attempt {job.attempt}",
-                    )
+                ended = [await client.wait(job_id, timeout=PATIENCE_S) for job_id in jobs]
+        expect_undisturbed(run.result, ended, "misrouted", "known at last")
         run.result.jobs += self.JOBS
         run.result.tally("no worker has a handler for a type", self.rows).strikes += 1
 
@@ -226,10 +224,10 @@ async def _run_all(client: AsyncClient, types: list[str], seconds: float) -> lis
 
 
 def _tokens_of(job_id: str, lines: list[Line]) -> list[int]:
-    return [line["token"] for line in lines if line.kind == "start" and line["job"] == job_id]
+    return [line["token"] for line in starts_of(lines).get(job_id, ())]
 
 
 def _begun(stage: Stage, jobs: list[str], times: int = 1) -> bool:
     """Whether each has been begun so often."""
-    lines = stage.lines()
-    return all(len(_tokens_of(job_id, lines)) >= times for job_id in jobs)
+    starts = starts_of(stage.lines(), jobs)
+    return len(starts) == len(jobs) and all(len(each) >= times for each in starts.values())

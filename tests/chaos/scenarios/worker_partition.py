@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from penstock.client import ChunkEvent, JobState
+from tests.chaos.checks import (
+    check_tokens,
+    expect_newest_outcomes,
+    expect_ordered_output,
+    starts_of,
+)
 from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.scenario import Scenario
-from tests.chaos.worlds.stage import PATIENCE_S, Pulse, Stage, when
-from tests.support.waiting import eventually
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.loop_lag import LoopLag
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,28 +53,23 @@ class WorkerPartition(Scenario):
         async with (
             Stage(run, lease_s=LEASE_S, slots=20, max_crashes=100) as stage,
             FaultProxy("127.0.0.1", stage.server.port) as link,
-            Pulse() as pulse,
+            LoopLag() as lag,
         ):
-            await stage.gateway()
-            victim = stage.worker(redis_url=link.url)
-            stage.worker()
-            async with stage.client(timeout_s=PATIENCE_S) as client:
-                await eventually(
-                    lambda: _registered(client), "both workers have registered", within_s=PATIENCE_S
-                )
+            await stage.start_gateway()
+            victim = stage.start_worker(redis_url=link.url)
+            stage.start_worker()
+            async with stage.connect() as client:
+                await stage.registered(client, WORKERS)
                 await _warm_up(client)
                 for number in range(max(2, round(2 * run.scale))):
-                    cut = _Cut(run, stage, client, link, pulse)
+                    cut = _Cut(run, stage, client, link, lag)
                     await cut.go(victim, hangs_up=bool(number % 2))
                 stale = (await client.queue_stats()).stale_writes
+            check_tokens(stage)
             run.result.figures["writes refused"] = str(stale)
             run.result.expect(
                 stale, "partition", "no write was refused: the run proves nothing about them"
             )
-
-
-async def _registered(client: AsyncClient) -> bool:
-    return len(await client.workers()) == WORKERS
 
 
 async def _warm_up(client: AsyncClient) -> None:
@@ -81,13 +82,13 @@ class _Cut:
     """One cut of a worker that has jobs, with another beside it."""
 
     def __init__(
-        self, run: Run, stage: Stage, client: AsyncClient, link: FaultProxy, pulse: Pulse
+        self, run: Run, stage: Stage, client: AsyncClient, link: FaultProxy, lag: LoopLag
     ) -> None:
         self._run = run
         self._stage = stage
         self._client = client
         self._link = link
-        self._pulse = pulse
+        self._lag = lag
         self._jobs: list[str] = []
 
     async def go(self, victim: subprocess.Popen[bytes], *, hangs_up: bool) -> None:
@@ -111,43 +112,21 @@ class _Cut:
         tally = self._run.result.tally("a worker is cut off for three leases", (13,))
         tally.strikes += 1
         began = self._stage.journal.write("strike", fault="refused" if hangs_up else "silent")
-        if hangs_up:
-            self._link.refusing = True
-            self._link.reset()
-        else:
-            self._link.frozen = True
+        self._link.cut_off(hangs_up=hangs_up)
         return began
 
     async def _look_at_outcomes(self) -> None:
         ended = await asyncio.gather(
             *(self._client.wait(job_id, timeout=PATIENCE_S) for job_id in self._jobs)
         )
+        expect_newest_outcomes(self._stage, ended)
+        for job_id, starts in self._starts().items():
+            self._run.result.expect(
+                len(starts) > 1, "partition", f"job {job_id} did not run elsewhere"
+            )
         for job in ended:
-            tokens = [line["token"] for line in self._starts()[job.job_id]]
-            self._run.result.expect(
-                job.state is JobState.SUCCEEDED and job.result == max(tokens),
-                "I5",
-                f"{job.type} job {job.job_id} ended {job.state.name} with the result of token "
-                f"{job.result}, and was granted under {tokens}",
-            )
-            self._run.result.expect(
-                len(tokens) > 1, "partition", f"job {job.job_id} did not run elsewhere"
-            )
             if job.type == "talk":
-                await self._look_at_output(job.job_id)
-
-    async def _look_at_output(self, job_id: str) -> None:
-        """No chunk of an earlier attempt stands behind one of a later."""
-        tokens = []
-        async with asyncio.timeout(PATIENCE_S):
-            async for event in self._client.watch(job_id):
-                if isinstance(event, ChunkEvent):
-                    tokens += [int(part.split(b":")[0]) for part in event.data.split(b";")[:-1]]
-        self._run.result.expect(
-            tokens == sorted(tokens),
-            "I5",
-            f"the output of job {job_id} goes on with that of the attempt that was cut off",
-        )
+                await expect_ordered_output(self._stage, self._client, job.job_id)
 
     def _judge(self, began: int, healed: int, how: str) -> None:
         """How soon handlers stopped at the worker that was cut off, and ran at the other."""
@@ -161,7 +140,7 @@ class _Cut:
         stopped_s = sorted((line.at - began) / 1e9 for line in ends) or [0.0]
         again_s = sorted((lines[1].at - began) / 1e9 for lines in starts.values() if lines[1:])
         again_s = again_s or [0.0]
-        late_s = self._pulse.worst_s
+        late_s = self._lag.worst_s
         result = self._run.result
         result.expect(
             first and len(ends) == len(first) and all(line["how"] == "stopped" for line in ends),
@@ -187,8 +166,4 @@ class _Cut:
         )
 
     def _starts(self) -> dict[str, list[Line]]:
-        starts: dict[str, list[Line]] = {}
-        for line in self._stage.lines():
-            if line.kind == "start" and line["job"] in self._jobs:
-                starts.setdefault(line["job"], []).append(line)
-        return starts
+        return starts_of(self._stage.lines(), self._jobs)

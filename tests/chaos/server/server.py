@@ -8,7 +8,6 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from penstock.runtime import ServerStartError
 from penstock.runtime._probe import ask
 from penstock.runtime.embedded import EmbeddedServer
 from tests.chaos.server.durable import DurableFiles
@@ -17,7 +16,6 @@ from tests.chaos.server.preload import Preload
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
 
 __all__ = ["ChaosServer", "NoProofError"]
 
@@ -29,7 +27,7 @@ class NoProofError(Exception):
     """Whether the disk was synced cannot be known; what a power cut would lose neither."""
 
 
-class ChaosServer:
+class ChaosServer(EmbeddedServer):
     """An EmbeddedServer with shims. The address stays the same for as long as the object lives.
 
     Args:
@@ -59,33 +57,30 @@ class ChaosServer:
         shims: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder = folder
-        self.data_dir: Path = (data_dir or folder / "data").resolve()
         self.preload = Preload(folder / "preload", *shims)
-        self._appendfsync = appendfsync
+        self._persists_in = (data_dir or folder / "data").resolve()
         self._spied = "fsyncspy" in shims
-        self._durable = DurableFiles(self.preload.fsync_notes, self.data_dir / "appendonlydir")
+        self._durable = DurableFiles(self.preload.fsync_notes, self._persists_in / "appendonlydir")
         self._started = 0.0
-        self._binary = _launcher(folder, binary, {**self.preload.env, **(env or {})})
-        self._options = dict(options or {})
-        self._port = 0
-        self._server = self._prepare()
+        super().__init__(
+            self._persists_in,
+            binary=_launcher(folder, binary, {**self.preload.env, **(env or {})}),
+            port=0,
+            appendfsync=appendfsync,
+            options=options,
+        )
 
     @property
-    def url(self) -> str:
-        """Where to connect, on loopback."""
-        return f"redis://127.0.0.1:{self.port}/0"
+    def data_dir(self) -> Path:
+        """Where it persists; also while it does not run."""
+        return self._persists_in
 
     @property
     def port(self) -> int:
         """Of loopback."""
-        assert self._port, "the server was never started"
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """Of the running server."""
-        return self._server.pid
+        port = super().port or self._wanted_port
+        assert port, "the server was never started"
+        return port
 
     @property
     def append_only_file(self) -> Path:
@@ -106,13 +101,8 @@ class ChaosServer:
             ServerStartError: it ended, or does not answer.
             NoProofError: it runs without the shim that power cuts need.
         """
-        try:
-            self._server.start()
-        except ServerStartError:
-            self._server = self._prepare()  # At the same address, once it can.
-            raise
-        assert self._server.port is not None
-        self._port = self._server.port
+        super().start()
+        self._wanted_port = self.port  # For good.
         self._started = time.monotonic()
         if self._spied:
             self._durable.read()
@@ -120,19 +110,10 @@ class ChaosServer:
                 raise NoProofError(f"the server {self.pid} has not loaded the shim fsyncspy")
         return self
 
-    def stop(self) -> None:
-        """Lets it save and exit."""
-        self._server.stop()
-        self._server = self._prepare()
-
     def kill(self) -> None:
         """SIGKILL, and waits for its end."""
-        self._server.kill()
+        super().kill()
         self._durable.read()
-
-    def wait(self, within_s: float) -> int | None:
-        """Waits for it to end by itself; its exit status, or None if it still runs."""
-        return self._server.wait(within_s)
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -176,15 +157,6 @@ class ChaosServer:
         self._durable.read()
         return self._durable.longest_sync_s
 
-    def _prepare(self) -> EmbeddedServer:
-        return EmbeddedServer(
-            self.data_dir,
-            binary=self._binary,
-            port=self._port,
-            appendfsync=self._appendfsync,
-            options=self._options,
-        )
-
     def _prove_syncs(self, pid: int) -> None:
         unsynced = self._durable.unsynced()
         if unsynced and not self._durable.synced_by.get(pid):
@@ -211,17 +183,6 @@ class ChaosServer:
         valkey = info.get("valkey_version")
         name = f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
         return f"{name}, appendfsync {self._appendfsync}"
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _launcher(folder: Path, binary: Path, env: Mapping[str, str]) -> Path:

@@ -1,250 +1,134 @@
 """A gateway in a process of its own, which tells from outside what it holds.
 
-``python -m tests.chaos.worlds.observed_gateway`` is ``python -m penstock.server`` with a socket
-beside it, where each connection is told the vitals of the process, as JSON.
+``python -m tests.chaos.worlds.observed_gateway`` is ``python -m penstock.server`` with a second
+port, where each connection is told the vitals of the process, as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
-import gc
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, Self
 
 from penstock.runtime import configure_logging, run, stop_signals
 from penstock.server import Gateway, ServerSettings
-from tests.support.processes import ROOT, free_port
-from tests.support.waiting import eventually
+from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.worlds.vitals import Vitals, heap_reader, vitals_of
+from tests.support.processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tests.support.processes import Fleet
 
-__all__ = ["ObservedGateway", "Vitals"]
+__all__ = ["ObservedGateway"]
 
-#: The environment variable that names the socket.
-SOCKET: Final = "PENSTOCK_TEST_VITALS"
-_PATIENCE_S: Final = 60.0
-
-
-@dataclass(frozen=True)
-class Vitals:
-    """What a gateway holds.
-
-    Attributes:
-        unary: calls with one answer, as admission counts them.
-        streams: streams and waits, likewise.
-        peers: client addresses that have streams, likewise.
-        watches: of the health service.
-        followed: streams on their way to readers.
-        waiters: of WaitJob.
-        readers: jobs that are watched.
-        open_calls: calls that a shutdown would wait for.
-        pending: commands that wait for the server's reply.
-        tasks: of asyncio.
-        descriptors: open files and sockets.
-        rss_kb: resident memory.
-        heap_bytes: what the process has got from the C library's heap and not given back.
-    """
-
-    unary: int
-    streams: int
-    peers: int
-    watches: int
-    followed: int
-    waiters: int
-    readers: int
-    open_calls: int
-    pending: int
-    tasks: int
-    descriptors: int
-    rss_kb: int
-    heap_bytes: int
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """All that must be gone once nobody calls any more."""
-        told = asdict(self)
-        for name in ("pending", "tasks", "descriptors", "rss_kb", "heap_bytes"):
-            del told[name]
-        return told
+#: The environment variable that names the second port.
+PORT: Final = "PENSTOCK_TEST_VITALS_PORT"
+_HOST: Final = "127.0.0.1"
 
 
 class ObservedGateway:
-    """A gateway in a process of its own. An async context manager, which ends it.
-
-    Args:
-        folder: takes its log and its socket.
-        redis_url: of its server.
-        settings: of the gateway.
+    """Such a process, seen from outside; `Stage.start_observed_gateway` starts it.
 
     Attributes:
-        port: of loopback.
+        process: as it runs.
+        port: of loopback, for clients.
     """
 
-    def __init__(self, folder: Path, redis_url: str, **settings: object) -> None:
-        self.port = free_port()
-        self._log = folder / "observed-gateway.log"
-        self._socket = Path(f"/tmp/vitals-{os.getpid()}-{self.port}")  # noqa: S108 - paths of sockets are short.
-        names = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
-        self._env = {
-            **os.environ,
-            "PENSTOCK_REDIS_URL": redis_url,
-            "PENSTOCK_LISTEN": f"127.0.0.1:{self.port}",
-            SOCKET: str(self._socket),
-            **names,
-        }
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(
+        self, fleet: Fleet, process: subprocess.Popen[bytes], port: int, vitals_port: int
+    ) -> None:
+        self._fleet = fleet
+        self._vitals_port = vitals_port
+        self.process = process
+        self.port = port
 
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The running process."""
-        assert self._process is not None, "the gateway was not started"
-        return self._process
+    @classmethod
+    async def start(cls, fleet: Fleet, port: int, **settings: object) -> Self:
+        """Starts it; returns once it listens.
 
-    @property
-    def log(self) -> str:
-        """What it has logged so far."""
-        return self._log.read_text(errors="replace")
+        Args:
+            fleet: that it is to be one of.
+            port: of loopback, for clients.
+            settings: by the names of `ServerSettings`.
+        """
+        vitals_port = free_port()
+        env = {PORT: str(vitals_port)}
+        process = await asyncio.to_thread(fleet.gateway, port, module=__name__, env=env, **settings)
+        return cls(fleet, process, port, vitals_port)
 
     @property
     def address(self) -> str:
         """For clients."""
-        return f"127.0.0.1:{self.port}"
+        return f"{_HOST}:{self.port}"
 
-    async def __aenter__(self) -> Self:
-        self._process = self._start()
-        await eventually(
-            lambda: self._socket.exists() or self.process.poll() is not None,
-            "the gateway serves",
-            within_s=_PATIENCE_S,
-        )
-        if self.process.poll() is not None:
-            raise RuntimeError(f"the gateway did not start: {self.log}")
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.stop()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("wb") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worlds.observed_gateway"],
-                cwd=ROOT,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self._fleet.log_of(self.process)
 
     async def stop(self) -> float:
         """SIGTERM, and how long it took to end (s). Killed if it does not."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.to_thread(self.process.wait, _PATIENCE_S)
+            await asyncio.to_thread(self.process.wait, PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             await asyncio.to_thread(self.process.wait)
-        self._socket.unlink(missing_ok=True)
         return time.monotonic() - began
 
     async def look(self) -> Vitals:
         """What it holds now."""
-        reader, writer = await asyncio.open_unix_connection(self._socket)
+        reader, writer = await asyncio.open_connection(_HOST, self._vitals_port)
         try:
             return Vitals(**json.loads(await reader.read()))
         finally:
             writer.close()
             await writer.wait_closed()
 
-    async def settled(self, within_s: float = _PATIENCE_S) -> Vitals:
-        """What it holds once nothing of any call is left, or after so long (s)."""
-        with contextlib.suppress(AssertionError):
+    async def settled(self, at_most: int = 0, within_s: float = PATIENCE_S) -> Vitals:
+        """What it holds once nothing of any call is left, or after so long.
 
-            async def is_empty() -> bool:
-                return not any((await self.look()).counts.values())
+        Args:
+            at_most: what may be left of each kind: of calls that go on.
+            within_s: how long that may take (s).
+        """
 
-            await eventually(is_empty, "nothing is left of any call", within_s=within_s)
+        async def is_empty() -> bool:
+            return all(count <= at_most for count in (await self.look()).counts.values())
+
+        with suppress(AssertionError):
+            await when(is_empty, "nothing is left of any call", within_s=within_s)
         return await self.look()
 
 
-class _Heap(ctypes.Structure):
-    """mallinfo2 of glibc."""
-
-    _fields_ = [
-        (name, ctypes.c_size_t)
-        for name in (
-            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
-            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
-        )
-    ]
-
-
-def _heap_reader() -> Callable[[], int]:
-    """Tells how many bytes are in use; always 0 where the C library does not tell."""
-    try:
-        mallinfo2 = ctypes.CDLL(None).mallinfo2
-    except AttributeError:
-        return lambda: 0
-    mallinfo2.restype = _Heap
-    return lambda: int(mallinfo2().uordblks + mallinfo2().hblkhd)
-
-
-def _vitals(gateway: Gateway, heap: Callable[[], int]) -> Vitals:
-    gc.collect()
-    admission, streams = gateway._admission, gateway._streams
-    status = Path("/proc/self/status").read_text()
-    (rss_line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
-    return Vitals(
-        unary=admission.unary,
-        streams=admission.streams,
-        peers=len(admission.stream_lane._by_caller) + len(admission.unary_lane._by_caller),
-        watches=gateway._health.watches,
-        followed=len(streams._streams),
-        waiters=len(streams._waiters),
-        readers=gateway._hub.readers,
-        open_calls=len(gateway._front._calls._open) + len(gateway._health._open),
-        pending=_pending(gateway),
-        tasks=len(asyncio.all_tasks()),
-        descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - numbers, no paths.
-        rss_kb=int(rss_line.split()[1]),
-        heap_bytes=heap(),
-    )
-
-
-def _pending(gateway: Gateway) -> int:
-    pipeline = gateway._storage.broker.link._pipeline
-    return 0 if pipeline is None else pipeline.pending
-
-
-async def _serve(settings: ServerSettings, path: str) -> None:
-    heap = _heap_reader()
+async def _serve(settings: ServerSettings, port: int) -> None:
+    heap = heap_reader()
+    gateway = Gateway(settings)
 
     async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(json.dumps(asdict(_vitals(gateway, heap))).encode())
+        writer.write(json.dumps(asdict(vitals_of(gateway, heap))).encode())
         writer.close()
 
-    async with stop_signals() as stopping, Gateway(settings) as gateway:
-        server = await asyncio.start_unix_server(tell, path)
-        await stopping.wait()
-        server.close()
+    async with stop_signals() as stopping:
+        # Before the gateway listens: whoever waits for that may ask at once.
+        server = await asyncio.start_server(tell, _HOST, port)
+        async with gateway:
+            await stopping.wait()
+            server.close()
 
 
 def main() -> None:
     """Runs one until it is told to stop."""
     settings = ServerSettings.load()
     configure_logging(settings.log_level, settings.log_format)
-    run(lambda: _serve(settings, os.environ[SOCKET]), event_loop=settings.event_loop)
+    run(lambda: _serve(settings, int(os.environ[PORT])), event_loop=settings.event_loop)
 
 
 if __name__ == "__main__":
