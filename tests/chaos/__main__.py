@@ -12,7 +12,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 # Before gRPC is imported. Connections that break are what is looked for, and no news.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -33,6 +33,9 @@ from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
 from tests.chaos.tables import catalogue, report
 from tests.support.onlookers import Onlookers
+
+if TYPE_CHECKING:
+    from tests.chaos.scenario import Scenario
 
 _console: Final = Console(stderr=True)
 app: Final = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -76,27 +79,40 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         if minutes is not None and scenario is Mixed:
             chosen, length = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
         command = f"python -m tests.chaos run {scenario.name} --seed {seed} {length}"
-        with Onlookers(_console, scenario.name) as onlookers:
-            result = uvloop.run(
-                run_scenario(
-                    scenario,
-                    Result(scenario.name, seed=seed, command=command),
-                    scale=chosen,
-                    server=server or find_binary(),
-                    folder=out / scenario.name,
-                    keep=keep,
-                    say=onlookers.tell,
-                )
-            )
+        result = Result(scenario.name, seed=seed, command=command)
+        _run_one(scenario, result, chosen, server or find_binary(), out, keep=keep)
         results.append(result)
-        result.save(out / f"{scenario.name}.json")
-        for each in report(result):
-            _console.print(each, soft_wrap=isinstance(each, str))
-        if (out / scenario.name).exists():
-            _console.print(f"history, logs and data: {out / scenario.name}")
     if as_json:
         json.dump([asdict(result) for result in results], sys.stdout, indent=1)
         sys.stdout.write("\n")
+    _sum_up(results, out, strict=strict)
+
+
+def _run_one(
+    scenario: type[Scenario], result: Result, scale: float, server: Path, out: Path, *, keep: bool
+) -> None:
+    folder = out / scenario.name
+    with Onlookers(_console, scenario.name) as onlookers:
+        uvloop.run(
+            run_scenario(
+                scenario,
+                result,
+                scale=scale,
+                server=server,
+                folder=folder,
+                keep=keep,
+                say=onlookers.tell,
+            )
+        )
+    result.save(out / f"{scenario.name}.json")
+    for each in report(result):
+        _console.print(each, soft_wrap=isinstance(each, str))
+    if folder.exists():
+        _console.print(f"history, logs and data: {folder}")
+
+
+def _sum_up(results: list[Result], out: Path, *, strict: bool) -> None:
+    """Says what came of it all. Raises Exit where that is a failure."""
     skipped = sum(bool(result.skipped) for result in results)
     found = sum(len(result.violations) for result in results)
     missed = sum(len(result.misses) for result in results)
