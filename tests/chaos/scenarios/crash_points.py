@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.broker import ids
 from penstock.broker.keys import NamespaceKeys, Slot
-from penstock.broker.script import all_scripts
+from tests.chaos.link.sent import DIGESTS, CrashPoint, Listener
 from tests.chaos.link.taps import Trap
 from tests.chaos.load.every_call import CALLS_QUEUE, LIMITED_QUEUE, PATIENCE_S, EveryCall
 from tests.chaos.load.plan import QUEUE
@@ -50,44 +48,7 @@ NUDGE_AFTER_S: Final = 4.0
 ALONE_S: Final = 3.5
 _LOOK_EVERY_S: Final = 0.02
 
-Moment = Literal["before", "after"]
-_REQUEST: Final = re.compile(rb"\*\d+\r\n\$\d+\r\n([A-Za-z]+)\r\n(?:\$40\r\n([0-9a-f]{40})\r\n)?")
 _CALLS: Final = Slot(ids.namespace_code("default"), ids.queue_code("default", CALLS_QUEUE), 0)
-_NAMES: Final = {script.sha1: script.name for script in all_scripts()}
-_DIGESTS: Final = {name: sha1 for sha1, name in _NAMES.items()}
-
-
-@dataclass(frozen=True, order=True)
-class _Point:
-    """A request of a process: the name of a script, or a command in capitals."""
-
-    role: str
-    sent: str
-    moment: Moment
-
-    @property
-    def marker(self) -> bytes:
-        """Bytes of the request."""
-        digest = _DIGESTS.get(self.sent)
-        return digest or b"\r\n$%d\r\n%s\r\n" % (len(self.sent), self.sent.encode())
-
-    def __str__(self) -> str:
-        return f"{self.moment} the {self.role} has sent {self.sent}"
-
-
-class _Ear(Trap):
-    """Catches nothing, and knows what was sent."""
-
-    def __init__(self) -> None:
-        super().__init__(b"", 1, lambda: None, "before")
-        self.heard: set[str] = set()
-
-    def catches(self, request: bytes) -> bool:
-        """See `Trap`."""
-        if found := _REQUEST.match(request):
-            command, digest = found.groups()
-            self.heard.add(_NAMES.get(digest) or command.decode().upper())
-        return False
 
 
 class CrashPoints(Scenario):
@@ -126,7 +87,7 @@ class CrashPoints(Scenario):
             ]
             async with world.client(timeout=PATIENCE_S) as client:
                 async with EveryCall(client, world.journal, run.result, world.redis) as calls:
-                    expected, heard = _DIGESTS.keys() - EXCEPTIONS.keys(), set[str]()
+                    expected, heard = DIGESTS.keys() - EXCEPTIONS.keys(), set[str]()
                     await asyncio.gather(*(driver.listen(expected, heard) for driver in drivers))
                     _expect_all(run, expected, heard)
                     await asyncio.gather(*(driver.crash_at_points() for driver in drivers))
@@ -172,7 +133,7 @@ class _Driver:
         self._member = member
         self._link = link
         self._world = world
-        self.points: list[_Point] = []
+        self.points: list[CrashPoint] = []
         self.reached = 0
         self.missed: list[str] = []
 
@@ -183,18 +144,20 @@ class _Driver:
             expected: is waited for, for a while.
             heard: of all processes so far.
         """
-        ear = _Ear()
-        self._link.traps.append(ear)
+        listener = Listener()
+        self._link.traps.append(listener)
         give_up_s = time.monotonic() + HEARD_IN_S
         for number in count():
             await self._nudge()
             await asyncio.sleep(RECORD_S / 2)
-            heard |= ear.heard
+            heard |= listener.heard
             if number and (expected <= heard or time.monotonic() > give_up_s):
                 break
-        self._link.traps.remove(ear)
+        self._link.traps.remove(listener)
         self.points = sorted(
-            _Point(self._role, sent, moment) for sent in ear.heard for moment in ("before", "after")
+            CrashPoint(self._role, sent, moment)
+            for sent in listener.heard
+            for moment in ("before", "after")
         )
 
     async def crash_at_points(self) -> None:
@@ -208,7 +171,7 @@ class _Driver:
             await self._crash_at(point)
         await self._see_it_run()
 
-    async def _crash_at(self, point: _Point) -> None:
+    async def _crash_at(self, point: CrashPoint) -> None:
         tally = self._run.result.tally(f"the {self._role} is killed at a point", CrashPoints.rows)
         struck = asyncio.Event()
 
@@ -240,7 +203,7 @@ class _Driver:
     async def _nudge(self) -> None:
         """Brings about what comes up seldom, and has this process alone keep house for a while."""
         await self._world.redis("DEL", NamespaceKeys("default").walk())
-        self._world.worker_link.lose_replies(1, _DIGESTS["claim"])
+        self._world.worker_link.lose_replies(1, DIGESTS["claim"])
         other = self._world.workers[0] if self._role == "gateway" else self._world.gateways[0]
         async with self._nudging:
             other.pause()
@@ -267,7 +230,7 @@ def _expect_all(run: Run, expected: AbstractSet[str], heard: set[str]) -> None:
     missing = ", ".join(sorted(expected - heard))
     run.result.expect(not missing, "harness", f"no point covers these scripts: {missing}")
     run.result.figures["scripts"] = (
-        f"{len(expected & heard)} of {len(_DIGESTS)}, {len(EXCEPTIONS)} left out for a reason"
+        f"{len(expected & heard)} of {len(DIGESTS)}, {len(EXCEPTIONS)} left out for a reason"
     )
 
 

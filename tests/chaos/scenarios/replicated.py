@@ -7,15 +7,14 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from penstock.client import AsyncClient, Durability
+from penstock.client import Durability
 from penstock.runtime._probe import ProbeError
 from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
 from tests.chaos.server.server import ChaosServer
 from tests.chaos.waiting import when
-from tests.chaos.worlds.stage import APP
-from tests.support.processes import Fleet, free_port
+from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
     from tests.chaos.load.steady import Ack
@@ -34,8 +33,11 @@ RATE_S: Final = 3.0
 CALLERS: Final = 50
 #: Request ids of those who are content with `always` begin here.
 CARELESS: Final = 100_000_000
+#: Of a call, its repetitions included (s).
+TIMEOUT_S: Final = 120.0
 #: A copy begins at a tick of the primary, once a second.
 _COPY_WITHIN_S: Final = 60.0
+_SHIMS: Final = ("fsyncspy",)
 _REPLICATION: Final = {
     "repl-diskless-sync-delay": "0",
     # Nobody is given up because a machine is slow.
@@ -127,47 +129,41 @@ class _Pair:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._stack = AsyncExitStack()
-        self._primary, self._replica = (self._server(name) for name in ("one", "two"))
         self._hangs = False
         self.fault = ""
 
     async def __aenter__(self) -> Self:
         async with self._stack as stack:
-            for server in (self._primary, self._replica):
-                await asyncio.to_thread(server.start)
-                stack.push_async_callback(asyncio.to_thread, server.stop)
-            self._run.result.server = self._primary.title
-            address = FaultProxy("127.0.0.1", self._primary.port)
-            self._address = await stack.enter_async_context(address)
-            copying = FaultProxy("127.0.0.1", self._primary.port)
-            self.copying = await stack.enter_async_context(copying)
-            await self._follow(self._replica)
-            fleet = Fleet(
-                self._address.url,
-                self._run.folder,
-                env={"PENSTOCK_CHAOS_JOURNALS": str(self._run.folder / "journals")},
-            )
-            stack.push_async_callback(asyncio.to_thread, fleet.__exit__, None, None, None)
-            ports = [free_port() for _ in range(3)]
-            for port in ports:
-                level = "always" if port == ports[-1] else "replicated"
-                await asyncio.to_thread(fleet.gateway, port, min_durability=level)
+            stage = Stage(self._run, shims=_SHIMS, options=_REPLICATION)
+            await stack.enter_async_context(stage)
+            await self._pair_up(stage)
+            for level in ("replicated", "replicated", "always"):
+                await stage.start_gateway(redis_url=self._address.url, min_durability=level)
             for _ in range(2):
-                fleet.worker(APP, min_durability="replicated", lease_s=2)
-            waiting = ",".join(f"127.0.0.1:{port}" for port in ports[:-1])
-            self.client = await stack.enter_async_context(
-                AsyncClient(f"ipv4:{waiting}", timeout=120)
-            )
-            self.alone = await stack.enter_async_context(
-                AsyncClient(f"127.0.0.1:{ports[0]}", timeout=120)
-            )
-            self.careless = await stack.enter_async_context(
-                AsyncClient(f"127.0.0.1:{ports[-1]}", timeout=120)
-            )
+                stage.start_worker(
+                    redis_url=self._address.url, min_durability="replicated", lease_s=2
+                )
+            *waiting, careless = stage.ports
+            self.client, self.alone, self.careless = [
+                await stack.enter_async_context(stage.connect(*ports, timeout=TIMEOUT_S))
+                for ports in (waiting, waiting[:1], [careless])
+            ]
             handle = await self.client.submit("tally", -1, allow_unregistered=True)
             await handle.result(timeout=_COPY_WITHIN_S)
             self._stack = stack.pop_all()
         return self
+
+    async def _pair_up(self, stage: Stage) -> None:
+        """Starts the replica, and the links to the primary."""
+        self._primary = stage.server
+        folder, binary = self._run.folder / "replica", self._run.server_binary
+        replica = ChaosServer(folder, binary, shims=_SHIMS, options=_REPLICATION)
+        self._replica = await self._stack.enter_async_context(replica)
+        self._address, self.copying = [
+            await self._stack.enter_async_context(FaultProxy("127.0.0.1", self._primary.port))
+            for _ in range(2)
+        ]
+        await self._follow(self._replica)
 
     async def __aexit__(self, *_error: object) -> None:
         await self._stack.aclose()
@@ -219,11 +215,3 @@ class _Pair:
             return "master_link_status:up" in info
 
         await when(follows, "the replica has its copy", _COPY_WITHIN_S)
-
-    def _server(self, name: str) -> ChaosServer:
-        return ChaosServer(
-            self._run.folder / name,
-            self._run.server_binary,
-            shims=["fsyncspy"],
-            options=_REPLICATION,
-        )

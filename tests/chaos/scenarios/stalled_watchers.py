@@ -10,12 +10,11 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import AsyncClient, ChunkEvent
-from penstock.v1 import job_service_pb2 as pb
 from tests.chaos.handlers.chatter import Chatter, said_at
+from tests.chaos.load.stalled import StalledWatcher
 from tests.chaos.scenario import Scenario
-from tests.chaos.waiting import PATIENCE_S, when
+from tests.chaos.waiting import when
 from tests.chaos.worlds.stage import Stage
-from tests.support.http2 import Peer, framed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -49,7 +48,6 @@ GUSH_CHUNK: Final = 65_536
 MOST_MB: Final = 256
 #: Timers on a machine that others use, too, may move a p99 by so much (s).
 NOISE_S: Final = 0.025
-WATCH: Final = "/penstock.v1.JobService/StreamProgress"
 _CONNECT_AT_ONCE: Final = 50
 
 
@@ -168,7 +166,7 @@ class _Siege:
             f"the gateway grew by {grown_mb:.0f} MB for {STALLED} watchers that take nothing",
         )
 
-    async def _outwait(self, crowd: Sequence[_Stalled], what: str) -> int:
+    async def _outwait(self, crowd: Sequence[StalledWatcher], what: str) -> int:
         """Returns the most memory (kB) until all of a crowd were sent away."""
         began, peak_kb = time.monotonic(), 0
         self._run.say(f"{len(crowd)} take nothing {what}")
@@ -197,11 +195,11 @@ class _Siege:
         return peak_kb
 
     @contextlib.asynccontextmanager
-    async def _crowd(self, jobs: Sequence[str]) -> AsyncIterator[list[_Stalled]]:
+    async def _crowd(self, jobs: Sequence[str]) -> AsyncIterator[list[StalledWatcher]]:
         """Stalled watchers, spread over jobs, for as long as the block lasts."""
         deaf = round(STALLED * DEAF_SHARE)
         crowd = [
-            _Stalled(
+            StalledWatcher(
                 self._gateway.port,
                 jobs[number % len(jobs)],
                 self._run.chance.choice(WINDOWS),
@@ -246,35 +244,6 @@ class _Siege:
         self._run.result.jobs += 1
         handle = await self._client.submit("chatter", plan.model_dump())
         return handle.job_id
-
-
-class _Stalled:
-    """A watcher that takes nothing, or so many bytes and then nothing more."""
-
-    def __init__(self, port: int, job_id: str, window: int, *, deaf: bool) -> None:
-        self.peer = Peer(port, window=window, greedy=False)
-        self._window = window
-        self.deaf = deaf
-        self._request = framed(pb.StreamProgressRequest(job_id=job_id).SerializeToString())
-        self._stream = 0
-
-    async def watch(self) -> None:
-        """Opens the stream; returns once it has begun."""
-        await self.peer.__aenter__()
-        self._stream = self.peer.call(WATCH, self._request)
-        await self.peer.answered(self._stream, PATIENCE_S)
-        if self.deaf:
-            self.peer.deafen()
-
-    @property
-    def took_more(self) -> bool:
-        """Whether it got more than it has granted: it cannot."""
-        return self.peer.streams[self._stream].data > self._window
-
-    @property
-    def was_told(self) -> bool:
-        """Whether it knows that the stream is over."""
-        return self.peer.streams[self._stream].ended or self.peer.closed.is_set()
 
 
 async def _check_freed(run: Run, gateway: ObservedGateway) -> None:
