@@ -43,6 +43,10 @@ class Run:
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - no secret.
 
+    def scaled(self, count: float, at_least: int = 1) -> int:
+        """So many at scale 1: how many they are in this run."""
+        return max(at_least, round(count * self.scale))
+
 
 class Scenario(ABC):
     """One kind of trouble. Its class's docstring tells readers of the record what is done.

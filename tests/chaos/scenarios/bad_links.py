@@ -70,7 +70,7 @@ class SlowLink(Scenario):
             jobs = [(await client.submit("hold", HOLD_S)).job_id for _ in range(JOBS)]
             await when(lambda: len(stage.lines()) >= JOBS, "the jobs run")
             usual = await _commands(stage, HOLD_S / 2)
-            run.result.tally("the server is far away", (10,)).strikes += 1
+            run.result.tally("the server is far away", SlowLink.rows).strikes += 1
             worker_link.delay_s, worker_link.jitter_s = WORKER_DELAY_S, WORKER_DELAY_S / 2
             gateway_link.delay_s = GATEWAY_DELAY_S
             far = await _commands(stage, HOLD_S / 2)
@@ -145,7 +145,7 @@ class NarrowLink(Scenario):
             blunt = await exits.enter_async_context(stage.connect(retry_for=0))
             await stage.registered(client)
             await _run_one(client)
-            tally = run.result.tally("a link is narrow, and many submits are large", (12,))
+            tally = run.result.tally("a link is narrow, and many submits are large", self.rows)
             tally.strikes += 1
             flood = Flood(blunt, PAYLOAD, rpc_timeout=DEADLINE_S)
             link.bytes_per_s = NARROW_BYTES_PER_S

@@ -83,15 +83,15 @@ class _Callers:
 
     async def go(self) -> None:
         """All of it, sample by sample: after each, nothing of it may be left."""
-        total = round(STREAMS * self._run.scale)
+        total = self._run.scaled(STREAMS)
         begun = await self._batch(total // 10)  # Whatever is made once is made by now.
         samples = [(self._count, begun)]
         for number in range(SAMPLES):
             samples.append((self._count, await self._batch(total // SAMPLES)))
             self._run.say(f"{self._count} calls cancelled ({number + 1} of {SAMPLES})")
         self._judge(samples)
-        tally = self._run.result.tally("a call is cancelled at a random moment", (31,))
-        tally.strikes += self._count
+        fault = "a call is cancelled at a random moment"
+        self._run.result.tally(fault, CancelledStreams.rows).strikes += self._count
 
     async def _batch(self, count: int) -> Vitals:
         """So many calls, over channels that are closed at the end; what is left after them."""

@@ -38,7 +38,7 @@ class Consumers(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        identities = round(IDENTITIES * run.scale)
+        identities = run.scaled(IDENTITIES)
         async with Stage(run) as stage, Broker(stage.server.url) as broker:
             await stage.start_gateway()
             stage.start_worker()

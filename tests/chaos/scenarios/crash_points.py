@@ -165,7 +165,7 @@ class _Driver:
         chosen = list(self.points)
         self._run.chance.shuffle(chosen)
         if self._run.scale < 2:
-            chosen = chosen[: round(SHORT_RUN / 2 * self._run.scale)]
+            chosen = chosen[: self._run.scaled(SHORT_RUN / 2)]
         for number, point in enumerate(chosen):
             self._run.say(f"{number + 1} of {len(chosen)}: {point}")
             await self._crash_at(point)

@@ -69,7 +69,7 @@ class LostStructures(Scenario):
 
     @staticmethod
     async def _submit(run: Run, client: AsyncClient) -> list[str]:
-        waiting, delayed = round(WAITING * run.scale), round(DELAYED * run.scale)
+        waiting, delayed = run.scaled(WAITING), run.scaled(DELAYED)
         wanted = [NewJob("hold", 0.0) for _ in range(waiting)]
         wanted += [NewJob("hold", 0.0, delay=45) for _ in range(delayed)]
         jobs: list[str] = []
@@ -156,7 +156,7 @@ class Flushed(Scenario):
                 async with Callers() as load:
                     for _ in range(SUBMITTERS):
                         load.submit_by(client)
-                    for number in range(max(1, round(FLUSHES * run.scale))):
+                    for number in range(run.scaled(FLUSHES)):
                         await self._flush(run, stage, client)
                         run.say(f"flushed {number + 1} times")
                 # What they were told of jobs that were lost is no matter.

@@ -89,7 +89,8 @@ class _Fill:
 
     async def _go_through(self) -> None:
         result = self._run.result
-        tally = result.tally(f"the server is full; submits are refused {self._refused}", (20,))
+        fault = f"the server is full; submits are refused {self._refused}"
+        tally = result.tally(fault, FullMemory.rows)
         tally.strikes += 1
         running, talking = await self._begin()
         await self._client.pause_queue("default")

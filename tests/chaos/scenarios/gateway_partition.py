@@ -56,7 +56,7 @@ class GatewayPartition(Scenario):
             watch = await exits.enter_async_context(_HealthWatch(stage.ports[0]))
             await when(lambda: watch.serving is True, "the gateway is ready")
             job_id = (await client.submit("hold", 0.0)).job_id
-            for number in range(max(2, round(2 * run.scale))):
+            for number in range(run.scaled(2, at_least=2)):
                 run.say(f"cut {number + 1}")
                 cut = _Silence(run, link, watch, lag, hangs_up=bool(number % 2))
                 await cut.go(client, alone, job_id)

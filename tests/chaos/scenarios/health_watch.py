@@ -77,7 +77,7 @@ async def _all_watch(gateway: ObservedGateway) -> bool:
 async def _strike(run: Run, stage: Stage, watch: Any) -> None:  # noqa: ANN401 - a call of gRPC.
     """The server goes and comes back; how soon the one who reads is told."""
     down_s, up_s = [], []
-    for _ in range(max(1, round(ROUNDS * run.scale))):
+    for _ in range(run.scaled(ROUNDS)):
         await asyncio.to_thread(stage.server.kill)
         began = time.monotonic()
         await _until(watch, _NOT_SERVING)

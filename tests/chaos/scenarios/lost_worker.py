@@ -45,8 +45,8 @@ class LostWorker(Scenario):
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
-        await _measure(run, lease_s=10.0, kills=round(5 * run.scale))
-        await _measure(run, lease_s=1.0, kills=round(12 * run.scale))
+        await _measure(run, lease_s=10.0, kills=run.scaled(5))
+        await _measure(run, lease_s=1.0, kills=run.scaled(12))
 
 
 async def _measure(run: Run, lease_s: float, kills: int) -> None:
@@ -69,7 +69,7 @@ async def _measure(run: Run, lease_s: float, kills: int) -> None:
 
 
 def _judge(run: Run, lease_s: float, kills: int, recovered_s: list[float], lag: LoopLag) -> None:
-    tally = run.result.tally(f"a worker is killed (lease {lease_s:g} s)", (1,))
+    tally = run.result.tally(f"a worker is killed (lease {lease_s:g} s)", LostWorker.rows)
     tally.strikes += kills
     tally.recovery_ms += [each * 1000 for each in recovered_s]
     median_s, worst_s = statistics.median(recovered_s), recovered_s[-1]

@@ -46,7 +46,7 @@ class PoisonJobs(Scenario):
             supervisor = asyncio.create_task(_keep_alive(run, stage))
             async with stage.connect() as client:
                 await stage.registered(client)
-                for _ in range(round(max(1.0, run.scale))):
+                for _ in range(run.scaled(1)):
                     for poisons in ([way] for way in WAYS):
                         await _poison(run, client, poisons)
                     await _poison(run, client, list(WAYS))

@@ -89,7 +89,7 @@ class _Level:
         self._settings = {"min_durability": level.value.lower()}
 
     async def run(self) -> None:
-        result, cuts = self._run.result, max(3, round(3 * self._run.scale))
+        result, cuts = self._run.result, self._run.scaled(3, at_least=3)
         world = SmallWorld(
             self._run,
             name=f"{self._appendfsync}-{self._slow_s:g}",

@@ -68,7 +68,7 @@ class Replicated(Scenario):
         async with _Pair(run) as pair, Load(pair.client) as load:
             careless = Load(pair.careless, first=CARELESS)
             lost: list[Ack] = []
-            for number in range(max(3, round(3 * run.scale))):
+            for number in range(run.scaled(3, at_least=3)):
                 run.say(f"failover {number + 1}")
                 async with careless:
                     await load.more(BETWEEN)

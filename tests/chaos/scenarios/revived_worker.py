@@ -62,7 +62,7 @@ class RevivedWorker(Scenario):
             workers = [stage.start_worker() for _ in range(2)]
             async with stage.connect() as client:
                 await stage.registered(client)
-                for number in range(round(ROUNDS * run.scale)):
+                for number in range(run.scaled(ROUNDS)):
                     await _Round(run, stage, client, workers).go()
                     run.say(f"revived {number + 1} times")
                 stats = await client.queue_stats()

@@ -49,7 +49,7 @@ class RollingRestart(Scenario):
                     callers.submit_plainly_by(channel)
                     callers.watch_by(client)
                 exits_s = []
-                for number in range(round(ROUNDS * run.scale)):
+                for number in range(run.scaled(ROUNDS)):
                     place = number % GATEWAYS
                     began_s = time.monotonic()
                     gateways[place].terminate()

@@ -58,7 +58,7 @@ class ServerRestart(Scenario):
         callers.into(run.result)
         answered_ms, ran_ms = callers.back_ms["submit"], callers.back_ms["run"]
         tally = run.result.tally("the server is killed and restarted", self.rows)
-        tally.strikes += round(RESTARTS * run.scale)
+        tally.strikes += run.scaled(RESTARTS)
         tally.recovery_ms += answered_ms
         for what, times in (("answered", answered_ms), ("ran a job", ran_ms)):
             run.result.figures[f"clients {what} after"] = (
@@ -72,7 +72,7 @@ class ServerRestart(Scenario):
 
 async def _restart(run: Run, stage: Stage, callers: _Callers) -> None:
     """Does it again and again; after each time, all are answered."""
-    for number in range(round(RESTARTS * run.scale)):
+    for number in range(run.scaled(RESTARTS)):
         await asyncio.to_thread(stage.server.kill)
         shortest_s, longest_s = AWAY_S
         longest_s *= min(max(run.scale, 1.0), 3.0)

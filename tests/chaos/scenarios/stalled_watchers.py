@@ -113,7 +113,7 @@ class _Siege:
         stalled: list[list[float]] = []
         before = await self._gateway.look()
         peak_kb = 0
-        rounds = max(3, round(ROUNDS * self._run.scale))
+        rounds = self._run.scaled(ROUNDS, at_least=3)
         for number in range(rounds):
             calm.append(await self._sample())
             async with self._crowd(self._jobs) as crowd:

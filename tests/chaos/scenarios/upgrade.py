@@ -142,8 +142,8 @@ class _Rolling:
             await self._pause("gateway", version)
 
     async def _pause(self, what: str, version: _Version) -> None:
-        tally = self._run.result.tally(f"a {what} is replaced by one of another version", (35,))
-        tally.strikes += 1
+        fault = f"a {what} is replaced by one of another version"
+        self._run.result.tally(fault, Upgrade.rows).strikes += 1
         self._run.say(f"a {what} of the {version} version is there")
         await asyncio.sleep(PAUSE_S * min(1.0, self._run.scale))
 

@@ -46,7 +46,7 @@ class HoggedWorker(Scenario):
                 stage.start_worker()
             async with stage.connect() as client:
                 await stage.registered(client)
-                for _ in range(round(max(1.0, run.scale))):
+                for _ in range(run.scaled(1)):
                     spun = await _run_all(client, ["spin", "hold", "hold.thread"], 3 * LEASE_S)
                     # A machine on which nothing runs for so long costs leases, too.
                     excused = lag.worst_s > LEASE_S / 4
@@ -105,7 +105,7 @@ class DrainedWorker(Scenario):
             async with stage.connect() as client:
                 worker = stage.start_worker()
                 await stage.registered(client)
-                for _ in range(round(2 * max(1.0, run.scale))):
+                for _ in range(run.scaled(2, at_least=2)):
                     long = await self._begin(stage, client, FOR_EVER_S)
                     short = await self._begin(stage, client, self.SHORT_S)
                     began_s = time.monotonic()
@@ -179,12 +179,11 @@ class MisroutedJobs(Scenario):
                     (await client.submit("nobody", allow_unregistered=True)).job_id
                     for _ in range(self.JOBS)
                 ]
-                await asyncio.sleep(self.WATCHED_S * max(1.0, run.scale))
+                watched_s = self.WATCHED_S * max(1.0, run.scale)
+                await asyncio.sleep(watched_s)
                 released = (await client.queue_stats()).misrouted
-                most = self.JOBS * (
-                    2 + self.WATCHED_S * max(1.0, run.scale) / self.SHORTEST_PAUSE_S
-                )
-                rate = released / self.WATCHED_S / max(1.0, run.scale) / self.JOBS
+                most = self.JOBS * (2 + watched_s / self.SHORTEST_PAUSE_S)
+                rate = released / watched_s / self.JOBS
                 run.result.figures["a job without a handler is handed back"] = f"{rate:.2f} times/s"
                 run.result.expect(
                     0 < released <= most,

@@ -28,6 +28,7 @@ __all__ = ["WorkerPartition"]
 
 LEASE_S: Final = 2.0
 LEASES: Final = 3
+FAULT: Final = "a worker is cut off for three leases"
 TYPES: Final = ("hold", "hold.thread", "hold.process", "talk")
 WORKERS: Final = 2
 JOBS_OF_A_TYPE: Final = 4
@@ -61,7 +62,7 @@ class WorkerPartition(Scenario):
             async with stage.connect() as client:
                 await stage.registered(client, WORKERS)
                 await _warm_up(client)
-                for number in range(max(2, round(2 * run.scale))):
+                for number in range(run.scaled(2, at_least=2)):
                     cut = _Cut(run, stage, client, link, lag)
                     await cut.go(victim, hangs_up=bool(number % 2))
                 stale = (await client.queue_stats()).stale_writes
@@ -109,7 +110,7 @@ class _Cut:
         self._judge(began, healed, how)
 
     def _strike(self, *, hangs_up: bool) -> int:
-        tally = self._run.result.tally("a worker is cut off for three leases", (13,))
+        tally = self._run.result.tally(FAULT, WorkerPartition.rows)
         tally.strikes += 1
         began = self._stage.journal.write("strike", fault="refused" if hangs_up else "silent")
         self._link.cut_off(hangs_up=hangs_up)
@@ -157,9 +158,7 @@ class _Cut:
             "recovery",
             f"{how}: a job ran elsewhere only after {again_s[-1]:.2f} s",
         )
-        result.tally("a worker is cut off for three leases").recovery_ms += [
-            each * 1000 for each in again_s
-        ]
+        result.tally(FAULT).recovery_ms += [each * 1000 for each in again_s]
         result.figures[f"{how}: handlers stopped, jobs ran elsewhere after"] = (
             f"at most {stopped_s[-1]:.2f} s, {again_s[-1]:.2f} s (timers were up to {late_s:.2f} s "
             "late)"
