@@ -14,6 +14,7 @@ from tests.chaos.link.taps import Trap
 from tests.chaos.load.every_call import CALLS_QUEUE, LIMITED_QUEUE, PATIENCE_S, EveryCall
 from tests.chaos.load.plan import QUEUE
 from tests.chaos.scenario import Scenario
+from tests.chaos.waiting import when
 from tests.chaos.worlds.forkserver import ForkServer
 from tests.chaos.worlds.world import World
 
@@ -95,16 +96,7 @@ class CrashPoints(Scenario):
                     await calls.finish()
                 await _drain(world, client)
             await world.finish()
-        known = sum(len(driver.points) for driver in drivers)
-        reached = sum(driver.reached for driver in drivers)
-        missed = [point for driver in drivers for point in driver.missed]
-        run.result.figures["points"] = f"{reached} of {known} in this run"
-        run.result.figures["points that did not come up in time"] = ", ".join(missed) or "none"
-        run.result.expect(
-            len(missed) <= MISSED_AT_MOST * (reached + len(missed)),
-            "harness",
-            f"{len(missed)} points did not come up: {', '.join(missed)}",
-        )
+        _judge(run, drivers)
         run.result.figures["calls repeated under their request id"] = str(calls.repeated)
 
 
@@ -226,6 +218,20 @@ class _Driver:
             self._member.start()
 
 
+def _judge(run: Run, drivers: list[_Driver]) -> None:
+    """Whether enough of the points came up."""
+    known = sum(len(driver.points) for driver in drivers)
+    reached = sum(driver.reached for driver in drivers)
+    missed = [point for driver in drivers for point in driver.missed]
+    run.result.figures["points"] = f"{reached} of {known} in this run"
+    run.result.figures["points that did not come up in time"] = ", ".join(missed) or "none"
+    run.result.expect(
+        len(missed) <= MISSED_AT_MOST * (reached + len(missed)),
+        "harness",
+        f"{len(missed)} points did not come up: {', '.join(missed)}",
+    )
+
+
 def _expect_all(run: Run, expected: AbstractSet[str], heard: set[str]) -> None:
     missing = ", ".join(sorted(expected - heard))
     run.result.expect(not missing, "harness", f"no point covers these scripts: {missing}")
@@ -241,17 +247,20 @@ async def _drain(world: World, client: AsyncClient) -> None:
 
     Some jobs are kept for a second only, and would vanish while the data are audited.
     """
-    give_up_s = time.monotonic() + PATIENCE_S
     live: dict[str, int] = {}
-    while time.monotonic() < give_up_s:
-        live = {}
+
+    async def ended() -> bool:
         for queue in await client.queues():
             stats = await client.queue_stats(queue.name)
             live[queue.name] = sum(stats.waiting.values()) + stats.running + stats.scheduled
         adrift = await world.redis("HGET", _CALLS.base, "adrift")
-        if not any(live.values()) and adrift in {None, b"0"}:
-            for name in live.keys() - {QUEUE}:
-                await client.clean_queue(name, ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
-    world.run.result.expect(None, "I1", f"jobs are left that do not come to an end: {live}")
+        return not any(live.values()) and adrift in {None, b"0"}
+
+    try:
+        await when(ended, "all jobs have ended", PATIENCE_S)
+    except AssertionError:
+        left = f"jobs are left that do not come to an end: {live}"
+        world.run.result.expect(None, "I1", left)
+        return
+    for name in live.keys() - {QUEUE}:
+        await client.clean_queue(name, ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"))
