@@ -234,8 +234,10 @@ class World:
         calls = Recorder(self._probing, self.journal, self._ops)
         name = f"probe-{next(self._probes)}"
         plan: Plan = {"work": name}
-        # Before all that may have piled up: whether it works is asked, not how fast.
-        options = {"queue": QUEUE, "max_attempts": 30, "priority": "high"}
+        # Before all that may have piled up: whether it works is asked, not how fast. Workers may
+        # still be starting.
+        options: dict[str, Any] = {"queue": QUEUE, "max_attempts": 30, "priority": "high"}
+        options["allow_unregistered"] = True
         submit = Submit(TYPES[0], plan, name, options)
         job = ""
         while True:
