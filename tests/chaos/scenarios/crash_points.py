@@ -36,7 +36,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
 
 #: How long all calls are listened to, to learn what is sent (s), and until all scripts were seen.
 RECORD_S: Final = 6.0
-HEARD_IN_S: Final = 40.0
+HEARD_IN_S: Final = 150.0
 #: Points of the short run; every further one costs a start of a process.
 SHORT_RUN: Final = 28
 #: What is sent now and then is sent within it (s).
