@@ -32,6 +32,13 @@ from tests.chaos.checker.invariants.quiet import (
     enough_was_done,
     nothing_is_left,
 )
+from tests.chaos.checker.invariants.schedules import (
+    occurrences_are_accounted_for,
+    occurrences_are_one_job,
+    only_what_stands_fires,
+    overlaps_are_kept,
+    schedules_are_as_told,
+)
 from tests.chaos.checker.invariants.storage import (
     jobs_end,
     jobs_end_as_planned,
@@ -39,6 +46,7 @@ from tests.chaos.checker.invariants.storage import (
     no_phantoms,
     one_job_a_request,
 )
+from tests.chaos.checker.invariants.topics import message_ids_stand_for_one, messages_reach_all
 from tests.chaos.checker.invariants.views import cancels_hold, versions_agree, views_are_current
 from tests.chaos.checker.invariants.watches import (
     chunks_are_the_handlers,
@@ -65,6 +73,13 @@ _OF_RUNS: Final[tuple[_OfRun, ...]] = (
     durability_was_promised,
     what_was_acknowledged_is_found,
     one_job_a_request,
+    messages_reach_all,
+    message_ids_stand_for_one,
+    occurrences_are_one_job,
+    only_what_stands_fires,
+    overlaps_are_kept,
+    occurrences_are_accounted_for,
+    schedules_are_as_told,
     calls_fail_as_documented,
     calls_fail_in_outages,
     waits_end,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
@@ -160,9 +161,37 @@ class Scene:
         return "", ""
 
     def makers_of(self, job: JobHistory) -> list[Submit]:
-        """The submits and retries that were answered with it, or may have stored it."""
+        """Submits, retries and occurrences that were answered with it, or may have stored it."""
         work = self.work_of(job)
-        return [*job.submits, *self._open_by_work.get(work, ())]
+        found = [*job.submits, *self._open_by_work.get(work, ())]
+        if job.occurrence_ms is not None and job.schedule in self.history.schedules.by_id:
+            definitions = self.history.schedules.by_id[job.schedule].may_be(0, sys.maxsize)
+            # That it is not early is judged with the schedule, by the server's own date.
+            found += [
+                each.submit(self.history.began, job.occurrence_ms)
+                for each in definitions
+                if each.fits(job.occurrence_ms, work)
+            ]
+        return found
+
+    @property
+    def slack_ns(self) -> int:
+        """By how much the server's clock may be off the history's (ns)."""
+        return int(self.expectations.clock_slack_ms * 1e6) + self.history.calendar.error_ns
+
+    def made(self, job: JobHistory) -> list[int]:
+        """The times at which a job may have been made (ns), by the server's date of that."""
+        known = min((start.at for start in job.starts), default=sys.maxsize) + self.slack_ns
+        moments = self.history.calendar.moments(job.made_ms or 0, self.slack_ns)
+        return [each for each in moments if each <= known]
+
+    def over(self, job: JobHistory) -> list[int]:
+        """The times at which a job may have ended (ns); none if it never did."""
+        if job.ended_ms is None:
+            return []
+        known = max((start.at for start in job.starts), default=0) - self.slack_ns
+        moments = self.history.calendar.moments(job.ended_ms, self.slack_ns)
+        return [each for each in moments if each >= known]
 
     def plans_of(self, job: JobHistory) -> list[Submit]:
         """The submits that say what is to become of it: a retry has its payload from another."""

@@ -11,12 +11,14 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from penstock.worker import Cancel, Context, Retry, Stopped, SyncContext, Worker
 from tests.chaos.history.journal import Journal
 from tests.chaos.load.plan import QUEUE, Plan
+from tests.chaos.load.topic_calls import ATTEMPTS, EPOCH, GUESTS, SUBSCRIPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +53,12 @@ async def run_async(plan: dict[str, object], ctx: Context) -> dict[str, object]:
         if told.get("hang"):
             await asyncio.sleep(_HANG_S)
         return _end(told, ctx, journal)
+
+
+for _name, _pattern in SUBSCRIPTIONS.items():
+    app.on(_pattern, name=_name, queue=QUEUE, max_attempts=ATTEMPTS)(run_async)
+for _name in GUESTS:
+    app.job(_name)(run_async)
 
 
 @app.job("chaos.sync")
@@ -95,19 +103,49 @@ def _journal() -> Journal:
     return Journal(Path(os.environ["CHAOS_JOURNALS"]), name)
 
 
+def _tell_of_subscriptions() -> None:
+    """A worker that starts puts them, and never hears what came of it."""
+    for number, (name, pattern) in enumerate(SUBSCRIPTIONS.items(), 1):
+        asked = {"rpc": "subscribe", "subscription": name, "pattern": pattern}
+        _journal().write("call", op=-number, **asked)
+
+
+if os.environ[_MAIN_PID] == str(os.getpid()) and "CHAOS_NAME" in os.environ:
+    _tell_of_subscriptions()
+
+
 @contextmanager
 def _journalled(plan: Plan, ctx: Context | SyncContext) -> Iterator[Journal]:
     """Notes how the attempt begins, and how it ends if it does not return."""
     journal = _journal()
     job, token = ctx.job_id, ctx.fencing_token
     journal.write(
-        "start", job=job, type=ctx.job_type, token=token, attempt=ctx.attempt, payload=plan
+        "start",
+        job=job,
+        type=ctx.job_type,
+        token=token,
+        attempt=ctx.attempt,
+        payload=plan,
+        **_origin(ctx),
     )
     try:
         yield journal
     except BaseException as error:
         journal.write("end", job=job, token=token, how=_how(error), why=_why(error, ctx))
         raise
+
+
+def _origin(ctx: Context | SyncContext) -> dict[str, object]:
+    if ctx.message is not None:
+        told = ctx.message
+        date_ms = (told.time - EPOCH) // timedelta(milliseconds=1)
+        envelope = {"id": told.message_id, "topic": told.topic}
+        return {"origin": {**envelope, "source": told.source, "time_ms": date_ms}}
+    if ctx.schedule_id:
+        time = ctx.occurrence_time
+        occurrence = None if time is None else (time - EPOCH) // timedelta(milliseconds=1)
+        return {"origin": {"schedule": ctx.schedule_id, "occurrence": occurrence}}
+    return {}
 
 
 def _how(error: BaseException) -> str:

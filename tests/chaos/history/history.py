@@ -6,9 +6,12 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
+from tests.chaos.history.calendar import Calendar
 from tests.chaos.history.dates import Dates, Turn
 from tests.chaos.history.entries import Effect, Ending, Problem, Start, Strike
 from tests.chaos.history.job import JobHistory
+from tests.chaos.history.schedules import Schedules
+from tests.chaos.history.topics import Topics
 from tests.chaos.history.view import Event, Failure, Request, Submit, View, Watch, packed
 
 if TYPE_CHECKING:
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _Op: TypeAlias = tuple[str, int]
+
+_OF_TOPICS: Final = frozenset({"publish", "subscribe", "unsubscribe"})
+_OF_SCHEDULES: Final = frozenset(
+    {"create", "update", "pause", "resume", "trigger", "get", "delete"}
+)
 
 
 class _Look(NamedTuple):
@@ -36,7 +44,10 @@ class History:
 
     Attributes:
         jobs: by id.
-        submits: all of them, and retries, whatever they were told.
+        submits: all of them, retries, messages and runs of schedules by hand, whatever they were
+            told.
+        topics: what was published, and who wanted it.
+        schedules: all of them.
         failures: calls that ended by an error.
         strikes: all of them.
         killed: processes that were killed (kill -9), and when (ns).
@@ -46,6 +57,7 @@ class History:
         calls: how many were begun.
         operations: how many there are of each kind: "submit", "start", "watch event" ...
         began, ended: times of the first and the last line (ns).
+        calendar: what date of the server was when.
     """
 
     def __init__(self, lines: Iterable[Line] = ()) -> None:
@@ -60,6 +72,9 @@ class History:
         self.calls = 0
         self.operations: Counter[str] = Counter()
         self.began, self.ended = sys.maxsize, 0
+        self.calendar = Calendar(self.dates)
+        self.topics = Topics()
+        self.schedules = Schedules()
         self._submits: dict[_Op, list[Submit]] = {}
         self._watches: dict[_Op, Watch] = {}
         self._asked: dict[_Op, _Look] = {}
@@ -85,6 +100,8 @@ class History:
         return found
 
     def _sort(self) -> None:
+        self.submits += self.topics.submits()
+        self.submits += self.schedules.submits(self.jobs)
         for submit in self.submits:
             if submit.job:
                 self.job(submit.job).submits.append(submit)
@@ -117,6 +134,10 @@ class History:
                 self._watches[op] = watch
             case "cancel":
                 self.job(told["job"]).cancels.append(Request(line.at, by, told["op"], rpc))
+            case _ if rpc in _OF_TOPICS:
+                self.topics.call(line.at, by, told)
+            case _ if rpc in _OF_SCHEDULES:
+                self.schedules.call(line.at, by, told)
 
     def _answer(self, line: Line, told: dict[str, Any], by: str) -> None:
         op = by, told["op"]
@@ -128,11 +149,18 @@ class History:
             receipts = told.get("jobs", [told])
             for submit, receipt in zip(asked, receipts, strict=True):
                 self._take_receipt(submit, line.at, receipt)
-        elif op in self._watches:
+            return
+        if op in self._watches:
             if told.get("complete"):
                 self._watches[op].done = line.at
+            return
+        self.operations[f"{look.source} answered"] += 1
+        if look.source in _OF_TOPICS:
+            self.operations["message delivered"] += len(told.get("jobs", ()))
+            self.topics.answer(op, line.at, told)
+        elif look.source in _OF_SCHEDULES:
+            self.schedules.answer(op, line.at, by, told)
         else:
-            self.operations[f"{look.source} answered"] += 1
             for view in told["jobs"] if look.source == "list" else [told]:
                 self._take_view(view, look, line.at)
 
@@ -146,6 +174,10 @@ class History:
             submit.done, submit.code, submit.sure = line.at, code, sure
         if op in self._watches:
             self._watches[op].failed = True
+        if look.source in _OF_TOPICS:
+            self.topics.error(op, line.at, code, sure=sure)
+        elif look.source in _OF_SCHEDULES:
+            self.schedules.error(op, line.at, code, sure=sure)
         self.failures.append(
             Failure(
                 began=look.began,
@@ -223,14 +255,21 @@ class History:
 
     def _start(self, line: Line, told: dict[str, Any], by: str) -> None:
         self.operations["start"] += 1
-        self.job(told["job"]).starts.append(
+        origin = told.get("origin") or {}
+        if "id" in origin:
+            self.operations["start of a message"] += 1
+        elif origin.get("occurrence") is not None:
+            self.operations["start of an occurrence"] += 1
+        job = self.job(told["job"])
+        _take_origin(job, origin)
+        job.starts.append(
             Start(
                 at=line.at,
                 by=by,
                 type=sys.intern(told["type"]),
                 token=told["token"],
                 attempt=told["attempt"],
-                payload=packed(told["payload"]),
+                payload=_work(told),
             )
         )
 
@@ -280,8 +319,13 @@ class History:
         self.operations["final"] += 1
         job = self.job(told["job"])
         job.final = self._take_view(told, _Look(line.at, by, "final"), line.at)
+        job.made_ms, job.ended_ms = told.get("made_ms"), told.get("ended_ms")
+        _take_origin(job, told.get("origin") or {})
         if "payload" in told:
-            job.stored = sys.intern(told["type"]), packed(told["payload"])
+            job.stored = sys.intern(told["type"]), _work(told)
+
+    def _date(self, line: Line, told: dict[str, Any], _by: str) -> None:
+        self.calendar.compare(line.at, told["date_ns"])
 
     def _audit(self, line: Line, told: dict[str, Any], by: str) -> None:
         self.operations["audit"] += 1
@@ -292,6 +336,17 @@ class History:
         if told["value"] > told["most"]:
             text = f"{told['name']}: {told['value']}, at most {told['most']}"
             self.bounds.append(Problem(line.at, by, text))
+
+
+def _work(told: dict[str, Any]) -> str:
+    """What a job is to do, packed; where it comes from is part of it."""
+    origin = told.get("origin")
+    return packed({**told["payload"], "origin": origin} if origin else told["payload"])
+
+
+def _take_origin(job: JobHistory, origin: dict[str, Any]) -> None:
+    if "schedule" in origin:
+        job.schedule, job.occurrence_ms = sys.intern(origin["schedule"]), origin["occurrence"]
 
 
 def _submit(at: int, by: str, op: int, item: dict[str, Any]) -> Submit:
@@ -330,6 +385,7 @@ _TAKERS: Final[dict[str, Callable[[History, Line, dict[str, Any], str], None]]] 
         "clock",
         "killed",
         "final",
+        "date",
         "audit",
         "bound",
     )

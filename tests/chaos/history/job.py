@@ -24,6 +24,9 @@ class JobHistory:
         views: of everybody, the final one among them.
         final: what the server held of it at the end; None if it held nothing.
         stored: type and payload as the server held them; "" if that is not known.
+        made_ms, ended_ms: when that was, by the server's date; None if it is not known.
+        schedule: that made it; "" if none did.
+        occurrence_ms: that it stands for; None if it stands for none.
     """
 
     id: str
@@ -36,6 +39,10 @@ class JobHistory:
     endings: list[Ending] = field(default_factory=list)
     final: View | None = None
     stored: tuple[str, str] = ("", "")
+    made_ms: int | None = None
+    ended_ms: int | None = None
+    schedule: str = ""
+    occurrence_ms: int | None = None
 
     @property
     def terminal_views(self) -> Iterator[View]:

@@ -15,7 +15,8 @@ event       a watch told: ``op``, ``job``, ``first``, ``last`` (sequences), ``st
             ``gap`` (true for a message that stands for trimmed history), ``chunk`` (text, or null),
             ``attempt`` (of a state or chunk). A snapshot has ``snapshot`` (a view) instead, and
             covers no sequence. With a terminal state, ``view`` is the job that came with it
-start       a handler begins: ``job``, ``type``, ``token``, ``attempt``, ``payload``
+start       a handler begins: ``job``, ``type``, ``token``, ``attempt``, ``payload``.
+            Where the job was made of a message or by a schedule, ``origin`` (below)
 effect      a handler does what others can see: ``job``, ``token``, ``what``, ``value``. Told before
             it is done: chunk, progress, checkpoint. Told after: saved (a checkpoint was stored),
             resumed (what an attempt found as its checkpoint, null if nothing)
@@ -29,7 +30,9 @@ clock       the server's date is turned: ``ahead_ms`` of the true one from now o
 killed      a process was ended by SIGKILL: ``target``
 taken       a strike took the entry of a job that waited: ``job``, ``how`` (the command)
 recovered   the service is seen to work after it: ``fault``, ``strike``, ``after_ms``
-final       what the server holds of a job at the end: a view, and ``type``, ``payload``
+final       what the server holds of a job at the end: a view, and ``type``, ``payload``, ``origin``
+            as in a start, and by the server's date ``made_ms`` and ``ended_ms`` (null: it has not)
+date        what the date is: ``date_ns``, since the epoch
 audit       what is wrong with the server's data at the end: ``fault`` (one line each)
 bound       what a process or the server holds after the drain: ``name`` (such as "connections of
             gateway-1"), ``value``, ``most``
@@ -48,7 +51,13 @@ wait      ``job``                             a view
 cancel    ``job``                             a view
 list      ``queue``                           ``jobs``: views without result
 watch     ``job``, ``after`` (the cursor)     ``complete``: true unless the client left it before
+publish   a message                           ``jobs``: receipts and ``subscription``
 ========  ==================================  ==================================================
+
+``subscribe`` asks for ``subscription`` and ``pattern``, ``unsubscribe`` for ``subscription``. Calls
+about schedules ask for ``schedule``, and are answered with what is shown of it: ``create`` (by
+``spec``, ``paused``), ``update`` (by ``spec``), ``pause``, ``resume`` and ``get``; ``trigger`` (by
+``request``) is answered with a receipt, ``delete`` with ``deleted``.
 
 =======  ===========================================================================================
 item     ``request``, ``type``, ``payload``, ``ends`` (the ends that its plan permits, such as
@@ -56,6 +65,15 @@ item     ``request``, ``type``, ``payload``, ``ends`` (the ends that its plan pe
          not be named), and where they are given ``key`` (of idempotency), ``cache_ms``
          (how old an answer from the cache may be), ``delay_ms``, ``deadline_ms``
          (from the submit), ``max_attempts``
+message  ``message`` (an origin), ``payload``, ``ends``, ``delay_ms`` and ``max_attempts`` as of an
+         item
+origin   of a message ``id``, ``topic``, ``source``, ``time_ms``; of a run of a schedule
+         ``schedule`` and ``occurrence`` (ms since the epoch, null for one by hand)
+spec     of a schedule: ``type``, ``payload``, ``ends``, ``max_attempts`` as of an item;
+         ``step_ms``, ``first_ms`` (any occurrence), ``start_ms``, ``end_ms``, ``overlap``,
+         ``catch_up``, ``limit``, ``tolerance_ms``
+shown    of a schedule: ``paused``, ``next_ms`` (null: none), ``fired``, ``triggered``, ``skipped``,
+         ``missed``
 receipt  ``job``, ``state``, ``outcome``, ``durability``
 view     ``job``, ``state``, ``reason`` (of a FAILED one, else null), ``attempt``, ``crashes``,
          ``token``, ``sequence`` (the last), ``cancel`` (true while one is requested), ``result``

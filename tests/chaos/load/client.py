@@ -1,5 +1,7 @@
 """A client process: sessions that submit, follow, cancel and retry jobs, each of its own mind.
 
+Beside them, where they are asked for, those who publish messages and who make schedules.
+
 ``python -m tests.chaos.load.client``, with its settings as JSON in CHAOS_CLIENT. SIGTERM makes it
 begin nothing new, follow to their end the jobs that it follows, and exit.
 """
@@ -22,8 +24,12 @@ import uvloop
 
 from penstock.client import AsyncClient, PenstockError
 from tests.chaos.history.journal import Journal
+from tests.chaos.load.planner import Planner
+from tests.chaos.load.publisher import Guest, Publisher
 from tests.chaos.load.recorder import Recorder
+from tests.chaos.load.schedule_calls import ScheduleCalls
 from tests.chaos.load.session import Session
+from tests.chaos.load.topic_calls import GUESTS, TopicCalls
 
 __all__ = ["ClientSettings"]
 
@@ -43,6 +49,8 @@ class ClientSettings:
         seed: of all that is left to chance.
         rate: jobs a second, of all its sessions.
         sessions: how many there are.
+        publishers: likewise; where there are any, a guest subscribes now and then.
+        planners: likewise, each of whom has one schedule at a time.
         timeout_s: of a call, its repetitions included.
         finish_s: how long it goes on following once it is told to stop.
     """
@@ -51,6 +59,8 @@ class ClientSettings:
     seed: int
     rate: float = 50.0
     sessions: int = 24
+    publishers: int = 0
+    planners: int = 0
     timeout_s: float = 10.0
     finish_s: float = 120.0
 
@@ -88,16 +98,35 @@ async def _main(settings: ClientSettings) -> None:
             )
             for _ in range(_CHANNELS)
         ]
-        sessions = [
+        # So that dates and times can be compared.
+        journal.write("date", date_ns=time.time_ns())
+
+        def chance(who: object) -> random.Random:
+            return random.Random(f"{settings.seed}:{name}:{who}")  # noqa: S311 - no secret.
+
+        sessions: list[Session | Publisher | Guest | Planner] = [
             Session(
                 Recorder(clients[number % _CHANNELS], journal, numbers),
                 pace.take,
                 stopping,
                 f"{name}:{number}",
-                random.Random(f"{settings.seed}:{name}:{number}"),  # noqa: S311 - no secret.
+                chance(number),
             )
             for number in range(settings.sessions)
         ]
+        topics = TopicCalls(clients[0], journal, numbers)
+        for place in range(settings.publishers):
+            who = f"{name}:publisher-{place}"
+            sessions.append(Publisher(topics, pace.take, stopping, who, chance(who)))
+        # Who comes after a client that was killed takes its place.
+        guest = f"chaos.guest.{name.partition('.')[0].rpartition('-')[2]}"
+        if settings.publishers and guest in GUESTS:
+            wanted = guest, GUESTS[guest]
+            sessions.append(Guest(topics, stopping, wanted, chance("guest")))
+        schedules = ScheduleCalls(clients[0], journal, numbers)
+        for place in range(settings.planners):
+            who = f"{name}:planner-{place}"
+            sessions.append(Planner(schedules, stopping, who, chance(who)))
         tasks = [asyncio.create_task(session.run()) for session in sessions]
         await stopping.wait()
         with suppress(TimeoutError):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.chaos.history.journal import Journal
     from tests.chaos.load.plan import Plan
 
-__all__ = ["Recorder", "Submit"]
+__all__ = ["Recorder", "Submit", "receipt_of"]
 
 #: Statuses that prove that the call did nothing, whichever of its tries they answer.
 _SURE: Final = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "NOT_FOUND"})
@@ -109,7 +109,7 @@ class Recorder:
             handle = await self._client.submit(
                 submit.type, submit.payload, rpc_timeout=rpc_timeout, **submit.keywords
             )
-            answer["jobs"] = [_receipt(handle)]
+            answer["jobs"] = [receipt_of(handle)]
         return handle.job_id
 
     async def submit_many(self, submits: Sequence[Submit]) -> list[str]:
@@ -117,7 +117,7 @@ class Recorder:
         async with self._call("submit", jobs=[submit.item for submit in submits]) as answer:
             handles = await self._client.submit_many([submit.new_job() for submit in submits])
             answer["jobs"] = [
-                _refusal(each) if isinstance(each, PenstockError) else _receipt(each)
+                _refusal(each) if isinstance(each, PenstockError) else receipt_of(each)
                 for each in handles
             ]
         return [each.job_id for each in handles if not isinstance(each, PenstockError)]
@@ -147,7 +147,7 @@ class Recorder:
         """The id of the job that was made from an ended one."""
         async with self._call("retry", job=job, request=request) as answer:
             handle = await self._client.retry(job, request_id=request)
-            answer.update(_receipt(handle))
+            answer.update(receipt_of(handle))
         return handle.job_id
 
     async def list_page(self, queue: str, states: Sequence[str]) -> list[Job]:
@@ -202,7 +202,8 @@ def _refusal(error: PenstockError) -> dict[str, object]:
     return {"code": code, "sure": code in _SURE or isinstance(error, WaitTimeout)}
 
 
-def _receipt(handle: AsyncJobHandle) -> dict[str, object]:
+def receipt_of(handle: AsyncJobHandle) -> dict[str, object]:
+    """What a submit was told, as the history tells it."""
     receipt = handle.submitted
     if receipt is None:
         raise RuntimeError("a submit is answered with a receipt")

@@ -26,6 +26,9 @@ PARTITIONS: Final = 2
 #: How many jobs of a type run at once, over all workers; the others are held, under faults as well.
 #: Without it, each new worker would start 16 child processes at once, which takes all of two cores.
 AT_ONCE: Final[Mapping[str, int]] = {"chaos.sync": 12, "chaos.process": 4}
+#: Of each process of clients.
+PUBLISHERS: Final = 2
+PLANNERS: Final = 3
 #: So that kills and power cuts find the append-only file being rewritten, also in a short run.
 REWRITE_OFTEN: Final = {"auto-aof-rewrite-min-size": "4mb"}
 #: For so long after an outage calls may fail by it (s).
@@ -51,11 +54,25 @@ _LEAST: Final[Mapping[str, float]] = {
     "retry": 0.05,
     "cancel answered": 0.03,
     "strike": 0.03,
+    "publish answered": 0.1,
+    "message delivered": 0.2,
+    "start of a message": 0.2,
+    "subscribe answered": 0.02,
+    "start of an occurrence": 0.2,
+    "create answered": 0.02,
+    "update answered": 0.01,
+    "pause answered": 0.01,
+    "resume answered": 0.01,
+    "trigger answered": 0.01,
+    "delete answered": 0.01,
 }
 
 
 class Mixed(Scenario):
-    """Clients submit, follow, cancel and retry jobs of all kinds while faults strike at random."""
+    """Clients submit, follow, cancel and retry jobs of all kinds while faults strike at random.
+
+    They publish messages, subscribe for a while, and make schedules, which they change and end.
+    """
 
     name: ClassVar[str] = "mixed"
     rows: ClassVar[tuple[int, ...]] = ()
@@ -75,8 +92,10 @@ class Mixed(Scenario):
             server_options=REWRITE_OFTEN,
             gateway_settings=partitions,
             worker_settings=partitions,
+            client_settings={"publishers": PUBLISHERS, "planners": PLANNERS},
             shims=shims,
         ) as world:
+            await world.subscribe()
             async with world.client() as client:
                 for job_type, limit in AT_ONCE.items():
                     await client.set_queue_policy(QUEUE, job_type, concurrency=limit)

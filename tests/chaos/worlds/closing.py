@@ -80,6 +80,12 @@ def _view(job: Job) -> dict[str, object]:
         "sequence": job.last_sequence,
         "cancel": job.cancel_requested,
     }
+    view |= {"made_ms": job.created_ms, "ended_ms": job.finished_ms}
+    if told := job.message:
+        envelope = {"id": told.message_id, "topic": told.topic}
+        view["origin"] = {**envelope, "source": told.source, "time_ms": told.time_ms}
+    elif job.schedule_id:
+        view["origin"] = {"schedule": job.schedule_id, "occurrence": job.occurrence_ms}
     if job.result is not None:
         view["result"] = json.loads(job.result.data)
     if job.cached_from:

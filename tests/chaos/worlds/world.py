@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import json
 import signal
+import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import redis.asyncio
@@ -24,6 +26,8 @@ from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.load.client import ClientSettings
 from tests.chaos.load.plan import QUEUE, TYPES, Plan
 from tests.chaos.load.recorder import Recorder, Submit
+from tests.chaos.load.schedule_calls import ScheduleCalls
+from tests.chaos.load.topic_calls import SUBSCRIPTIONS, TopicCalls
 from tests.chaos.server.server import ChaosServer
 from tests.chaos.worlds.bounds import write_bounds
 from tests.chaos.worlds.closing import close_books
@@ -34,7 +38,7 @@ from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from typing import Literal
 
     from tests.chaos.scenario import Run
@@ -163,6 +167,7 @@ class World:
     async def _start(self) -> None:
         stack = self._stack
         stack.callback(self.journal.close)
+        self._tell_date()
         stack.push_async_callback(asyncio.to_thread, self.server.stop)
         await asyncio.to_thread(self.server.start)
         self.run.result.server = self.server.title
@@ -280,6 +285,7 @@ class World:
             AssertionError: some are left.
         """
         await self.stop_clients()
+        await self._end_schedules()
 
         async def no_live_job() -> bool:
             try:
@@ -295,6 +301,28 @@ class World:
             return not await self._live()
 
         await eventually(no_live_job, "all jobs have ended", within_s=within_s)
+
+    async def subscribe(self) -> None:
+        """Makes the subscriptions of the workers, as they do themselves, and hears of it."""
+        calls = TopicCalls(self._probing, self.journal, self._ops)
+        for name, pattern in SUBSCRIPTIONS.items():
+            await _surely(partial(calls.subscribe, name, pattern))
+
+    async def _end_schedules(self) -> None:
+        """Deletes those whose clients were killed."""
+        calls = ScheduleCalls(self._probing, self.journal, self._ops)
+        left: list[str] = []
+
+        async def look() -> None:
+            left[:] = [info.schedule_id async for info in self._probing.schedules()]
+
+        await _surely(look)
+        for name in left:
+            await _surely(partial(calls.delete_schedule, name))
+
+    def _tell_date(self) -> None:
+        """So that dates of the server and times of the history can be compared."""
+        self.journal.write("date", date_ns=time.time_ns())
 
     async def _live(self) -> int:
         """How many jobs have not ended, by the books of their slots."""
@@ -331,6 +359,7 @@ class World:
             self.run.result.expect(None, "I1", f"the run does not come to rest: {error}")
         await self._stop_keeping()
         await self.stop_members()
+        self._tell_date()
         await close_books(self, expectations or self.expectations())
 
     def expectations(self, **others: Any) -> Expectations:  # noqa: ANN401 - its fields.
@@ -392,6 +421,16 @@ class World:
     def _environment(self, url: str, settings: Mapping[str, object]) -> dict[str, str]:
         own = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
         return {"PENSTOCK_REDIS_URL": url, "PENSTOCK_LOG_FORMAT": "json", **own, **self._env}
+
+
+async def _surely(call: Callable[[], Awaitable[None]]) -> None:
+    """Calls until it is answered. Raises TimeoutError."""
+    async with asyncio.timeout(_START_S):
+        while True:
+            try:
+                return await call()
+            except PenstockError:
+                await asyncio.sleep(_LOOK_S)
 
 
 async def _is_ready(client: AsyncClient) -> bool:

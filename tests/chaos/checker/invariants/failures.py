@@ -21,7 +21,7 @@ __all__ = [
     "what_was_acknowledged_is_found",
 ]
 
-#: Judged by I3, where the submit may have contradicted another.
+#: Judged by I3, or as a message, where it may have contradicted another.
 _CONFLICT = "ALREADY_EXISTS"
 #: A wait came to its own end before its job did.
 _WAITED = "WaitTimeout"
@@ -43,7 +43,7 @@ def calls_fail_as_documented(scene: Scene) -> Iterator[Violation]:
     """Errors: a sound call fails by an outage or a limit, or contradicts an earlier submit."""
     codes = scene.expectations.codes
     for failure in _judged(scene):
-        conflict = failure.rpc in ("submit", "retry") and failure.code == _CONFLICT
+        conflict = failure.rpc in ("submit", "retry", "publish") and failure.code == _CONFLICT
         if failure.code not in codes and not conflict and failure.code != "NOT_FOUND":
             yield scene.violation("errors", f"a {failure.rpc} ended {failure.code}", failure)
     for submit in _refused(scene):

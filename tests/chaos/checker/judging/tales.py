@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.chaos.checker.judging.told import Tale, chunk, progress, state, view
+from tests.chaos.checker.judging.told import (
+    Tale,
+    chunk,
+    envelope,
+    progress,
+    shown,
+    spec,
+    state,
+    view,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GOOD", "plain", "retried"]
+__all__ = ["GOOD", "plain", "published", "retried", "scheduled"]
 
 
 def plain() -> Tale:
@@ -128,6 +137,50 @@ def cached() -> Tale:
     return tale.final(job="d", work="c", **hit)
 
 
+def published() -> Tale:
+    """A message for two subscriptions, sent twice, one that nobody wants, and one refused."""
+    tale = Tale()
+    tale.asked("subscribe", subscription="all", pattern="news.**")
+    tale.asked("subscribe", subscription="local", pattern="news.*.local")
+    origin = envelope("m", "news.city.local")
+    tale.delivered(tale.publish("m", "news.city.local"), all="a", local="b")
+    tale.delivered(tale.publish("m", "news.city.local"), "REPEATED", all="a", local="b")
+    tale.delivered(tale.publish("n", "weather"))
+    tale.error(tale.publish("m", "news.city.local", "other"), "ALREADY_EXISTS", sure=True)
+    tale.heard(1, "all", "a", origin).heard(2, "local", "b", origin)
+    tale.asked("unsubscribe", subscription="local")
+    tale.delivered(tale.publish("o", "news.town.local"), all="c")
+    return tale.heard(3, "all", "c", envelope("o", "news.town.local"))
+
+
+def scheduled() -> Tale:
+    """A schedule that fires, is paused, goes on as another, runs by hand, and is deleted."""
+    tale = Tale()
+    tale.asked("create", schedule="s", spec=spec(), told=shown(1000, 0))
+    tale.at(1005).fired(1000).at(2001).fired(2000)
+    tale.asked("get", schedule="s", told=shown(3000, 2))
+    tale.at(2500).asked("pause", schedule="s", told=shown(None, 2))
+    tale.at(4500).asked("resume", schedule="s", told=shown(5000, 2))
+    tale.asked("update", schedule="s", spec=spec("v"), told=shown(5000, 2))
+    op = tale.call("trigger", schedule="s", request="r")
+    tale.fired(None, job="h", work="v")
+    tale.answer(op, job="h", state="QUEUED", outcome="CREATED", durability="ALWAYS")
+    tale.at(5001).fired(5000, work="v")
+    tale.asked("get", schedule="s", told=shown(6000, 3, triggered=1))
+    tale.asked("delete", schedule="s", told={"deleted": True})
+    return tale.error(tale.call("get", schedule="s"), "NOT_FOUND", sure=True)
+
+
 GOOD: dict[str, Callable[[], Tale]] = {
-    tale.__name__: tale for tale in (plain, retried, by_key, cancelled, ended_otherwise, cached)
+    tale.__name__: tale
+    for tale in (
+        plain,
+        retried,
+        by_key,
+        cancelled,
+        ended_otherwise,
+        cached,
+        published,
+        scheduled,
+    )
 }

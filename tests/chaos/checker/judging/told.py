@@ -12,7 +12,19 @@ from tests.chaos.history.journal import Line
 if TYPE_CHECKING:
     from tests.chaos.result import Violation
 
-__all__ = ["Tale", "chunk", "found", "gap", "progress", "refuted", "state", "view"]
+__all__ = [
+    "Tale",
+    "chunk",
+    "envelope",
+    "found",
+    "gap",
+    "progress",
+    "refuted",
+    "shown",
+    "spec",
+    "state",
+    "view",
+]
 
 _MS = 1_000_000
 
@@ -34,6 +46,11 @@ class Tale:
     def later(self, ms: int) -> Self:
         """Time passes."""
         self.now_ms += ms
+        return self
+
+    def at(self, ms: int) -> Self:
+        """It is so late now."""
+        self.now_ms = ms
         return self
 
     def call(self, rpc: str, *, by: str = "client-1", **asked: object) -> int:
@@ -71,16 +88,26 @@ class Tale:
         """Both."""
         return self.receipt(self.submit(work, **options), job)
 
-    def start(self, token: int, attempt: int = 1, *, job: str = "j", work: str = "w") -> Self:
+    def start(
+        self,
+        token: int,
+        attempt: int = 1,
+        *,
+        job: str = "j",
+        work: str = "w",
+        type_: str = "chaos.async",
+        **more: object,
+    ) -> Self:
         """A handler begins."""
         return self.line(
             f"worker-{token}",
             "start",
             job=job,
-            type="chaos.async",
+            type=type_,
             token=token,
             attempt=attempt,
             payload={"work": work},
+            **more,
         )
 
     def effect(self, token: int, what: str, value: object, *, job: str = "j") -> Self:
@@ -117,10 +144,75 @@ class Tale:
         self.line("harness", "clock", ahead_ms=ahead_ms)
         return self.line("harness", "clock", ahead_ms=ahead_ms, turned=True)
 
-    def final(self, *, work: str = "w", **told: Any) -> Self:  # noqa: ANN401
+    def final(self, *, work: str = "w", type_: str = "chaos.async", **told: Any) -> Self:  # noqa: ANN401
         """What is left of a job."""
-        stored = {"type": "chaos.async", "payload": {"work": work}}
+        stored = {"type": type_, "payload": {"work": work}}
         return self.line("end", "final", **view(**told), **stored)
+
+    # Topics and schedules. The date is the time.
+
+    def asked(self, rpc: str, *, told: dict[str, Any] | None = None, **asked: Any) -> Self:  # noqa: ANN401
+        """A client calls, and is answered."""
+        return self.answer(self.call(rpc, **asked), **(told or {}))
+
+    def publish(self, message: str, topic: str, work: str = "w") -> int:
+        """A client begins to publish a message."""
+        asked: dict[str, Any] = {"payload": {"work": work}, "ends": ["SUCCEEDED"]}
+        return self.call("publish", message=envelope(message, topic), **asked)
+
+    def delivered(
+        self, op: int, outcome: str = "CREATED", state: str = "QUEUED", **jobs: str
+    ) -> Self:
+        """It is acknowledged, with these jobs by the subscription (``a`` of ``a=job``)."""
+        receipt = {"state": state, "outcome": outcome, "durability": "ALWAYS"}
+        told = [{"subscription": name, "job": job, **receipt} for name, job in jobs.items()]
+        return self.answer(op, jobs=told)
+
+    def heard(self, token: int, subscription: str, job: str, origin: dict[str, Any]) -> Self:
+        """The job of a subscription runs."""
+        told: dict[str, Any] = {"job": job, "type_": subscription, "origin": origin}
+        return self.start(token, **told).end(token, job=job).final(token=token, **told)
+
+    def fired(
+        self,
+        occurrence_ms: int | None,
+        *,
+        job: str = "",
+        work: str = "w",
+        token: int = 0,
+        takes_ms: int = 1,
+        made_ms: int | None = None,
+    ) -> Self:
+        """The job of an occurrence of the schedule ``s`` is made now, and runs."""
+        job, token = job or f"s-{occurrence_ms}", token or self.now_ms
+        made_ms = self.now_ms if made_ms is None else made_ms
+        told: dict[str, Any] = {
+            "job": job,
+            "work": work,
+            "origin": {"schedule": "s", "occurrence": occurrence_ms},
+        }
+        self.start(token, **told).later(takes_ms).end(token, job=job)
+        told |= {"made_ms": made_ms, "ended_ms": self.now_ms}
+        return self.final(token=token, result={"work": work, "token": token}, **told)
+
+
+def envelope(message: str, topic: str) -> dict[str, Any]:
+    """What the jobs of a message know of it."""
+    return {"id": message, "topic": topic, "source": "us", "time_ms": 7}
+
+
+def spec(work: str = "w", **others: object) -> dict[str, Any]:
+    """The definition of a schedule that fires each second."""
+    plan = {"type": "chaos.async", "payload": {"work": work}, "ends": ["SUCCEEDED"]}
+    when = {"step_ms": 1000, "first_ms": 0, "start_ms": 0, "end_ms": 60_000}
+    policy = {"overlap": "ALLOW", "catch_up": "ALL", "limit": 1000, "tolerance_ms": 60_000}
+    return {**plan, "max_attempts": 30, **when, **policy, **others}
+
+
+def shown(next_ms: int | None, fired: int, **others: object) -> dict[str, Any]:
+    """What is shown of a schedule."""
+    counts = {"fired": fired, "triggered": 0, "skipped": 0, "missed": 0}
+    return {"paused": next_ms is None, "next_ms": next_ms, **counts, **others}
 
 
 def refuted(tale: Tale, **expected: Any) -> set[str]:  # noqa: ANN401
