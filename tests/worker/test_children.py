@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock.broker import Backoff, Chunk, FailureReason, JobState, LogLine, Progress
+from penstock.worker import pool
+from penstock.worker.children import Child
 from tests.support.waiting import eventually
 from tests.worker.apps import children
 from tests.worker.rig import Rig
@@ -118,6 +121,74 @@ async def test_children_that_cannot_even_start_fail_the_attempt(
         assert job.failure is not None
         assert job.failure.type == "ChildProcessDied"
         assert "exited with status 1" in job.failure.message
+
+
+async def test_children_start_no_more_at_once_than_there_are_cores(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting: list[int] = [0]
+    spawn, ready = Child.spawn, Child.ready
+
+    async def noted_spawn(*args: Any) -> Child:  # noqa: ANN401 - as spawn.
+        starting.append(starting[-1] + 1)
+        return await spawn(*args)
+
+    async def noted_ready(child: Child, within_s: float) -> None:
+        await ready(child, within_s)
+        starting.append(starting[-1] - 1)
+
+    monkeypatch.setattr(pool, "_cores", lambda: 1)
+    monkeypatch.setattr(Child, "spawn", noted_spawn)
+    monkeypatch.setattr(Child, "ready", noted_ready)
+    async with rig.working(children):
+        jobs = [await rig.submit("child.pid") for _ in range(12)]
+        pids = {await rig.result(job_id, within_s=60) for job_id in jobs}
+    assert max(starting) == 1
+    assert starting.count(1) >= len(pids)
+
+
+async def test_a_job_is_cancelled_while_its_child_is_being_started(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, gate = Child.ready, asyncio.Event()
+
+    async def held(child: Child, within_s: float) -> None:
+        await gate.wait()
+        await ready(child, within_s)
+
+    monkeypatch.setattr(Child, "ready", held)
+    async with rig.working(children):
+        job_id = await rig.submit("child.pid")
+        await rig.until(job_id, JobState.RUNNING)
+        await rig.broker.jobs.cancel(job_id, "enough")
+        await rig.until(job_id, JobState.CANCELLED)
+        gate.set()
+        assert await rig.result(await rig.submit("child.pid"))
+
+
+async def test_a_child_that_loads_for_long_is_handed_a_job_all_the_same(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "READY_WITHIN_S", 0.0)
+    async with rig.working(children):
+        job_id = await rig.submit("child.double", {"amount": 4})
+        assert await rig.result(job_id) == {"amount": 8, "note": "attempt 1 of 3"}
+
+
+async def test_a_worker_that_stops_leaves_no_child_that_was_being_started(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = tmp_path / "pid"
+    never_ready = tmp_path / "python"
+    never_ready.write_text(
+        f"#!/bin/sh\necho $$ > {told}.new && mv {told}.new {told}\nexec sleep 600\n"
+    )
+    never_ready.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(never_ready))
+    async with rig.working(children, drain_grace_s=0):
+        await rig.submit("child.pid")
+        await eventually(told.exists, "a child is being started")
+    assert not _runs(int(told.read_text()))
 
 
 @pytest.mark.parametrize("job_type", ["child.loop", "child.stubborn"])

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -129,6 +130,8 @@ class Line:
             case "setup":
                 sys.path[:] = fields["sys_path"]
                 configure_logging(fields["log_level"], fields["log_format"])
+            case "load":
+                self._take(frame, self._orders)
             case "run":
                 self._orders = Orders()
                 self._orders.draining = fields["draining"]
@@ -172,7 +175,13 @@ def main(fd: int, parent: int) -> None:
     handlers: dict[tuple[str, ...], Handler] = {}
     while True:
         frame, orders = jobs.get()
-        ended = _run(line, frame, orders, handlers)
+        if frame.kind == "load":
+            # What is raised is raised again, and told, when the first job comes.
+            with suppress(BaseException):
+                _handler(frame, handlers)
+            ended = pack("ready")
+        else:
+            ended = _run(line, frame, orders, handlers)
         line.loop.call_soon_threadsafe(line.finish, ended)
         del frame, ended  # Else the next wait keeps payload and result alive.
 
@@ -189,15 +198,19 @@ def _run(
     facts = Facts(**known, checkpoint=checkpoint, message=message and Message(**message))
     context = SyncContext(facts, orders, line, line.loop)
     try:
-        target = tuple(fields["target"])
-        if target not in handlers:
-            handlers[target] = Handler.define(
-                fields["name"], resolve(fields["target"]), mode="process"
-            )
-        result = call(handlers[target], payload, context)
+        result = call(_handler(frame, handlers), payload, context)
     except BaseException as error:  # noqa: BLE001 - whatever ends a handler ends its attempt alone.
         return _raised(error)
     return pack("result", result.data, content_type=result.content_type)
+
+
+def _handler(frame: Frame, handlers: dict[tuple[str, ...], Handler]) -> Handler:
+    """The handler that a frame is about, imported at its first job. Raises what that raises."""
+    fields = frame.fields
+    target = tuple(fields["target"])
+    if target not in handlers:
+        handlers[target] = Handler.define(fields["name"], resolve(fields["target"]), mode="process")
+    return handlers[target]
 
 
 def _raised(error: BaseException) -> bytes:

@@ -86,6 +86,16 @@ class Child:
             status = await self.end()
             raise ChildProcessDied(_obituary(status)) from None
 
+    async def ready(self, within_s: float) -> None:
+        """Returns once it has loaded what it was told to, or the time is up (s).
+
+        Raises ChildProcessDied if it is gone before.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while (await self.receive()).kind != "ready":
+                    pass
+
     async def begin(self, order: bytes) -> None:
         """Hands it a job; returns once it has begun. Raises NeverBegun if it is gone before."""
         self.send(order)

@@ -7,6 +7,7 @@ raw bytes. Nothing is pickled: a payload stays bytes until the handler's own typ
 to the child
 ----------------------------------------------------------------------------------------
 setup       sys_path, log_level, log_format: comes first
+load        name, target: of a handler to import before its first job
 run         name, target, facts, content_type, draining; body: payload, then checkpoint
 stop        reason
 drain       the worker is being shut down
@@ -14,6 +15,7 @@ done        call; error and message, if the call failed: answers emit, checkpoin
 ----------- ----------------------------------------------------------------------------
 to the worker
 ----------------------------------------------------------------------------------------
+ready       it has started, and tried to import what it was told to
 begun       the job of the last run is taken on: all that follows is of it
 progress    current, total, message
 log         level, message

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker import CacheTarget, Content, PenstockError
-from penstock.worker.children import Child, NeverBegun
+from penstock.worker.children import NeverBegun
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
 from penstock.worker.executors import forget_cancels
 from penstock.worker.frames import Frame, pack
 from penstock.worker.outcome import HandlerFailed
+from penstock.worker.pool import ChildPool
 from penstock.worker.reporter import OutputLost, outlet_of
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
 from penstock.worker.targets import target_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from penstock.broker.attempts import Attempts
     from penstock.worker.attempt import Attempt
+    from penstock.worker.children import Child
     from penstock.worker.handler import Handler
     from penstock.worker.reporter import Reporter
     from penstock.worker.settings import WorkerSettings
@@ -35,7 +36,7 @@ CHILDREN_AT_MOST: Final = 3
 
 
 class ProcessExecutor:
-    """Runs handlers in children, as many as there are jobs at once; idle ones are kept.
+    """Runs handlers in children, no more than there are jobs at once; idle ones are kept.
 
     Args:
         attempts: where what handlers say is written to.
@@ -45,29 +46,47 @@ class ProcessExecutor:
     def __init__(self, attempts: Attempts, settings: WorkerSettings) -> None:
         self._attempts = attempts
         self._settings = settings
-        self._idle: list[Child] = []
-        self._ending: set[asyncio.Task[int]] = set()
-        # One thread of our own, since those of the loop's executor may end before the children.
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="penstock-children")
+        self._pool = ChildPool(settings)
 
     async def start(self) -> None:
         """Does nothing: children are started when they are needed."""
 
     async def stop(self) -> None:
         """Ends all children."""
-        for child in self._idle:
-            self._retire(child)
-        self._idle.clear()
-        if self._ending:
-            await asyncio.wait(self._ending)
-        self._starter.shutdown(wait=False, cancel_futures=True)
+        await self._pool.stop()
 
     async def execute(self, attempt: Attempt, handler: Handler) -> Content:
         """As `Executor.execute`."""
         for _ in range(CHILDREN_AT_MOST - 1):
             with suppress(NeverBegun):
-                return await self._execute_in(await self._child(), attempt, handler)
-        return await self._execute_in(await self._child(), attempt, handler)
+                return await self._execute_once(attempt, handler)
+        return await self._execute_once(attempt, handler)
+
+    async def _execute_once(self, attempt: Attempt, handler: Handler) -> Content:
+        child = await self._child(attempt, handler)
+        if attempt.stop_reason is not None:  # It came while the child was being started.
+            self._pool.give_back(child)
+            raise Stopped(attempt.stop_reason)
+        return await self._execute_in(child, attempt, handler)
+
+    async def _child(self, attempt: Attempt, handler: Handler) -> Child:
+        """A child to run it in. Raises Stopped if the attempt is told to stop meanwhile."""
+        asked = self._pool.ask(handler)
+
+        def stop() -> None:
+            asked.cancel()
+
+        attempt.on_stop = stop
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            if asked.cancelled() and attempt.stop_reason is not None:
+                raise Stopped(attempt.stop_reason) from None
+            if not asked.cancelled() and asked.exception() is None:
+                self._pool.give_back(asked.result())
+            raise
+        finally:
+            attempt.on_stop = None
 
     async def _execute_in(self, child: Child, attempt: Attempt, handler: Handler) -> Content:
         """Runs the handler in a child, which is kept or retired then."""
@@ -85,8 +104,6 @@ class ProcessExecutor:
         attempt.on_stop = stop
         attempt.on_drain = lambda: child.send(pack("drain"))
         try:
-            if attempt.stop_reason is not None:  # It came while the child was being started.
-                raise Stopped(attempt.stop_reason)
             await child.begin(_order(attempt, handler))
             last = await _converse(child, outlet_of(attempt, self._attempts))
             reusable = True
@@ -95,24 +112,10 @@ class ProcessExecutor:
             if attempt.stop_reason is not None:
                 forget_cancels(attempt)
             if reusable:
-                self._idle.append(child)
+                self._pool.give_back(child)
             else:
-                self._retire(child)
+                self._pool.retire(child)
         return _result_of(last)
-
-    async def _child(self) -> Child:
-        while self._idle:
-            child = self._idle.pop()
-            if not child.exited:
-                return child
-            self._retire(child)
-        return await Child.spawn(self._settings, self._starter)
-
-    def _retire(self, child: Child) -> None:
-        child.kill()
-        task = asyncio.get_running_loop().create_task(child.end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
 
 
 async def _converse(child: Child, outlet: Reporter) -> Frame:
@@ -127,6 +130,8 @@ async def _converse(child: Child, outlet: Reporter) -> Frame:
                 outlet.log(fields["level"], fields["message"])
             case "emit" | "checkpoint" | "invalidate":
                 child.send(await _serve(frame, outlet))
+            case "ready":
+                pass  # It was handed out before.
             case _:
                 return frame
 
