@@ -103,23 +103,19 @@ async def test_a_visit_sees_that_a_job_is_missing(
 
 
 @pytest.mark.foreign_hands
-async def test_what_a_walk_cannot_find_is_asked_for_no_more(rig: Rig) -> None:
+async def test_what_two_walks_cannot_find_is_asked_for_no_more(rig: Rig) -> None:
     kept, stream = await waiting(rig), rig.slot.stream(Priority.DEFAULT)
     for job_id in (await waiting(rig), await delayed(rig)):
         await rig.call("DEL", rig.slot.record(tail_of(job_id)))
     await rig.call("ZREM", rig.slot.due(), tail_of(job_id))  # It would have come due.
-    assert await is_walk_wanted(rig)
-    assert await rig.broker.reconciler.walk() == 0
-    assert not await is_walk_wanted(rig)
+    await walk_twice_in_vain(rig)
     # What is missing beside that is still seen.
     await rig.call("DEL", stream)
     assert await is_walk_wanted(rig)
     await walked_before(rig)
     assert await rig.broker.reconciler.walk() == 1
-    assert await is_walk_wanted(rig)  # One entry less than there was: that of the lost record.
-    await walked_before(rig)
-    assert await rig.broker.reconciler.walk() == 0
-    assert not await is_walk_wanted(rig)
+    await walked_before(rig)  # One entry less than there was: that of the lost record.
+    await walk_twice_in_vain(rig)
     assert [grant.job_id for grant in await rig.claim()] == [kept]
 
 
@@ -160,6 +156,28 @@ async def test_what_goes_missing_behind_a_walk_is_asked_for(
     assert not await is_walk_wanted(rig)
 
 
+async def test_a_job_lost_behind_a_walk_is_asked_for_though_as_many_are_missing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The walk puts back nothing, since the one that was missing before it ends by itself."""
+    grant = await rig.granted()
+    await drop_from("lease")(rig, grant.job_id)
+    assert await is_walk_wanted(rig)
+
+    async def walk_that_comes_too_late() -> int:
+        await rig.complete(grant)
+        await delete_entry(rig, await waiting(rig))
+        return 0
+
+    monkeypatch.setattr(rig.broker.reconciler, "_walk", walk_that_comes_too_late)
+    assert await rig.broker.reconciler.walk() == 0
+    monkeypatch.undo()
+    assert await is_walk_wanted(rig)
+    await walked_before(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert not await is_walk_wanted(rig)
+
+
 async def test_a_walk_that_is_wanted_waits_for_one_under_way(rig: Rig) -> None:
     job_id, mark = await delayed(rig), rig.broker.engine.names.walk()
     await rig.call("DEL", rig.slot.due())
@@ -181,6 +199,16 @@ async def test_a_mark_that_a_date_gone_back_made_last_holds_nobody_off(rig: Rig,
     await rig.call("DEL", rig.slot.due())
     await rig.call("SET", rig.broker.engine.names.walk(), mark, "PX", 3_600_000)
     assert await rig.broker.reconciler.walk() == 1
+
+
+async def walk_twice_in_vain(rig: Rig) -> None:
+    """After that, what is missing is given up."""
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    assert await is_walk_wanted(rig)
+    await walked_before(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    assert not await is_walk_wanted(rig)
 
 
 async def is_walk_wanted(rig: Rig) -> bool:

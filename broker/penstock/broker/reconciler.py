@@ -14,6 +14,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
@@ -96,9 +97,10 @@ class Reconciler:
         try:
             missing = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
             repaired = await self._walk()
+            name = token_hex(8)
             for slot, before in missing.items():
                 # Where something was put back, what is missing now may have gone behind the walk.
-                await self._engine.run(WEIGH, [slot.base], SINCE if repaired else before)
+                await self._engine.run(WEIGH, [slot.base], SINCE if repaired else before, name)
         except BaseException:
             # Not done: whoever tries next must not be held off.
             self._engine.link.send("DEL", mark)

@@ -325,7 +325,7 @@ class World:
         self.journal.write("date", date_ns=time.time_ns())
 
     async def _live(self) -> int:
-        """How many jobs have not ended, by the books of their slots."""
+        """How many jobs have not ended or were given up, by the books of their slots."""
         live = 0
         names, code = NamespaceKeys("default"), ids.queue_code("default", QUEUE)
         for member in await self.redis("ZRANGE", names.active(), 0, -1):
@@ -333,8 +333,8 @@ class World:
             if queue == code:
                 slot = Slot(names.code, queue, int(partition))
                 counts = await self.redis("HMGET", slot.base, "submitted", "adrift", *_ENDS)
-                submitted, *others = (int(count or 0) for count in counts)
-                live += submitted - sum(others)
+                submitted, adrift, *ended = (int(count or 0) for count in counts)
+                live += submitted - sum(ended) + abs(adrift)
         return live
 
     async def finish(self, expectations: Expectations | None = None) -> None:

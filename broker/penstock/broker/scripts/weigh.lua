@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- See what is missing in a slot, before a walk over its records and after it.
 --
--- Guarantees: what a walk could not find is asked for no more: records that were deleted by hand, and
+-- Guarantees: what two walks could not find is asked for no more: records that were deleted by hand, and
 -- entries of foreign hands, those that nobody will read at the head of a stream; bounded.
 --
 -- KEYS  1 slot
 -- ARGV  1 '' before a walk; after it, what this returned before, or 'since' where it put jobs back
+--       2 after a walk: its name, by which a repeated call is known
 -- Returns how many jobs are missing, or below 0, how many entries are too many
 --#include lib/slot.lua
 --#include lib/balance.lua
@@ -23,6 +24,19 @@ for _, priority in ipairs({'h', 'd', 'l'}) do
     redis.call('XDEL', stream, first[1])
   end
 end
--- As it was before the walk: nothing can be done about it. Else somebody is still at it.
-if now_missing == tonumber(ARGV[1]) then redis.call('HSET', slot, 'adrift', missing()) end
+
+-- What two walks in a row could not find is given up. After one, as many may be missing as before it,
+-- and yet others: one was put back by a call whose answer was lost, or ended, one was lost behind it.
+local left, doubt = missing(), redis.call('HGET', slot, 'doubt')
+local doubted, walk = (doubt or ''):match('^(%-?%d+) (.+)$')
+if left == 0 then
+  redis.call('HDEL', slot, 'adrift', 'doubt')
+elseif now_missing ~= tonumber(ARGV[1]) then
+  redis.call('HDEL', slot, 'doubt')
+elseif tonumber(doubted) ~= left then
+  redis.call('HSET', slot, 'doubt', left .. ' ' .. ARGV[2])
+elseif walk ~= ARGV[2] then
+  redis.call('HSET', slot, 'adrift', left)
+  redis.call('HDEL', slot, 'doubt')
+end
 return now_missing
