@@ -32,6 +32,7 @@ __all__ = ["CrashPoints"]
 #: Scripts that no run of some minutes sends, and why.
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "confirm": "it is sent where replicas are waited for, and leaves nothing that anybody reads",
+    "drop": "it is sent by a process that has seen a slot empty for ten minutes, and no sooner",
 }
 
 #: How long all calls are listened to, to learn what is sent (s), and until all scripts were seen.
