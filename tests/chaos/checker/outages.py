@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tests.chaos.history.entries import Strike
 
 __all__ = ["Outages"]
+
+#: A call that has so long at a stretch without an outage is answered, on a busy machine, too (ns).
+_TO_ANSWER_NS: Final = 4 * 10**9
 
 
 class Outages:
@@ -37,8 +41,25 @@ class Outages:
 
     def meet(self, since: int, until: int) -> bool:
         """Whether there was one at any moment of a span of time (ns)."""
+        return any(True for _ in self._within(since, until))
+
+    def excuse(self, since: int, until: int) -> bool:
+        """Whether a call may have failed: it met one, and had no time to be answered apart from it.
+
+        Args:
+            since: when it was begun (ns).
+            until: when it had failed.
+        """
+        met = list(self._within(since, until))
+        # Before the first, between them, and after the last.
+        ends = [since, *(ended for _, ended in met)]
+        begins = [*(began for began, _ in met), until]
+        clear = max(begun - ended for ended, begun in zip(ends, begins, strict=True))
+        return bool(met) and clear < _TO_ANSWER_NS
+
+    def _within(self, since: int, until: int) -> Iterator[tuple[int, int]]:
         first = bisect_left(self._spans, since, key=lambda span: span[1])
-        return first < len(self._spans) and self._spans[first][0] <= until
+        return takewhile(lambda span: span[0] <= until, islice(self._spans, first, None))
 
 
 def _end_of(strike: Strike) -> int:

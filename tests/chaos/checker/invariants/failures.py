@@ -102,7 +102,7 @@ def stray_failures(scene: Scene) -> list[Failure | Submit]:
         for each in failed
         if each.code in codes - {_WAITED}
         and each.by != PROBER
-        and not outages.meet(each.began, each.at)
+        and not outages.excuse(each.began, each.at)
     ]
     return sorted(strays, key=lambda each: each.at)
 

@@ -82,8 +82,24 @@ class TestOutages:
     def test_a_call_that_it_met_on_its_way(self) -> None:
         tale = plain()
         op = tale.call("status", job="j")
-        tale.later(5_000).struck().healed().later(5_000)
+        tale.later(3_000).struck().healed().later(4_000)
         assert self.outages(tale.error(op, "DEADLINE_EXCEEDED")) == set()
+
+    @pytest.mark.parametrize(("before_ms", "after_ms"), [(4_100, 0), (0, 5_100)])
+    def test_a_call_that_had_time_to_be_answered_all_the_same(
+        self, before_ms: int, after_ms: int
+    ) -> None:
+        tale = plain()
+        op = tale.call("status", job="j")
+        tale.later(before_ms).struck().healed().later(after_ms)
+        assert self.outages(tale.error(op, "DEADLINE_EXCEEDED")) == {"outages"}
+
+    def test_a_call_that_had_time_between_two(self) -> None:
+        for between_ms, expected in ((4_900, set[str]()), (5_100, {"outages"})):
+            tale = plain()
+            op = tale.call("status", job="j")
+            tale.struck(1).healed(1).later(between_ms).struck(2)
+            assert self.outages(tale.error(op, "DEADLINE_EXCEEDED")) == expected
 
     def test_a_fault_by_which_no_call_may_fail(self) -> None:
         assert self.outages(self.failed(plain().struck(outage=False))) == {"outages"}
