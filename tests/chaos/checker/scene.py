@@ -181,7 +181,7 @@ class Scene:
 
     def made(self, job: JobHistory) -> list[int]:
         """The times at which a job may have been made (ns), by the server's date of that."""
-        known = min((start.at for start in job.starts), default=sys.maxsize) + self.slack_ns
+        known = min((start.at for start in job.starts), default=self.history.ended) + self.slack_ns
         moments = self.history.calendar.moments(job.made_ms or 0, self.slack_ns)
         return [each for each in moments if each <= known]
 
@@ -191,7 +191,7 @@ class Scene:
             return []
         known = max((start.at for start in job.starts), default=0) - self.slack_ns
         moments = self.history.calendar.moments(job.ended_ms, self.slack_ns)
-        return [each for each in moments if each >= known]
+        return [each for each in moments if known <= each <= self.history.ended + self.slack_ns]
 
     def plans_of(self, job: JobHistory) -> list[Submit]:
         """The submits that say what is to become of it: a retry has its payload from another."""

@@ -104,14 +104,21 @@ def overlaps_are_kept(scene: Scene) -> Iterator[Violation]:
                 # Where the last one was made by hand, the last occurrence counts as well.
                 known = (last, last_fired) if len(jobs) == len(all_jobs) else (last_fired,)
                 for other in filter(None, known):
-                    ends = scene.over(other)
-                    at = moments[job.id][0] - scene.slack_ns
-                    if moments[other.id][0] < at and all(end > at for end in ends):
+                    (since,), (until,) = moments[other.id], moments[job.id]
+                    if since < until - scene.slack_ns and _is_alive(scene, other, until):
                         text = f"{schedule.id} made job {job.id}, and {other.id} had not ended"
                         yield scene.violation("schedules", text, *_shown(other, job))
                         break
                 last_fired = job
             last = job
+
+
+def _is_alive(scene: Scene, job: JobHistory, at: int) -> bool:
+    """Whether a job that was made before had not ended by then, for certain."""
+    ends = scene.over(job)
+    if job.ended_ms is None:
+        return True
+    return bool(ends) and min(ends) > at + scene.slack_ns
 
 
 class _Point(NamedTuple):

@@ -189,6 +189,43 @@ class TestLeftOut:
             assert refuted(tale.at(3001).fired(3000)) == set(), rpc
 
 
+class TestTurnedDate:
+    """The server's date jumps: what is due and what is late goes by it."""
+
+    def test_ahead(self) -> None:
+        tale = created().at(1001).fired(1000).turned(2000).fired(2000).fired(3000)
+        assert refuted(looked(tale.at(2001).fired(4000), 5000, 4)) == set()
+        tale = created().at(1001).fired(1000).turned(2000).fired(3000)
+        assert refuted(tale) == {"schedules"}
+
+    def test_what_it_jumped_over_is_missed(self) -> None:
+        policy = {"catch_up": "LAST", "tolerance_ms": 1000}
+        tale = created(**policy).at(1001).fired(1000).turned(5000).fired(6000)
+        assert refuted(looked(tale, 7000, 2, missed=4)) == set()
+
+    def test_back(self) -> None:
+        tale = created().at(1001).fired(1000).at(2001).fired(2000).turned(-1500)
+        tale = looked(tale.at(3000), 3000, 2)
+        assert refuted(looked(tale.at(4501).fired(3000), 4000, 3)) == set()
+        tale = created().at(1001).fired(1000).turned(-1500).at(3501).fired(3000)
+        assert "schedules" in refuted(tale)
+
+    def test_back_while_it_is_paused(self) -> None:
+        tale = created().at(1001).fired(1000).at(1600)
+        tale.asked("pause", schedule="s", told=shown(None, 1)).turned(-700)
+        tale.asked("resume", schedule="s", told=shown(1000, 1))
+        assert refuted(looked(tale.at(2701).fired(2000), 3000, 2)) == set()
+
+    def test_after_it_was_deleted(self) -> None:
+        tale = created().turned(5000).asked("delete", schedule="s", told={"deleted": True})
+        assert refuted(tale.later(50).fired(1000)) == {"schedules"}
+
+    def test_two_at_once(self) -> None:
+        tale = created(overlap="QUEUE").at(1001).fired(1000, takes_ms=1500).turned(-2000)
+        tale.at(4001).fired(2000)
+        assert refuted(tale) == set()
+
+
 class TestOverlap:
     """Who is alone is alone."""
 
@@ -200,6 +237,11 @@ class TestOverlap:
         tale = created(overlap=overlap).at(1001).fired(1000, takes_ms=1500)
         tale.fired(2000, made_ms=2001)
         assert refuted(tale) == (set() if well else {"schedules"})
+
+    def test_one_that_ends_as_the_next_fires(self) -> None:
+        tale = created(overlap="QUEUE").at(1001).fired(1000, takes_ms=999)
+        tale.fired(2000, made_ms=tale.now_ms - 1)
+        assert refuted(tale) == set()
 
     def test_one_that_was_made_by_hand_meanwhile(self) -> None:
         tale = created(overlap="QUEUE").at(1001).fired(1000, takes_ms=2000)

@@ -35,6 +35,7 @@ class Tale:
 
     lines: list[Line] = field(default_factory=list)
     now_ms: int = 0
+    ahead_ms: int = 0
     _ops: int = 0
 
     def line(self, by: str, kind: str, **fields: object) -> Self:
@@ -141,6 +142,7 @@ class Tale:
 
     def turned(self, ahead_ms: int) -> Self:
         """The server's date jumps."""
+        self.ahead_ms = ahead_ms
         self.line("harness", "clock", ahead_ms=ahead_ms)
         return self.line("harness", "clock", ahead_ms=ahead_ms, turned=True)
 
@@ -149,7 +151,7 @@ class Tale:
         stored = {"type": type_, "payload": {"work": work}}
         return self.line("end", "final", **view(**told), **stored)
 
-    # Topics and schedules. The date is the time.
+    # Topics and schedules. The server's date is the time, unless it is turned.
 
     def asked(self, rpc: str, *, told: dict[str, Any] | None = None, **asked: Any) -> Self:  # noqa: ANN401
         """A client calls, and is answered."""
@@ -192,7 +194,7 @@ class Tale:
             "origin": {"schedule": "s", "occurrence": occurrence_ms},
         }
         self.start(token, **told).later(takes_ms).end(token, job=job)
-        told |= {"made_ms": made_ms, "ended_ms": self.now_ms}
+        told |= {"made_ms": made_ms + self.ahead_ms, "ended_ms": self.now_ms + self.ahead_ms}
         return self.final(token=token, result={"work": work, "token": token}, **told)
 
 
