@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from structlog.testing import capture_logs
 
 from penstock.broker import UnsafeServer
 from penstock.server import Gateway, ServerSettings, upkeep
@@ -56,6 +57,24 @@ async def test_the_loss_of_the_replica_is_told_and_mended(
             await eventually(lambda: rig.readiness.ready, "it is ready again", within_s=60)
             repeated = await acknowledged(rig, "during")
             assert repeated.outcome == pb.SUBMIT_OUTCOME_REPEATED
+
+
+@pytest.mark.timeout(180)
+async def test_a_gateway_that_stops_waits_for_no_replica_and_says_so(server_binary: Path) -> None:
+    with Replicas(server_binary) as replicas, capture_logs() as lines:
+        settings = {"min_durability": "replicated", "replica_timeout_s": 5.0}
+        async with rig_on(replicas.primary.url, shutdown_grace_s=120.0, **settings) as rig:
+            await eventually(lambda: rig.readiness.ready, "the gateway is ready", within_s=60)
+            await acknowledged(rig, "before")
+            replicas.replica.kill()
+            request = pb.SubmitJobRequest(job=spec(request_id="during"))
+            refused = asyncio.create_task(refusal_of(rig.jobs.SubmitJob(request)))
+            await eventually(lambda: rig.admission.unary == 1, "a submit waits for the replica")
+            await rig.gateway.stop()
+            refusal = await refused
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_REPLICATED")
+    assert "within 1 s: repeat the call, with the same request id" in refusal.message
+    assert not [line for line in lines if "grace" in line["event"]]
 
 
 @pytest.mark.timeout(180)

@@ -205,6 +205,11 @@ class Broker:
         """Begins to connect, in the background, and to stay connected, until `close`."""
         self.link.start()
 
+    def hurry(self) -> None:
+        """The process goes down: calls wait no longer for replicas than they have to."""
+        if self.engine.replication is not None:
+            self.engine.replication.hurry()
+
     async def close(self) -> None:
         """Ends the connections. Idempotent."""
         await self.link.close()

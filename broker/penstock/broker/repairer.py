@@ -19,7 +19,7 @@ WALK_AGAIN_S: Final = 75.0
 #: After a walk that failed; the link has told why (s).
 RETRY_WALK_S: Final = 1.0
 #: A walk may be cut short at any point: the next process walks.
-STOP_GRACE_S: Final = 0.5
+STOP_GRACE_S: Final = 0.0
 
 _log = logging.getLogger(__name__)
 

@@ -34,6 +34,8 @@ CONFIRM = load_script("confirm")
 CONFIRM_TTL_MS: Final = 60_000
 #: How long replicas have at the start, where nobody waits yet (s).
 START_PATIENCE_S: Final = 3.0
+#: How long they have for each write where the process goes down (s).
+LAST_PATIENCE_S: Final = 1.0
 #: A round without an answer for so much longer than it may take is on a dead connection (s).
 MARGIN_S: Final = 2.0
 
@@ -97,6 +99,8 @@ class Replication(Dedicated):
         self.confirmed = False
         self.wanted = asyncio.Event()
         self._on_other = on_other
+        self._patience_s = options.timeout_s
+        self._patience: set[asyncio.Timeout] = set()
         self._waiting: list[tuple[Future[None], str]] = []
         self._met = False
 
@@ -121,11 +125,23 @@ class Replication(Dedicated):
         self._waiting.append((future, history))
         self.wanted.set()
         try:
-            async with asyncio.timeout(self.options.timeout_s):
-                await future
+            async with asyncio.timeout(self._patience_s) as patience:
+                self._patience.add(patience)
+                try:
+                    await future
+                finally:
+                    self._patience.discard(patience)
         except TimeoutError:
             self.told(confirmed=False)
-            raise NotReplicated(self.options.replicas, self.options.timeout_s) from None
+            raise NotReplicated(self.options.replicas, self._patience_s) from None
+
+    def hurry(self) -> None:
+        """The process goes down: from now on nobody waits for longer than `LAST_PATIENCE_S`."""
+        self._patience_s = min(self._patience_s, LAST_PATIENCE_S)
+        latest = asyncio.get_running_loop().time() + self._patience_s
+        for patience in self._patience:
+            when = patience.when()
+            patience.reschedule(latest if when is None else min(when, latest))
 
     async def examine(self, caller: Caller, info: dict[str, str]) -> None:
         """At every connect of the shared connection; the first one must find the replicas.

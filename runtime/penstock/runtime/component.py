@@ -49,7 +49,8 @@ class Component(ABC):
 
     Args:
         name: What the logs call it; the class name if None.
-        stop_grace_s: How long stop() waits for run() to return before it cancels it, in seconds.
+        stop_grace_s: How long stop() waits for run() to return before it cancels it, in seconds; 0
+            is for what may be cut short at any point: that is cancelled without a warning.
         restarts: The waits before run() is called again after a crash.
     """
 
@@ -125,7 +126,8 @@ class Component(ABC):
                 await asyncio.wait({task}, timeout=self._stop_grace_s)
             finally:
                 if not task.done():
-                    _log.warning("cancelled after its grace", component=self.name)
+                    if self._stop_grace_s > 0:
+                        _log.warning("cancelled after its grace", component=self.name)
                     task.cancel()
                     await asyncio.wait({task})
                 await self.teardown()

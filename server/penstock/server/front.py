@@ -22,6 +22,8 @@ from penstock.v1 import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from penstock.server.cache_service import CacheService
     from penstock.server.calls import Calls
     from penstock.server.health import Health
@@ -83,6 +85,7 @@ class Front:
         cache: CacheService,
         health: Health,
         streams: Streams,
+        on_closing: Callable[[], None],
         share_port: bool = False,
     ) -> None:
         self._settings = settings
@@ -95,6 +98,7 @@ class Front:
             calls.handlers(cache, _CACHE),
         )
         self._calls = calls
+        self._on_closing = on_closing
         self._health = health
         self._streams = streams
         self._server: grpc.aio.Server | None = None
@@ -137,6 +141,7 @@ class Front:
         self._health.close()
         await asyncio.sleep(self._settings.shutdown_delay_s)
         self._calls.close()
+        self._on_closing()
         self._streams.shut_down()
         await self._calls.finish(self._settings.shutdown_grace_s)
         await self._health.finish()

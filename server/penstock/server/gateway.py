@@ -94,6 +94,7 @@ class Gateway:
             cache=CacheService(broker),
             health=self._health,
             streams=self._streams,
+            on_closing=broker.hurry,
             share_port=share_port,
         )
         # Stopped in reverse: the front goes first, and takes its time.

@@ -21,7 +21,7 @@ PROBE_EVERY_S: Final = 1.0
 PROBE_WITHIN_S: Final = 2.0
 PRUNE_SCHEMAS_EVERY_S: Final = 3600.0
 #: All of it may be cut short at any point: the next process goes on.
-STOP_GRACE_S: Final = 0.5
+STOP_GRACE_S: Final = 0.0
 
 _log = structlog.get_logger(__name__)
 
