@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -41,7 +41,7 @@ async def test_what_they_ran_is_taken_back_in_time(
 ) -> None:
     """With two killed, there are slots that lost their worker and both caretakers at once."""
     fleet.gateway(free_port(), partitions=PARTITIONS)
-    settings = {"lease_s": LEASE_S, "partitions": PARTITIONS, "drain_grace_s": 0.1}
+    settings: dict[str, Any] = {"lease_s": LEASE_S, "partitions": PARTITIONS, "drain_grace_s": 0.1}
     workers = [fleet.worker(APP, **settings) for _ in range(2)]
     async with Broker(redis_url, BrokerOptions(partitions=PARTITIONS)) as broker:
         keepers = broker.engine.names.keepers()
