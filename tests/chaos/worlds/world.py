@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import signal
 import time
 from contextlib import AsyncExitStack
-from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import redis.asyncio
@@ -17,29 +13,24 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from penstock.broker import FailureReason, ids
-from penstock.broker.keys import NamespaceKeys, Slot
-from penstock.client import AsyncClient, NotFound, PenstockError, StatusError, WaitTimeout
+from penstock.client import AsyncClient, StatusError
 from tests.chaos.checker.scene import Expectations
 from tests.chaos.history.journal import Journal
 from tests.chaos.link.proxy import FaultProxy
 from tests.chaos.load.client import ClientSettings
-from tests.chaos.load.plan import QUEUE, TYPES, Plan
-from tests.chaos.load.recorder import Recorder, Submit
-from tests.chaos.load.schedule_calls import ScheduleCalls
-from tests.chaos.load.topic_calls import SUBSCRIPTIONS, TopicCalls
 from tests.chaos.server.server import ChaosServer
+from tests.chaos.waiting import when
 from tests.chaos.worlds.bounds import write_bounds
 from tests.chaos.worlds.closing import close_books
 from tests.chaos.worlds.member import Crew, Member
+from tests.chaos.worlds.population import Population
+from tests.chaos.worlds.prober import Prober
 from tests.chaos.worlds.server_date import ServerDate
 from tests.chaos.worlds.supervisor import supervise
 from tests.support.processes import free_port
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from typing import Literal
+    from collections.abc import Mapping, Sequence
 
     from tests.chaos.scenario import Run
 
@@ -51,15 +42,13 @@ _STOP_S: Final = 60.0
 #: How long the server may be away for those who ask it something past the links (s).
 _SERVER_AWAY_S: Final = 60.0
 _AWAY: Final = (RedisConnectionError, RedisTimeoutError)
-_PROBE_S: Final = 1.0
 #: In the record: a job that kills the process that runs it.
 SUICIDE: Final = "a job kills its worker"
+#: Of the server: it syncs before it answers.
+_DURABILITY: Final = "ALWAYS"
 _LOOK_S: Final = 0.1
-#: What a slot counts of the jobs that have ended in it.
-_ENDS: Final = (
-    *("succeeded", "cache_hits", "cancelled", "expired"),
-    *(f"failed:{reason}" for reason in FailureReason),
-)
+#: Of a call that looks whether a gateway is ready (s).
+_READY_S: Final = 1.0
 
 
 class World:
@@ -70,7 +59,6 @@ class World:
         gateways: how many.
         workers: how many.
         clients: how many processes of many sessions each; 0 is none but `client`.
-        appendfsync: of the server.
         lease_s: of the workers.
         max_crashes: of gateways and workers; a job has many in a run of many kills.
         server_options: further directives of the server.
@@ -78,7 +66,6 @@ class World:
         worker_settings: by the names of `WorkerSettings`.
         client_settings: by the names of `ClientSettings`.
         shims: of the server; see `ChaosServer`.
-        env: further variables of gateways and workers.
         app: of the workers.
         crew: starts the processes.
 
@@ -104,7 +91,6 @@ class World:
         gateways: int = 2,
         workers: int = 3,
         clients: int = 2,
-        appendfsync: Literal["always", "everysec", "no"] = "always",
         lease_s: float = 2.0,
         max_crashes: int = 50,
         server_options: Mapping[str, str] | None = None,
@@ -112,7 +98,6 @@ class World:
         worker_settings: Mapping[str, object] | None = None,
         client_settings: Mapping[str, Any] | None = None,
         shims: Sequence[str] = (),
-        env: Mapping[str, str] | None = None,
         app: str = APP,
         crew: type[Crew] = Crew,
     ) -> None:
@@ -123,13 +108,11 @@ class World:
         self.server = ChaosServer(
             run.folder / "server",
             run.server_binary,
-            appendfsync=appendfsync,
             options=server_options or {},
             shims=shims,
         )
         self.date = ServerDate(self.server.preload.clock_offset, self.journal)
-        self._durability = {"no": ""}.get(appendfsync, appendfsync.upper())
-        self._numbers = (gateways, workers, clients)
+        self._numbers = (workers, clients)
         self._gateway_settings: dict[str, Any] = {
             "max_crashes": max_crashes,
             **(gateway_settings or {}),
@@ -142,19 +125,17 @@ class World:
             **(worker_settings or {}),
         }
         self._client_settings = dict(client_settings or {})
-        self._env = dict(env or {})
         self._app = app
         self._crew = crew
         self._stack = AsyncExitStack()
         self._keeping: asyncio.Task[None] | None = None
         self._ports = [free_port() for _ in range(gateways)]
-        self._ops = itertools.count(1)
-        self._probes = itertools.count(1)
-        self._finished = False
         self.targets = ",".join(f"127.0.0.1:{port}" for port in self._ports)
-        self.gateways: list[Member] = []
-        self.workers: list[Member] = []
-        self.clients: list[Member] = []
+        population = Population(run.folder, self.journals)
+        self._population = population
+        self.gateways = population.gateways
+        self.workers = population.workers
+        self.clients = population.clients
 
     async def __aenter__(self) -> Self:
         try:
@@ -184,7 +165,8 @@ class World:
         self._populate(crew)
         for member in (*self.gateways, *self.workers):
             member.start()
-        self._probing = await stack.enter_async_context(self.client())
+        client = await stack.enter_async_context(self.client())
+        self._prober = Prober(client, self.journal, self.redis)
         await self.working()
         for member in self.clients:
             member.start()
@@ -234,28 +216,11 @@ class World:
         Raises:
             TimeoutError: none has run in time.
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        calls = Recorder(self._probing, self.journal, self._ops)
-        name = f"probe-{next(self._probes)}"
-        plan: Plan = {"work": name}
-        # Before all that may have piled up: whether it works is asked, not how fast. Workers may
-        # still be starting.
-        options: dict[str, Any] = {"queue": QUEUE, "max_attempts": 30, "priority": "high"}
-        options["allow_unregistered"] = True
-        submit = Submit(TYPES[0], plan, name, options)
-        job = ""
-        while True:
-            try:
-                job = job or await calls.submit(submit, rpc_timeout=_PROBE_S)
-                if (await calls.wait(job, _PROBE_S)).done:
-                    return loop.time() - began
-            except WaitTimeout:
-                pass
-            except StatusError:
-                await asyncio.sleep(_LOOK_S / 2)
-            if loop.time() - began > within_s:
-                raise TimeoutError(f"nothing has worked for {within_s:g} s")
+        return await self._prober.working(within_s)
+
+    async def subscribe(self) -> None:
+        """Makes the subscriptions of the workers, as they do themselves, and hears of it."""
+        await self._prober.subscribe()
 
     async def accepting(self, gateway: Member, within_s: float = _START_S) -> None:
         """Waits until a gateway that was started is ready.
@@ -285,57 +250,12 @@ class World:
             AssertionError: some are left.
         """
         await self.stop_clients()
-        await self._end_schedules()
-
-        async def no_live_job() -> bool:
-            try:
-                stats = await self._probing.queue_stats(QUEUE)
-            except NotFound:
-                return True
-            except PenstockError:
-                return False
-            waiting = sum(stats.waiting.values())
-            if waiting or stats.running or stats.scheduled:
-                return False
-            # Nor one that stands nowhere now, since foreign hands took it, and is to be put back.
-            return not await self._live()
-
-        await eventually(no_live_job, "all jobs have ended", within_s=within_s)
-
-    async def subscribe(self) -> None:
-        """Makes the subscriptions of the workers, as they do themselves, and hears of it."""
-        calls = TopicCalls(self._probing, self.journal, self._ops)
-        for name, pattern in SUBSCRIPTIONS.items():
-            await _surely(partial(calls.subscribe, name, pattern))
-
-    async def _end_schedules(self) -> None:
-        """Deletes those whose clients were killed."""
-        calls = ScheduleCalls(self._probing, self.journal, self._ops)
-        left: list[str] = []
-
-        async def look() -> None:
-            left[:] = [info.schedule_id async for info in self._probing.schedules()]
-
-        await _surely(look)
-        for name in left:
-            await _surely(partial(calls.delete_schedule, name))
+        await self._prober.end_schedules()
+        await when(self._prober.no_live_job, "all jobs have ended", within_s)
 
     def _tell_date(self) -> None:
         """So that dates of the server and times of the history can be compared."""
         self.journal.write("date", date_ns=time.time_ns())
-
-    async def _live(self) -> int:
-        """How many jobs have not ended or were given up, by the books of their slots."""
-        live = 0
-        names, code = NamespaceKeys("default"), ids.queue_code("default", QUEUE)
-        for member in await self.redis("ZRANGE", names.active(), 0, -1):
-            queue, _, partition = member.decode().partition(":")
-            if queue == code:
-                slot = Slot(names.code, queue, int(partition))
-                counts = await self.redis("HMGET", slot.base, "submitted", "adrift", *_ENDS)
-                submitted, adrift, *ended = (int(count or 0) for count in counts)
-                live += submitted - sum(ended) + abs(adrift)
-        return live
 
     async def finish(self, expectations: Expectations | None = None) -> None:
         """Ends the run: all is made whole, drained, written down and checked.
@@ -364,7 +284,10 @@ class World:
 
     def expectations(self, **others: Any) -> Expectations:  # noqa: ANN401 - its fields.
         """What may be expected of this world, but for other things that a scenario knows."""
-        own = {"max_crashes": self._gateway_settings["max_crashes"], "durability": self._durability}
+        own = {
+            "max_crashes": self._gateway_settings["max_crashes"],
+            "durability": _DURABILITY,
+        }
         return Expectations(**{**own, **others})
 
     async def stop_members(self) -> None:
@@ -401,40 +324,16 @@ class World:
             self._keeping = None
 
     def _populate(self, crew: Crew) -> None:
-        def member(name: str, command: list[str], env: Mapping[str, str]) -> Member:
-            folder = self.run.folder
-            return Member(crew, name, command, env, folder=folder, journals=self.journals)
-
-        gateways, workers, clients = self._numbers
-        for number, port in zip(range(1, gateways + 1), self._ports, strict=True):
-            settings = {"listen": f"127.0.0.1:{port}", **self._gateway_settings}
-            env = self._environment(self.gateway_link.url, settings)
-            self.gateways.append(member(f"gateway-{number}", ["penstock.server"], env))
-        env = self._environment(self.worker_link.url, self._worker_settings)
-        for number in range(1, workers + 1):
-            self.workers.append(member(f"worker-{number}", ["penstock.worker", self._app], env))
+        workers, clients = self._numbers
+        add = self._population
+        add.add_gateways(crew, self._ports, self.gateway_link.url, self._gateway_settings)
+        add.add_workers(crew, workers, self._app, self.worker_link.url, self._worker_settings)
         asked = ClientSettings(self.targets, self.run.seed, **self._client_settings)
-        env = {"CHAOS_CLIENT": json.dumps(asdict(asked))}
-        for number in range(1, clients + 1):
-            self.clients.append(member(f"client-{number}", ["tests.chaos.load.client"], env))
-
-    def _environment(self, url: str, settings: Mapping[str, object]) -> dict[str, str]:
-        own = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
-        return {"PENSTOCK_REDIS_URL": url, "PENSTOCK_LOG_FORMAT": "json", **own, **self._env}
-
-
-async def _surely(call: Callable[[], Awaitable[None]]) -> None:
-    """Calls until it is answered. Raises TimeoutError."""
-    async with asyncio.timeout(_START_S):
-        while True:
-            try:
-                return await call()
-            except PenstockError:
-                await asyncio.sleep(_LOOK_S)
+        add.add_clients(crew, clients, asked)
 
 
 async def _is_ready(client: AsyncClient) -> bool:
     try:
-        return await client.health(rpc_timeout=_PROBE_S)
+        return await client.health(rpc_timeout=_READY_S)
     except StatusError:
         return False
