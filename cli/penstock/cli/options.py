@@ -21,6 +21,7 @@ __all__ = [
     "Timeout",
     "duration",
     "moment",
+    "not_empty",
 ]
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
@@ -38,6 +39,18 @@ def _parser(read: Callable[[str], Value]) -> Callable[[str], Value]:
             raise typer.BadParameter(str(error)) from None
 
     return parse
+
+
+def not_empty(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
+    """Refuse a value that was given and is empty: unlike none, it would name nothing in silence.
+
+    Raises:
+        typer.BadParameter: It is.
+    """
+    source = context.get_parameter_source(option.name or "")
+    if not value and source is not None and source.name != "DEFAULT":
+        raise typer.BadParameter("it is empty: is a variable not set?")
+    return value
 
 
 duration: Final[Callable[[str], timedelta]] = _parser(times.duration)

@@ -12,10 +12,12 @@ from penstock.cli.faults import CommandError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JSON_TYPE", "read_json_lines", "read_payload"]
+__all__ = ["JSON_TYPE", "payload_of", "read_json_lines", "read_payload"]
 
 JSON_TYPE: Final = "application/json"
 _STDIN: Final = "-"
+_NO_PAYLOAD: Final = b"{}"
+"""What a handler accepts that has a default for all it takes."""
 
 
 def read_payload(given: str | None, content_type: str) -> bytes | None:
@@ -41,6 +43,14 @@ def read_payload(given: str | None, content_type: str) -> bytes | None:
     if content_type == JSON_TYPE:
         _check_json(data, source)
     return data
+
+
+def payload_of(given: str | None, content_type: str) -> bytes:
+    """Return the payload of a job or message: as `read_payload`, or what stands for none."""
+    data = read_payload(given, content_type)
+    if data is not None:
+        return data
+    return _NO_PAYLOAD if content_type == JSON_TYPE else b""
 
 
 def read_json_lines(source: str) -> Iterator[tuple[int, bytes]]:

@@ -1,20 +1,14 @@
 """``penstock policy``: what holds for jobs of a queue or a type, unless a submit says otherwise."""
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.cli.connection import with_client
-from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, duration
+from penstock.cli.groups import grouped
+from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, emit_text, json_wanted, show_table
-from penstock.cli.submit_options import (
-    BackoffInitial,
-    BackoffJitter,
-    BackoffMax,
-    BackoffMultiplier,
-    PriorityName,
-)
+from penstock.cli.policy_options import PolicyOptions
 
 if TYPE_CHECKING:
     from penstock.client import Policy, QueuePolicy
@@ -34,7 +28,6 @@ Type = Annotated[
     str,
     typer.Option("--type", "-t", metavar="TYPE", help="Only for this job type of the queue."),
 ]
-_KEPT = "Kept jobs"
 
 
 @policy.command("list")
@@ -77,83 +70,12 @@ def show(
 
 
 @policy.command("set")
+@grouped
 def set_policy(
     queue: Queue,
     *,
     job_type: Type = "",
-    max_attempts: Annotated[
-        int | None,
-        typer.Option("--max-attempts", min=1, metavar="N", help="Failed attempts at most."),
-    ] = None,
-    backoff: BackoffInitial = None,
-    backoff_max: BackoffMax = None,
-    backoff_multiplier: BackoffMultiplier = None,
-    backoff_jitter: BackoffJitter = None,
-    attempt_timeout: Annotated[
-        timedelta | None,
-        typer.Option(
-            "--attempt-timeout", parser=duration, metavar="DURATION", help="Of one attempt."
-        ),
-    ] = None,
-    priority: Annotated[
-        PriorityName | None, typer.Option("--priority", help="Within the queue.")
-    ] = None,
-    concurrency: Annotated[
-        int | None,
-        typer.Option(
-            "--concurrency", min=1, metavar="N", help="Jobs that run at once, in the whole fleet."
-        ),
-    ] = None,
-    max_waiting: Annotated[
-        int | None,
-        typer.Option(
-            "--max-waiting",
-            min=1,
-            metavar="N",
-            help="Jobs that may wait in the queue before submits are refused.",
-        ),
-    ] = None,
-    keep_succeeded: Annotated[
-        timedelta | None,
-        typer.Option(
-            "--keep-succeeded",
-            parser=duration,
-            metavar="DURATION",
-            help="How long jobs are kept that succeeded (less than 10s counts as 10s).",
-            rich_help_panel=_KEPT,
-        ),
-    ] = None,
-    keep_succeeded_count: Annotated[
-        int | None,
-        typer.Option(
-            "--keep-succeeded-count",
-            min=0,
-            metavar="N",
-            help="How many of them at most.",
-            rich_help_panel=_KEPT,
-        ),
-    ] = None,
-    keep_failed: Annotated[
-        timedelta | None,
-        typer.Option(
-            "--keep-failed",
-            parser=duration,
-            metavar="DURATION",
-            help="How long jobs are kept that failed, were cancelled or expired "
-            "(less than 10s counts as 10s).",
-            rich_help_panel=_KEPT,
-        ),
-    ] = None,
-    keep_failed_count: Annotated[
-        int | None,
-        typer.Option(
-            "--keep-failed-count",
-            min=0,
-            metavar="N",
-            help="How many of each at most.",
-            rich_help_panel=_KEPT,
-        ),
-    ] = None,
+    options: PolicyOptions,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
@@ -161,24 +83,7 @@ def set_policy(
 
     Example: penstock policy set mail --type mail.welcome --priority low
     """
-    from penstock.client import Backoff, Keep
-
-    pauses = Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter)
-    stored = with_client(
-        address,
-        lambda client: client.set_queue_policy(
-            queue,
-            job_type,
-            max_attempts=max_attempts,
-            backoff=None if pauses == Backoff() else pauses,
-            timeout=attempt_timeout,
-            priority=priority.value if priority else None,
-            concurrency=concurrency,
-            max_waiting=max_waiting,
-            succeeded=Keep(keep_succeeded, keep_succeeded_count),
-            failed=Keep(keep_failed, keep_failed_count),
-        ),
-    )
+    stored = with_client(address, lambda client: options.put(client, queue, job_type))
     _tell(queue, job_type, stored.policy, (stored,))
 
 

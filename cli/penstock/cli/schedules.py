@@ -1,51 +1,28 @@
 """``penstock schedule``: jobs that recur."""
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from penstock.cli.attempt_options import MaxAttempts
 from penstock.cli.connection import with_client
 from penstock.cli.faults import CommandError
+from penstock.cli.groups import grouped
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, emit_text, json_wanted, show_table
 from penstock.cli.payloads import JSON_TYPE, read_payload
+from penstock.cli.recurring_job import RecurringJob
 from penstock.cli.schedule_options import (
-    CatchUpLimit,
-    CatchUpOption,
-    Cron,
-    End,
-    Every,
-    Jitter,
-    Note,
-    OverlapOption,
+    RecurrenceOptions,
     RunTimes,
     ScheduleId,
-    Start,
-    TimeZone,
-    Tolerance,
+    ScheduleOptions,
+    without_none,
 )
-from penstock.cli.submit_options import (
-    AllowUnregistered,
-    AttemptTimeout,
-    BackoffInitial,
-    BackoffJitter,
-    BackoffMax,
-    BackoffMultiplier,
-    ContentType,
-    ExpiresIn,
-    MaxAttempts,
-    Metadata,
-    PayloadText,
-    PriorityOption,
-    QueueName,
-    RequestId,
-    Retention,
-    pairs,
-)
+from penstock.cli.submit_options import AttemptTimeout, PayloadText, PriorityOption, RequestId
 
 if TYPE_CHECKING:
-    from penstock.client import AsyncClient, Schedule, ScheduleInfo
+    from penstock.client import AsyncClient, ScheduleInfo
 
 __all__ = ["schedules"]
 
@@ -59,38 +36,15 @@ schedules = typer.Typer(
 _RUN_TIMES: Final = 5
 
 
-# Longer than other functions, as `submit`: each option is a parameter.
 @schedules.command("create")
+@grouped
 def create(
     schedule_id: ScheduleId,
     job_type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type.")],
     *,
-    cron: Cron = None,
-    time_zone: TimeZone = None,
-    every: Every = None,
-    start: Start = None,
-    end: End = None,
-    jitter: Jitter = None,
-    overlap: OverlapOption = None,
-    catch_up: CatchUpOption = None,
-    catch_up_limit: CatchUpLimit = None,
-    tolerance: Tolerance = None,
-    note: Note = None,
+    options: ScheduleOptions,
     paused: Annotated[bool, typer.Option("--paused", help="Do not fire yet.")] = False,
-    payload: PayloadText = None,
-    content_type: ContentType = JSON_TYPE,
-    queue: QueueName = "default",
-    priority: PriorityOption = None,
-    expires_in: ExpiresIn = None,
-    attempt_timeout: AttemptTimeout = None,
-    max_attempts: MaxAttempts = None,
-    backoff: BackoffInitial = None,
-    backoff_max: BackoffMax = None,
-    backoff_multiplier: BackoffMultiplier = None,
-    backoff_jitter: BackoffJitter = None,
-    metadata: Metadata = None,
-    retention: Retention = None,
-    allow_unregistered: AllowUnregistered = False,
+    job: RecurringJob,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
 ) -> None:
@@ -98,39 +52,11 @@ def create(
 
     Example: penstock schedule create poll inbox.poll --every 30s --overlap skip
     """
-    from penstock.client import Backoff, NewJob, Schedule
+    from penstock.client import Schedule
 
-    data = read_payload(payload, content_type)
-    pauses = Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter)
-    job = NewJob(
-        job_type,
-        data if data is not None else b"{}" if content_type == JSON_TYPE else b"",
-        content_type=content_type,
-        queue=queue,
-        priority=priority.value if priority else None,
-        expires_in=expires_in,
-        timeout=attempt_timeout,
-        max_attempts=max_attempts,
-        backoff=None if pauses == Backoff() else pauses,
-        metadata=pairs(metadata or []),
-        retention=retention,
-        allow_unregistered=allow_unregistered,
-    )
-    _check_recurrence(cron, every, time_zone)
-    given = _without_none(
-        cron=cron,
-        time_zone=time_zone,
-        every=every,
-        start_time=start,
-        end_time=end,
-        jitter=jitter,
-        overlap=overlap,
-        catch_up=catch_up,
-        catch_up_limit=catch_up_limit,
-        tolerance=tolerance,
-        note=note,
-    )
-    definition = Schedule(job, **given)
+    of_type = job.of_type(job_type)
+    options.when.check()
+    definition = Schedule(of_type, **options.chosen)
     _tell(
         with_client(
             address,
@@ -140,20 +66,11 @@ def create(
 
 
 @schedules.command("update")
+@grouped
 def update(
     schedule_id: ScheduleId,
     *,
-    cron: Cron = None,
-    time_zone: TimeZone = None,
-    every: Every = None,
-    start: Start = None,
-    end: End = None,
-    jitter: Jitter = None,
-    overlap: OverlapOption = None,
-    catch_up: CatchUpOption = None,
-    catch_up_limit: CatchUpLimit = None,
-    tolerance: Tolerance = None,
-    note: Note = None,
+    options: ScheduleOptions,
     payload: PayloadText = None,
     priority: PriorityOption = None,
     attempt_timeout: AttemptTimeout = None,
@@ -167,24 +84,11 @@ def update(
 
     Example: penstock schedule update nightly --cron '30 4 * * *'
     """
-    if cron is not None and every is not None:
-        raise CommandError("--cron and --every exclude each other", "give one of them")
-    _check_time_zone(every, time_zone)
-    changes = _without_none(
-        time_zone=time_zone,
-        start_time=start,
-        end_time=end,
-        jitter=jitter,
-        overlap=overlap,
-        catch_up=catch_up,
-        catch_up_limit=catch_up_limit,
-        tolerance=tolerance,
-        note=note,
-    )
-    if cron is not None or every is not None:
-        changes |= {"cron": cron or "", "every": every}
+    from dataclasses import replace
+
+    options.when.check_change()
     data = read_payload(payload, JSON_TYPE)
-    of_job = _without_none(
+    of_job = without_none(
         payload=data,
         content_type=None if data is None else JSON_TYPE,
         priority=priority.value if priority else None,
@@ -194,7 +98,8 @@ def update(
 
     async def work(client: "AsyncClient") -> "ScheduleInfo":
         found = await client.get_schedule(schedule_id)
-        definition = _changed(found.schedule, changes, of_job)
+        job = replace(found.schedule.job, **of_job)
+        definition = replace(found.schedule, **options.changes, job=job)
         return await client.update_schedule(schedule_id, definition, version=found.version)
 
     _tell(with_client(address, work))
@@ -295,16 +200,13 @@ def trigger(
 
 
 @schedules.command("next")
+@grouped
 def next_times(
     schedule_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A schedule that there is.")
     ] = None,
     *,
-    cron: Cron = None,
-    time_zone: TimeZone = None,
-    every: Every = None,
-    start: Start = None,
-    end: End = None,
+    when: RecurrenceOptions,
     run_times: RunTimes = _RUN_TIMES,
     address: Address = DEFAULT_ADDRESS,
     json: Json = False,
@@ -313,20 +215,20 @@ def next_times(
 
     Example: penstock schedule next --cron '0 9 * * MON-FRI' --time-zone Europe/Berlin -n 10
     """
-    if schedule_id is not None and (cron is not None or every is not None):
+    if schedule_id is not None and when.is_chosen:
         raise CommandError("it is either a schedule's ID, or --cron or --every", "give one of them")
     if schedule_id is None:
-        _check_recurrence(cron, every, time_zone)
+        when.check()
 
     async def work(client: "AsyncClient") -> Any:  # noqa: ANN401 - a tuple of times.
         if schedule_id is not None:
             return (await client.get_schedule(schedule_id, run_times=run_times)).next_run_times
         return await client.preview_schedule(
-            cron=cron or "",
-            time_zone=time_zone or "UTC",
-            every=every,
-            start_time=start,
-            end_time=end,
+            cron=when.cron or "",
+            time_zone=when.time_zone or "UTC",
+            every=when.every,
+            start_time=when.start,
+            end_time=when.end,
             run_times=run_times,
         )
 
@@ -338,29 +240,6 @@ def next_times(
             emit({"run_time": isoformat(time)})
         else:
             emit_text(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}  {ago(time)}")
-
-
-def _check_recurrence(cron: str | None, every: timedelta | None, time_zone: str | None) -> None:
-    if (cron is None) == (every is None):
-        raise CommandError("give either --cron or --every", "such as --cron '0 3 * * *'")
-    _check_time_zone(every, time_zone)
-
-
-def _check_time_zone(every: timedelta | None, time_zone: str | None) -> None:
-    if every is not None and time_zone is not None:
-        raise CommandError(
-            "--time-zone is of a --cron expression: an interval has none", "leave --time-zone out"
-        )
-
-
-def _without_none(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - of several types.
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _changed(definition: "Schedule", changes: dict[str, Any], of_job: dict[str, Any]) -> "Schedule":
-    from dataclasses import replace
-
-    return replace(definition, **changes, job=replace(definition.job, **of_job))
 
 
 def _tell(schedule: "ScheduleInfo") -> None:

@@ -1,4 +1,4 @@
-"""The options of ``penstock submit``, by name; the contract (JobOptions) says what each means."""
+"""Options about jobs, each declared once; the contract (JobOptions) says what each means."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -7,26 +7,17 @@ from typing import Annotated
 import typer
 
 from penstock.cli.faults import CommandError
-from penstock.cli.options import duration, moment
+from penstock.cli.options import duration, moment, not_empty
 
 __all__ = [
     "AllowUnregistered",
     "AttemptTimeout",
-    "BackoffInitial",
-    "BackoffJitter",
-    "BackoffMax",
-    "BackoffMultiplier",
-    "CacheKey",
-    "CacheTags",
-    "CacheTtl",
     "ContentType",
     "Deadline",
     "Delay",
-    "DoNotCache",
     "ExpiresIn",
     "FromFile",
     "IdempotencyKey",
-    "MaxAttempts",
     "Metadata",
     "PayloadText",
     "PriorityName",
@@ -35,15 +26,11 @@ __all__ = [
     "RequestId",
     "Retention",
     "RunAt",
-    "SkipCache",
-    "attempts_option",
     "pairs",
 ]
 
 _WHEN = "When it runs"
-_FAILS = "When it fails"
 _WHICH = "Which job it is"
-_CACHE = "Whether it runs at all"
 
 
 class PriorityName(StrEnum):
@@ -135,79 +122,11 @@ AttemptTimeout = Annotated[
 ]
 
 
-def attempts_option(others: str) -> typer.models.OptionInfo:
-    """``--max-attempts``, of a command where these others decide if it is not given."""
-    option: typer.models.OptionInfo = typer.Option(
-        "--max-attempts",
-        min=1,
-        metavar="N",
-        help=f"Failed attempts until a job is a dead letter (none: {others}, else 3).",
-        rich_help_panel=_FAILS,
-    )
-    return option
-
-
-MaxAttempts = Annotated[int | None, attempts_option("the policy's")]
-BackoffInitial = Annotated[
-    timedelta | None,
-    typer.Option(
-        "--backoff",
-        parser=duration,
-        metavar="DURATION",
-        help="The pause before the first retry (default: 1s).",
-        rich_help_panel=_FAILS,
-    ),
-]
-BackoffMax = Annotated[
-    timedelta | None,
-    typer.Option(
-        "--backoff-max",
-        parser=duration,
-        metavar="DURATION",
-        help="The longest pause (default: 5m).",
-        rich_help_panel=_FAILS,
-    ),
-]
-BackoffMultiplier = Annotated[
-    float | None,
-    typer.Option(
-        "--backoff-multiplier",
-        min=1,
-        metavar="X",
-        help="How much longer each pause is (default: 2).",
-        rich_help_panel=_FAILS,
-    ),
-]
-BackoffJitter = Annotated[
-    float | None,
-    typer.Option(
-        "--backoff-jitter",
-        min=0,
-        max=1,
-        metavar="X",
-        help="The fraction by which pauses are spread at random (default: 0.2).",
-        rich_help_panel=_FAILS,
-    ),
-]
-
-
-def _not_empty(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
-    """Refuse a value that was given and is empty: unlike none, it would name nothing in silence.
-
-    Raises:
-        typer.BadParameter: It is.
-    """
-    source = context.get_parameter_source(option.name or "")
-    if not value and source is not None and source.name != "DEFAULT":
-        raise typer.BadParameter("it is empty: is a variable not set?")
-    return value
-
-
 IdempotencyKey = Annotated[
     str,
     typer.Option(
         "--idempotency-key",
-        callback=_not_empty,
+        callback=not_empty,
         metavar="KEY",
         help="Names the work: an equal submit is answered with the first job.",
         rich_help_panel=_WHICH,
@@ -217,7 +136,7 @@ RequestId = Annotated[
     str,
     typer.Option(
         "--request-id",
-        callback=_not_empty,
+        callback=not_empty,
         metavar="ID",
         help="Names the call, so that it can be repeated (default: a random one).",
         rich_help_panel=_WHICH,
@@ -241,51 +160,6 @@ Retention = Annotated[
         metavar="DURATION",
         help="How long it is kept after its end (default: 24h).",
         rich_help_panel=_WHICH,
-    ),
-]
-CacheTtl = Annotated[
-    timedelta | None,
-    typer.Option(
-        "--cache-ttl",
-        parser=duration,
-        metavar="DURATION",
-        help="Take the result of an equal job that is under way, or not older than this.",
-        rich_help_panel=_CACHE,
-    ),
-]
-CacheKey = Annotated[
-    str,
-    typer.Option(
-        "--cache-key",
-        callback=_not_empty,
-        metavar="KEY",
-        help="What makes jobs of a type equal (default: their payload).",
-        rich_help_panel=_CACHE,
-    ),
-]
-CacheTags = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--cache-tag",
-        metavar="TAG",
-        help="By which the result can be invalidated; may be repeated.",
-        rich_help_panel=_CACHE,
-    ),
-]
-SkipCache = Annotated[
-    bool,
-    typer.Option(
-        "--skip-cache",
-        help="Run all the same, and replace what is cached.",
-        rich_help_panel=_CACHE,
-    ),
-]
-DoNotCache = Annotated[
-    bool,
-    typer.Option(
-        "--do-not-cache",
-        help="Keep no result of this job for others.",
-        rich_help_panel=_CACHE,
     ),
 ]
 AllowUnregistered = Annotated[

@@ -14,7 +14,7 @@ from penstock.cli.counting import counting
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError, Fault, UnsettledSubmitError, of_refusal
 from penstock.cli.output import emit, emit_text, fault_json, for_people, json_wanted
-from penstock.cli.payloads import JSON_TYPE, read_json_lines, read_payload
+from penstock.cli.payloads import JSON_TYPE, payload_of, read_json_lines
 from penstock.cli.tables import content_text, outcome
 from penstock.cli.unserved import warn_if_unserved
 from penstock.cli.watching import follow_jobs
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from penstock.client import AsyncClient, Job, SubmitOptions
 
 __all__ = ["After", "Order", "submit_file", "submit_one"]
-
-_NO_PAYLOAD: Final = b"{}"
-"""What a handler accepts that has a default for all it takes."""
 
 _BATCH_S: Final = 15.0
 """For all tries of a call with 1,000 jobs in it."""
@@ -92,9 +89,7 @@ async def submit_one(
     client: AsyncClient, order: Order, payload: str | None, after: After
 ) -> ExitCode:
     """Submit a job; print its id, or see it through."""
-    data = read_payload(payload, order.content_type)
-    if data is None:
-        data = _NO_PAYLOAD if order.content_type == JSON_TYPE else b""
+    data = payload_of(payload, order.content_type)
     request_id = order.options["request_id"] or str(uuid4())
     options: SubmitOptions = {**order.options, "request_id": request_id}
     try:

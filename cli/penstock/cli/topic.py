@@ -1,27 +1,24 @@
 """``penstock topic``: publish messages, and say who gets them."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from penstock.cli.attempt_options import BackoffOptions, attempts_option
 from penstock.cli.connection import with_client
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
+from penstock.cli.groups import grouped
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
 from penstock.cli.output import emit, emit_text, for_people, json_wanted, show_table
-from penstock.cli.payloads import JSON_TYPE, read_payload
+from penstock.cli.payloads import JSON_TYPE, payload_of
 from penstock.cli.submit_options import (
-    BackoffInitial,
-    BackoffJitter,
-    BackoffMax,
-    BackoffMultiplier,
     ContentType,
     Delay,
     Metadata,
     PayloadText,
     PriorityName,
     Retention,
-    attempts_option,
     pairs,
 )
 
@@ -29,8 +26,6 @@ if TYPE_CHECKING:
     from penstock.client import AsyncClient, Published
 
 __all__ = ["topic"]
-
-_NO_PAYLOAD = b"{}"
 
 topic = typer.Typer(
     no_args_is_help=True,
@@ -54,6 +49,14 @@ OfRule = Annotated[int | None, attempts_option("the policy's")]
 OfTopic = Annotated[
     str, typer.Option("--topic", "-t", metavar="TOPIC", help="Only those that match it.")
 ]
+MessageId = Annotated[
+    str,
+    typer.Option(
+        "--message-id",
+        metavar="ID",
+        help="Names the message: nobody gets it twice (default: a random one).",
+    ),
+]
 
 
 @topic.command("publish")
@@ -62,14 +65,7 @@ def publish(
     *,
     payload: PayloadText = None,
     content_type: ContentType = JSON_TYPE,
-    message_id: Annotated[
-        str,
-        typer.Option(
-            "--message-id",
-            metavar="ID",
-            help="Names the message: nobody gets it twice (default: a random one).",
-        ),
-    ] = "",
+    message_id: MessageId = "",
     source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Who publishes it.")] = "",
     priority: Priority = None,
     delay: Delay = None,
@@ -84,26 +80,26 @@ def publish(
     """
     from uuid import uuid4
 
-    data = read_payload(payload, content_type)
-    if data is None:
-        data = _NO_PAYLOAD if content_type == JSON_TYPE else b""
+    data = payload_of(payload, content_type)
     message_id = message_id or str(uuid4())
-    options: dict[str, Any] = {
-        "message_id": message_id,
-        "source": source,
-        "priority": priority,
-        "delay": delay,
-        "attempts": max_attempts,
-        "metadata": pairs(metadata or []),
-        "content_type": content_type,
-    }
+    headers = pairs(metadata or [])
 
     async def work(client: "AsyncClient") -> "Published":
         from penstock.cli.unserved import warn_if_unserved
         from penstock.client import DeadlineExceeded
 
         try:
-            published = await client.publish(name, data, **options)
+            published = await client.publish(
+                name,
+                data,
+                message_id=message_id,
+                source=source,
+                priority=priority,
+                delay=delay,
+                attempts=max_attempts,
+                metadata=headers,
+                content_type=content_type,
+            )
         except DeadlineExceeded as error:
             raise _unsettled(message_id) from error
         jobs = [(each.queue, each.subscription) for each in published.jobs]
@@ -111,16 +107,7 @@ def publish(
             await warn_if_unserved(client, jobs, watched=False)
         return published
 
-    published = with_client(address, work)
-    if json_wanted():
-        from penstock.cli.topic_output import published_json
-
-        emit(published_json(published))
-        return
-    for each in published.jobs:
-        emit_text(f"{each.subscription} {each.job_id}")
-    if not published.jobs:
-        for_people().print(f"[dim]no subscription wants {name}: the message is kept nowhere[/]")
+    _tell(name, with_client(address, work))
 
 
 @topic.command("subscriptions")
@@ -195,16 +182,14 @@ def rules(*, of: OfTopic = "", address: Address = DEFAULT_ADDRESS, json: Json = 
 
 
 @topic.command("set-rule")
+@grouped
 def set_rule(
     pattern: Pattern,
     *,
     queue: Queue = "",
     priority: Priority = None,
     max_attempts: OfRule = None,
-    backoff: BackoffInitial = None,
-    backoff_max: BackoffMax = None,
-    backoff_multiplier: BackoffMultiplier = None,
-    backoff_jitter: BackoffJitter = None,
+    backoff: BackoffOptions,
     retention: Retention = None,
     schema: Annotated[
         str | None,
@@ -220,9 +205,7 @@ def set_rule(
     Example: penstock topic set-rule 'order.*' --queue high --max-attempts 5 --backoff 1s
     """
     from penstock.cli.topic_output import read_schema, rule_json
-    from penstock.client import Backoff
 
-    chosen = Backoff(backoff, backoff_max, backoff_multiplier, backoff_jitter)
     wanted = read_schema(schema)
     made = with_client(
         address,
@@ -231,7 +214,7 @@ def set_rule(
             queue=queue,
             priority=priority,
             attempts=max_attempts,
-            backoff=chosen if chosen != Backoff() else None,
+            backoff=backoff.chosen,
             retention=retention,
             schema=wanted,
         ),
@@ -252,6 +235,18 @@ def delete_rule(
         emit({"pattern": pattern, "deleted": deleted})
     else:
         emit_text(f"{pattern} has no rule now" if deleted else f"{pattern} had no rule")
+
+
+def _tell(name: str, published: "Published") -> None:
+    if json_wanted():
+        from penstock.cli.topic_output import published_json
+
+        emit(published_json(published))
+        return
+    for each in published.jobs:
+        emit_text(f"{each.subscription} {each.job_id}")
+    if not published.jobs:
+        for_people().print(f"[dim]no subscription wants {name}: the message is kept nowhere[/]")
 
 
 def _unsettled(message_id: str) -> CommandError:
