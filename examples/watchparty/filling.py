@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.sql.elements import ColumnElement
 
+    _Columns = dict[str, Any]
+
 __all__ = ["count_rows", "fill"]
 
 _HOUR_S: Final = 3600
@@ -29,6 +31,8 @@ _DAY_S: Final = 24 * _HOUR_S
 _OLDEST_S: Final = 31 * _DAY_S
 _SPAN_S: Final = 75 * _DAY_S
 _PRIME: Final = 1_000_003
+#: The number of a row.
+_N: Final = literal_column("numbers.n", BigInteger)
 _GENRES: Final = ("Comedy", "Drama", "Thriller", "Western", "Animation", "Documentary")
 
 
@@ -39,75 +43,18 @@ def fill(messages: int) -> None:
     with low numbers are busy, and were so lately; those with high ones have been quiet for weeks.
     Each table is one statement, for which the database itself counts up the rows.
     """
-    now = now_s()
-    users, movies = max(messages // 20, 100), max(messages // 200, 20)
-    rooms = max(messages // 50, 20)
-    n = _NUMBER
-
-    def quiet_s(room: ColumnElement[int]) -> ColumnElement[int]:
-        """For how long nothing has happened in a room."""
-        return _OLDEST_S * room * room // rooms**2
-
-    spread = n * 7919 % _PRIME
-    skewed = 1 + spread * spread // _PRIME * rooms // _PRIME  # Low numbers come more often.
-    seated, rated = 1 + n % rooms, 1 + n % movies
+    rows = _Rows(messages)
     with engine().begin() as connection:
         connection.execute(insert(Genre), [{"name": name} for name in _GENRES])
-        tables: tuple[tuple[type[Table], int, dict[str, Any]], ...] = (
-            (User, users, _user(n)),
-            (
-                Movie,
-                movies,
-                {
-                    "title": literal("Movie ") + cast(n, String),
-                    "year": 1930 + n % 97,
-                    "genre_id": 1 + n % len(_GENRES),
-                },
-            ),
-            (
-                Rating,
-                messages // 4,
-                {
-                    "movie_id": rated,
-                    "user_id": 1 + (n // movies * 7919 + rated * 17) % users,
-                    "stars": 1 + (n * 104_729 % _PRIME + rated) % 5,
-                },
-            ),
-            (
-                Room,
-                rooms,
-                {
-                    "name": literal("Room ") + cast(n, String),
-                    "host_id": 1 + n * 31 % users,
-                    "movie_id": 1 + n * 7 % movies,
-                    "active_at": now - quiet_s(n),
-                },
-            ),
-            (
-                Participant,
-                messages // 10,
-                {
-                    "room_id": seated,
-                    "user_id": 1 + (n // rooms * 7919 + seated * 13) % users,
-                    "seen_at": now - quiet_s(seated) - n * 6007 % _HOUR_S,
-                },
-            ),
-            (
-                Message,
-                messages,
-                {
-                    "room_id": skewed,
-                    "user_id": 1 + n * 15_485_863 % _PRIME % users,
-                    "text": literal("What a scene! ") + cast(n, String),
-                    "created_at": now - quiet_s(skewed) - n * 32_452_843 % _SPAN_S,
-                },
-            ),
-        )
         indexes = [each for table in Table.metadata.sorted_tables for each in table.indexes]
         for index in indexes:
             index.drop(connection)
-        for table, count, columns in tables:
-            _insert(connection, table, count, columns)
+        _insert(connection, User, rows.users, rows.user())
+        _insert(connection, Movie, rows.movies, rows.movie())
+        _insert(connection, Rating, messages // 4, rows.rating())
+        _insert(connection, Room, rows.rooms, rows.room())
+        _insert(connection, Participant, messages // 10, rows.participant())
+        _insert(connection, Message, messages, rows.message())
         for index in indexes:  # Sorted at once, and not row by row.
             index.create(connection)
 
@@ -121,23 +68,72 @@ def count_rows() -> int:
         )
 
 
-_NUMBER: Final = literal_column("numbers.n", BigInteger)
+class _Rows:
+    """The columns of a row, by its number n within its table."""
+
+    def __init__(self, messages: int) -> None:
+        self.users = max(messages // 20, 100)
+        self.movies = max(messages // 200, 20)
+        self.rooms = max(messages // 50, 20)
+        self._now = now_s()
+
+    def user(self) -> _Columns:
+        number = cast(_N, String)
+        return {
+            "email": literal("viewer") + number + literal("@watchparty.example"),
+            "username": literal("viewer ") + number,
+            "password": literal("$"),  # None that is known.
+            "avatar": literal(0),
+            "uploads": literal(0),
+        }
+
+    def movie(self) -> _Columns:
+        return {
+            "title": literal("Movie ") + cast(_N, String),
+            "year": 1930 + _N % 97,
+            "genre_id": 1 + _N % len(_GENRES),
+        }
+
+    def rating(self) -> _Columns:
+        movie = 1 + _N % self.movies
+        return {
+            "movie_id": movie,
+            "user_id": 1 + (_N // self.movies * 7919 + movie * 17) % self.users,
+            "stars": 1 + (_N * 104_729 % _PRIME + movie) % 5,
+        }
+
+    def room(self) -> _Columns:
+        return {
+            "name": literal("Room ") + cast(_N, String),
+            "host_id": 1 + _N * 31 % self.users,
+            "movie_id": 1 + _N * 7 % self.movies,
+            "active_at": self._now - self._quiet_s(_N),
+        }
+
+    def participant(self) -> _Columns:
+        room = 1 + _N % self.rooms
+        return {
+            "room_id": room,
+            "user_id": 1 + (_N // self.rooms * 7919 + room * 13) % self.users,
+            "seen_at": self._now - self._quiet_s(room) - _N * 6007 % _HOUR_S,
+        }
+
+    def message(self) -> _Columns:
+        spread = _N * 7919 % _PRIME
+        room = 1 + spread * spread // _PRIME * self.rooms // _PRIME  # Low ones come more often.
+        return {
+            "room_id": room,
+            "user_id": 1 + _N * 15_485_863 % _PRIME % self.users,
+            "text": literal("What a scene! ") + cast(_N, String),
+            "created_at": self._now - self._quiet_s(room) - _N * 32_452_843 % _SPAN_S,
+        }
+
+    def _quiet_s(self, room: ColumnElement[int]) -> ColumnElement[int]:
+        """For how long nothing has happened in a room."""
+        return _OLDEST_S * room * room // self.rooms**2
 
 
-def _user(n: ColumnElement[int]) -> dict[str, Any]:
-    number = cast(n, String)
-    return {
-        "email": literal("viewer") + number + literal("@watchparty.example"),
-        "username": literal("viewer ") + number,
-        "password": literal("$"),  # None that is known.
-        "avatar": literal(0),
-        "uploads": literal(0),
-    }
-
-
-def _insert(
-    connection: Connection, table: type[Table], count: int, columns: dict[str, Any]
-) -> None:
+def _insert(connection: Connection, table: type[Table], count: int, columns: _Columns) -> None:
     numbers = select(literal(1, BigInteger).label("n")).cte("numbers", recursive=True)
     numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < count))
     rows = select(*columns.values()).select_from(numbers)
