@@ -1,16 +1,16 @@
 /**
  * The client: all that a gateway can be asked. It is long for its comments; what takes more than one
- * call is in batch.ts, wait.ts and watch.ts.
+ * call is in batch.ts, wait.ts and watch.ts, what is about queues and schedules in queues.ts and
+ * schedules.ts.
  */
 
 import { HealthCheckResponse_ServingStatus, HealthService } from "../gen/grpc_health/v1/health.js";
-import { JobState as WireJobState } from "../gen/penstock/v1/job.js";
 import { JobServiceService } from "../gen/penstock/v1/job_service.js";
 import { submitAll } from "./batch.js";
 import { type CacheTarget, invalidate } from "./cache.js";
 import type { Tls } from "./channel.js";
 import { Connection } from "./connection.js";
-import { InvalidRequest, StatusError } from "./errors.js";
+import { StatusError } from "./errors.js";
 import { jobOf, submittedOf } from "./from-wire.js";
 import { JobHandle } from "./handle.js";
 import type { Job, JobState, Submitted } from "./job.js";
@@ -22,8 +22,10 @@ import type {
   SubmitArguments,
   SubmitOptions,
 } from "./job-types.js";
+import { Queues } from "./queues.js";
 import { type CallOptions, Rpc, settledBy } from "./rpc.js";
-import { newRequestId, specOf } from "./to-wire.js";
+import { Schedules } from "./schedules.js";
+import { newRequestId, specOf, stateNumberOf } from "./to-wire.js";
 import {
   type AnyTopics,
   publish,
@@ -94,6 +96,10 @@ export interface Page {
  * @typeParam Topics - a map of the topics that it publishes to: what a message of each holds.
  */
 export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs, Topics = AnyTopics> {
+  /** Queues and workers: counts, pauses, dead letters. */
+  readonly queues: Queues;
+  /** Jobs that recur. */
+  readonly schedules: Schedules<Types>;
   readonly #rpc: Rpc;
 
   /**
@@ -105,6 +111,8 @@ export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs, Topics = 
     // gRPC knows of deadlines only, so where repeating has a shorter limit it must not repeat.
     const connection = new Connection(address, tls, retryForMs === undefined);
     this.#rpc = new Rpc(connection, { timeoutMs, reconnectForMs, retryForMs });
+    this.queues = new Queues(this.#rpc);
+    this.schedules = new Schedules(this.#rpc, (submitted) => this.#handOut(submitted));
   }
 
   /** Of the gateway. */
@@ -324,13 +332,4 @@ export class PenstockClient<Types extends JobTypeMap<Types> = AnyJobs, Topics = 
   #handOut<Result>(submitted: Submitted): JobHandle<Result> {
     return new JobHandle<Result>(this, submitted.jobId, submitted);
   }
-}
-
-/** Callers without a compiler may name what there is not. */
-function stateNumberOf(name: JobState): WireJobState {
-  const number = WireJobState[name] as WireJobState | undefined;
-  if (number === undefined) {
-    throw InvalidRequest.because({ field: "states", description: `${name} is no state of a job` });
-  }
-  return number;
 }

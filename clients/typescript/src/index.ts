@@ -65,7 +65,30 @@ export type {
 } from "./job.js";
 export type { AnyJobs, JobType, JobTypeMap, NewJob, SubmitOptions } from "./job-types.js";
 export type { Backoff, JobOptions } from "./new-job.js";
+export type {
+  CleanOptions,
+  ConcurrencyLimit,
+  Queue,
+  Queues,
+  QueueStats,
+  RedriveOptions,
+  StepOptions,
+  WorkerInfo,
+} from "./queues.js";
 export type { CallOptions } from "./rpc.js";
+export type {
+  CatchUp,
+  CreateOptions,
+  ListSchedulesOptions,
+  Overlap,
+  Schedule,
+  ScheduleInfo,
+  Schedules,
+  TimesOptions,
+  Timing,
+  TriggerOptions,
+  UpdateOptions,
+} from "./schedules.js";
 export type { AnyTopics, Published, PublishedJob, PublishOptions } from "./topics.js";
 export type { WaitOptions } from "./wait.js";
 export { JobWatch, type WatchOptions } from "./watch.js";

@@ -7,7 +7,8 @@ import * as wire from "../gen/penstock/v1/job.js";
 import type { CachePolicy } from "./cache.js";
 import { encode } from "./content.js";
 import { InvalidRequest } from "./errors.js";
-import type { Priority } from "./job.js";
+import type { JobState, Priority } from "./job.js";
+import type { NameOf } from "./names.js";
 import { type Backoff, check, type JobOptions } from "./new-job.js";
 
 /**
@@ -39,18 +40,32 @@ export function durationOf(milliseconds: number): Duration {
 }
 
 /**
- * The number of a priority. Callers without a compiler may name what there is not.
+ * The number of a name; 0 for none. Callers without a compiler may name what there is not.
  *
  * @param field - that a violation names.
  */
-export function priorityOf(name: Priority | undefined, field: string): wire.Priority {
-  if (name === undefined) return wire.Priority.UNSPECIFIED;
-  const number = wire.Priority[name] as wire.Priority | undefined;
-  if (number === undefined) {
-    const description = `${name} is none of HIGH, DEFAULT, LOW`;
+export function numberOf<E extends Readonly<Record<string, number>>>(
+  names: E,
+  name: NameOf<E> | undefined,
+  field: string,
+): E[keyof E] {
+  const number = name === undefined ? 0 : names[name];
+  if (number === undefined || name === "UNSPECIFIED") {
+    const known = Object.keys(names).filter((each) => each !== "UNSPECIFIED");
+    const description = `${String(name)} is none of ${known.join(", ")}`;
     throw InvalidRequest.because({ field, description });
   }
-  return number;
+  return number as E[keyof E];
+}
+
+/** The number of a priority; see numberOf(). */
+export function priorityOf(name: Priority | undefined, field: string): wire.Priority {
+  return numberOf(wire.Priority, name, field);
+}
+
+/** The number of a state of jobs; see numberOf(). */
+export function stateNumberOf(name: JobState): wire.JobState {
+  return numberOf(wire.JobState, name, "states");
 }
 
 function optionsOf(options: JobOptions): wire.JobOptions {

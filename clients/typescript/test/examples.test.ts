@@ -38,6 +38,13 @@ describe("examples", () => {
     assert.equal(output, `${"Hello, world! ".repeat(3)}\ngreeted world 3 times\n`);
   });
 
+  test("an operator sets up what recurs, and looks after the queue", () => {
+    const options = { env: environment(), encoding: "utf8" } as const;
+    const output = execFileSync(process.execPath, [join(EXAMPLES, "operate.js")], options);
+    assert.match(output, /^next: 20.*Z\ngreeted world 1 times\n/);
+    assert.match(output, /failed: 0/);
+  });
+
   test("the producer accepts, refuses, and says so while there is no gateway", async () => {
     const server = spawn(process.execPath, [join(EXAMPLES, "producer.js")], {
       env: environment(),
