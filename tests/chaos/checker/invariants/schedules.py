@@ -11,6 +11,8 @@ from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tests.chaos.history.register import LATE_NS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,9 +31,10 @@ __all__ = [
     "schedules_are_as_told",
 ]
 
-#: Whoever fires reads the server's clock by way of its own, and so by some ms askew.
+#: Whoever fires asks for the server's date, and goes on by its own clock: some ms askew, and for
+#: so long not knowing that the date was turned meanwhile.
 _ASKEW_MS: Final = 100
-_SOON_NS: Final = 100_000_000
+_STALE_NS: Final = LATE_NS
 _ALONE: Final = frozenset({"SKIP", "QUEUE"})
 
 
@@ -69,7 +72,7 @@ def _fault_of(
     if job.occurrence_ms is None:
         return None
     early_ms = job.occurrence_ms - (job.made_ms or 0)
-    if early_ms > scene.history.dates.lost_ms(since - _SOON_NS, until, until):
+    if early_ms > scene.history.dates.lost_ms(since - _STALE_NS, until, until):
         text = f"{schedule.id} made job {job.id} {early_ms} ms early"
         return scene.violation("schedules", text, *_shown(job))
     # A pause forgets what waits, and it goes on with what is due later.
@@ -204,7 +207,9 @@ def _may_be_missed(
 ) -> bool:
     """Whether nobody can have attended to it in time, and it need not be made up for."""
     earliest, latest = scene.history.calendar.span(start.at, point.at)
-    latest += _ASKEW_MS
+    dates, since = scene.history.dates, start.at - _STALE_NS
+    earliest -= dates.gained_ms(since, point.at, point.at)
+    latest += dates.lost_ms(since, point.at, point.at) + _ASKEW_MS
     late_ms = latest - max(left[0], earliest if start.attended else 0)
     if late_ms <= definition.spec["tolerance_ms"]:
         return False
@@ -221,7 +226,10 @@ def _may_be_skipped(
         due = max(scene.history.calendar.moments(newest_ms, 0), default=due)
     return any(
         any(at < point.at for at in scene.made(job))
-        and (job.ended_ms is None or any(end >= due - _SOON_NS for end in scene.over(job)))
+        and (
+            job.ended_ms is None
+            or any(end >= due - _ASKEW_MS * 1_000_000 for end in scene.over(job))
+        )
         for job in jobs
     )
 
