@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from penstock.broker import CachePolicy, SubmitOutcome, caller_key, payload_key
-from penstock.broker.job import Content, NewJob
+from penstock.broker.job import Content
+from penstock.broker.new_job import NewJob
 from penstock.worker import Context, SyncContext, Worker
 from penstock.worker.invalidations import targets_of
 from tests.worker.apps import Order, children

@@ -24,34 +24,24 @@ from penstock.broker.errors import (
     Unavailable,
     UnsafeServer,
 )
+from penstock.broker.event import Chunk, Event, EventPage, Gap, LogLine, StateChange
+from penstock.broker.grant import Grant, Renewal
 from penstock.broker.janitor import Janitor
 from penstock.broker.job import (
-    DEFAULTS,
     TERMINAL,
     TRANSITIONS,
     Backoff,
-    CachePolicy,
-    Chunk,
     Content,
-    Event,
-    EventPage,
     Failure,
     FailureReason,
-    Gap,
-    Grant,
     HoldReason,
     Job,
     JobState,
-    LogLine,
     Message,
-    NewJob,
     Priority,
     Progress,
-    Renewal,
-    StateChange,
-    SubmitOutcome,
-    Submitted,
 )
+from penstock.broker.new_job import DEFAULTS, CachePolicy, NewJob, SubmitOutcome, Submitted
 from penstock.broker.policies import MAX_POLICIES, MAX_TYPES_PER_QUEUE, Policies, PolicyReader
 from penstock.broker.policy import Keep, Policy, PolicyEntry, PolicyKey, PolicySource
 from penstock.broker.queues import QueueStats

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine
 from penstock.broker.errors import PenstockError, StaleToken
-from penstock.broker.job import (
-    DEFAULTS,
-    Chunk,
-    Content,
-    Grant,
-    JobState,
-    LogLine,
-    Progress,
-    Renewal,
-)
+from penstock.broker.event import Chunk, LogLine
+from penstock.broker.grant import Grant, Renewal
+from penstock.broker.job import Content, JobState, Progress
+from penstock.broker.new_job import DEFAULTS
 from penstock.broker.record import INLINE_BYTES, decode_grant, fields_of
 from penstock.broker.script import load_script
 

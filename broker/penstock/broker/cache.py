@@ -12,7 +12,7 @@ from penstock.broker.script import load_script
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from penstock.broker.job import NewJob
+    from penstock.broker.new_job import NewJob
 
 INVALIDATE = load_script("invalidate")
 

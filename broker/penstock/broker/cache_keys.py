@@ -21,7 +21,8 @@ from penstock.broker import ids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from penstock.broker.job import CachePolicy, Content
+    from penstock.broker.job import Content
+    from penstock.broker.new_job import CachePolicy
 
 __all__ = ["CacheTarget", "caller_key", "payload_key"]
 

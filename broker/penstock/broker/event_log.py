@@ -7,16 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.broker.job import (
-    Chunk,
-    Event,
-    EventPage,
-    Gap,
-    JobState,
-    LogLine,
-    Progress,
-    StateChange,
-)
+from penstock.broker.event import Chunk, Event, EventPage, Gap, LogLine, StateChange
+from penstock.broker.job import JobState, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

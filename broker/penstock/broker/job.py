@@ -1,4 +1,4 @@
-"""The data: a job, its states and the arrows between them, what is stored, and what scripts answer.
+"""The data: a job, its states and the arrows between them, and what it is made of.
 
 Times are integers, milliseconds since the epoch by the server's clock; spans are milliseconds too
 (suffix ``_ms``). Nothing here talks to Redis.
@@ -7,8 +7,8 @@ Times are integers, milliseconds since the epoch by the server's clock; spans ar
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Final
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,15 +74,6 @@ class HoldReason(StrEnum):
     TYPE_CONCURRENCY = "TYPE_CONCURRENCY"
 
 
-class SubmitOutcome(StrEnum):
-    """Whether a submit made a job or met an earlier one."""
-
-    CREATED = "created"
-    REPEATED = "repeated"
-    JOINED = "joined"
-    CACHED = "cached"
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
     """A payload or a result: bytes, and their media type ('' means application/json)."""
@@ -124,87 +115,6 @@ class Message:
     topic: str
     time_ms: int
     source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
-    """How a submit uses the result cache. Not together with a start or an idempotency key.
-
-    Attributes:
-        ttl_ms: how long a result stands for equal submits.
-        key: of the work within its type, made by `caller_key` or `payload_key`.
-        tags: names by which results are invalidated; no two are equal.
-        reads: it may be answered by an equal job.
-        writes: its job is what equal submits meet.
-        hit_retention_ms: of a job that is answered from the cache.
-    """
-
-    ttl_ms: int
-    key: str
-    tags: tuple[str, ...] = ()
-    reads: bool = True
-    writes: bool = True
-    hit_retention_ms: int = 600_000
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A validated submit. Exactly one of delay_ms and run_at_ms may be set; both None: at once.
-
-    What is None is left to the policy of the queue and type (see `policy`), then to `DEFAULTS`.
-    """
-
-    type: str
-    queue: str
-    request_id: str
-    payload: Content = Content()
-    priority: Priority | None = None
-    delay_ms: int | None = None
-    run_at_ms: int | None = None
-    expires_in_ms: int | None = None
-    deadline_ms: int | None = None
-    max_attempts: int | None = None
-    backoff: Backoff | None = None
-    timeout_ms: int | None = None
-    idempotency_key: str = ""
-    retention_ms: int | None = None
-    retention_succeeded_ms: int | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    retried_from: str = ""
-    message: Message | None = None
-    cache: CachePolicy | None = None
-    schedule_id: str = ""
-    occurrence_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What holds where neither a submit nor a policy says anything."""
-
-    priority: Priority = Priority.DEFAULT
-    max_attempts: int = 3
-    backoff: Backoff = Backoff()
-    retention_ms: int = 86_400_000
-
-
-DEFAULTS: Final = Defaults()
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """Receipt of a submit.
-
-    Attributes:
-        job_id: of the job that stands for it.
-        state: of that; None only for a duplicate whose first job is already gone.
-        outcome: what became of the submit.
-        result: of a job that was answered from the cache, if it is short; else None.
-    """
-
-    job_id: str
-    state: JobState | None
-    outcome: SubmitOutcome
-    result: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,96 +184,3 @@ class Job:
         if self.state is JobState.SUCCEEDED and self.retention_succeeded_ms is not None:
             return self.retention_succeeded_ms
         return self.retention_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A worker's right to one attempt. Every write that it makes carries fencing_token.
-
-    A suspect is a job that one more crash would have quarantined: its worker runs it alone, and
-    says so by `Attempts.begin`.
-    """
-
-    job_id: str
-    type: str
-    queue: str
-    fencing_token: int
-    attempt: int
-    failures: int
-    crashes: int
-    max_attempts: int
-    backoff: Backoff
-    payload: Content
-    created_ms: int
-    queued_ms: int
-    granted_ms: int
-    deadline_ms: int | None
-    timeout_ms: int | None
-    metadata: Mapping[str, str]
-    checkpoint: bytes | None
-    cancel_requested: bool
-    message: Message | None
-    schedule_id: str = ""
-    occurrence_ms: int | None = None
-    suspect: bool = False
-
-
-class Renewal(Enum):
-    """What a renewal tells about one lease."""
-
-    RENEWED = 1
-    CANCEL_REQUESTED = 2
-    LOST = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """Event: the job entered a state; run_at_ms is when it is due, where that is SCHEDULED."""
-
-    state: JobState
-    attempt: int
-    reason: str = ""
-    run_at_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Event: a part of the output."""
-
-    data: bytes
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """Event: a line of log from the handler."""
-
-    level: str
-    message: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Event: a range of events that was trimmed from the capped log."""
-
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What happened to a job, and the range of sequence numbers that tells it."""
-
-    first_sequence: int
-    last_sequence: int
-    time_ms: int
-    body: StateChange | Progress | Chunk | LogLine | Gap
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events after a cursor. More are left if they do not reach last_sequence, the newest."""
-
-    events: tuple[Event, ...]
-    last_sequence: int
-    state: JobState

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.errors import CursorOutOfRange, FailedPrecondition, NotFound, PenstockError
 from penstock.broker.event_log import decode_page
-from penstock.broker.job import Content, EventPage, Job, JobState, NewJob, Submitted
+from penstock.broker.job import Content, Job, JobState
+from penstock.broker.new_job import NewJob, Submitted
 from penstock.broker.record import decode_job, fields_of
 from penstock.broker.script import load_script
 from penstock.broker.walk import ENDED, STRUCTURES, Walk
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from penstock.broker.doorbell import Doorbell
+    from penstock.broker.event import EventPage
     from penstock.broker.keys import Slot
     from penstock.broker.submitter import Submitter
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.engine import QueueInfo
-    from penstock.broker.job import NewJob
     from penstock.broker.keys import Slot
+    from penstock.broker.new_job import NewJob
     from penstock.broker.pipeline import Arg, Caller
 
 PUT_POLICY = load_script("put_policy")

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from penstock.broker.job import Backoff, NewJob, Priority
+from penstock.broker.job import Backoff, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from penstock.broker.new_job import NewJob
 
 #: An ended job is kept for so long at least, whatever a policy says: others wait for it (ms).
 GRACE_MS: Final = 10_000

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.broker import cache_keys, ids
 from penstock.broker.errors import AlreadyExists, InvalidArgument, NotFound, QueueFull
-from penstock.broker.job import DEFAULTS, Content, JobState, NewJob, SubmitOutcome, Submitted
+from penstock.broker.job import Content, JobState
+from penstock.broker.new_job import DEFAULTS, NewJob, SubmitOutcome, Submitted
 from penstock.broker.record import INLINE_BYTES, digest_of, encode_new
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, SCRIPT_BATCH, Engine, QueueInfo
 from penstock.broker.errors import NotFound, PenstockError
-from penstock.broker.job import FailureReason, Job, JobState, Priority, SubmitOutcome, Submitted
+from penstock.broker.job import FailureReason, Job, JobState, Priority
 from penstock.broker.jobs import Jobs, renewed
+from penstock.broker.new_job import SubmitOutcome, Submitted
 from penstock.broker.record import fields_of
 from penstock.broker.retry import with_retry
 from penstock.broker.script import load_script

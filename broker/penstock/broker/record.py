@@ -50,21 +50,20 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from penstock.broker import ids
+from penstock.broker.grant import Grant
 from penstock.broker.job import (
-    DEFAULTS,
     Backoff,
     Content,
     Failure,
     FailureReason,
-    Grant,
     HoldReason,
     Job,
     JobState,
     Message,
-    NewJob,
     Priority,
     Progress,
 )
+from penstock.broker.new_job import DEFAULTS, NewJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

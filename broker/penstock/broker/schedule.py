@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from penstock.broker.job import NewJob
+    from penstock.broker.new_job import NewJob
     from penstock.broker.timing import Timing
 
 

@@ -30,7 +30,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from penstock.broker.job import NewJob
+from penstock.broker.new_job import NewJob
 from penstock.broker.record import INLINE_BYTES, digest_of, encode_backoff, encode_new
 from penstock.broker.schedule import CatchUp, Overlap, Schedule, SchedulePolicy
 from penstock.broker.timing import Timing, read_timing_or_none, write_timing

@@ -17,7 +17,8 @@ from penstock.broker.errors import (
     ReplyError,
     ScheduleExists,
 )
-from penstock.broker.job import JobState, SubmitOutcome, Submitted
+from penstock.broker.job import JobState
+from penstock.broker.new_job import SubmitOutcome, Submitted
 from penstock.broker.record import fields_of
 from penstock.broker.schedule_ids import TRIES, ScheduleIds, contended, countdown
 from penstock.broker.schedule_record import (

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker.errors import NotReplicated, PenstockError, Unavailable
-from penstock.broker.job import NewJob, SubmitOutcome, Submitted
+from penstock.broker.new_job import NewJob, SubmitOutcome, Submitted
 from penstock.broker.retry import with_retry
 
 if TYPE_CHECKING:

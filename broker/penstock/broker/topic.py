@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.broker.job import Backoff, NewJob, Priority
+from penstock.broker.job import Backoff, Priority
+from penstock.broker.new_job import NewJob
 from penstock.broker.patterns import matches, specificity
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import DEFAULT_BUDGET_S, Engine
 from penstock.broker.errors import AlreadyExists, LimitExceeded, MessageReused, PenstockError
-from penstock.broker.job import NewJob, SubmitOutcome, Submitted
+from penstock.broker.new_job import NewJob, SubmitOutcome, Submitted
 from penstock.broker.record import fields_of
 from penstock.broker.script import load_script
 from penstock.broker.topic import (
