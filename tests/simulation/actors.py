@@ -245,11 +245,14 @@ class GatewayActor(_Actor):
         hub: of watchers.
     """
 
-    def __init__(self, network: Network, bells: Bells, name: str, partitions: int) -> None:
+    def __init__(
+        self, network: Network, bells: Bells, name: str, partitions: int, most_waiting: int
+    ) -> None:
         super().__init__(network, name)
         token = PROCESS.set(self.process)
         try:
-            self.broker = Broker(URL, BrokerOptions(partitions=partitions))
+            options = BrokerOptions(partitions=partitions, max_queue_depth=most_waiting)
+            self.broker = Broker(URL, options)
             self.hub = Hub(self.broker, bells.hearing(), backlog=8)  # type: ignore[arg-type]
         finally:
             PROCESS.reset(token)

@@ -26,11 +26,12 @@ from tests.simulation.witness import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from random import Random
 
     from penstock.broker import Broker, Event, Submitted
     from tests.simulation.life import Life
 
-__all__ = ["Caller", "Watcher"]
+__all__ = ["Caller", "Client", "Watcher"]
 
 #: How long a caller tries to get an answer (s).
 PATIENCE_S = 60.0
@@ -40,8 +41,48 @@ TARGET = CacheTarget("work", "=c0")
 WORKS = (b'{"n": 1}', b'{"n": 2, "sure": true}', b'{"n": 3, "pad": "%s"}' % (b"x" * 80))
 
 
-class Caller:
-    """One caller.
+class Client:
+    """Whoever calls gateways.
+
+    Args:
+        life: that it is part of.
+        chance: decides what it does.
+    """
+
+    def __init__(self, life: Life, chance: Random) -> None:
+        self._life = life
+        self._chance = chance
+
+    async def _ask(self, call: Callable[[Broker], Awaitable[Any]]) -> Any:  # noqa: ANN401 - as the call.
+        """As a client does: at one gateway after the other, until there is an answer.
+
+        Returns None where there was none in the end. A call at a gateway that is killed, or
+        stopped, gets none; what it had begun may come to pass all the same.
+        """
+        give_up_s = self._life.clock.now_s + PATIENCE_S
+        while self._life.clock.now_s < give_up_s:
+            gateway = self._life.any_gateway()
+
+            async def ask(broker: Broker = gateway.broker) -> Any:  # noqa: ANN401 - as the call.
+                return await call(broker)
+
+            task = gateway.process.start(ask())
+            # The client gives up on this gateway, and the gateway then on the call.
+            await asyncio.wait([task], timeout=8.0)
+            if not task.done():
+                task.cancel()
+            elif not task.cancelled():
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if isinstance(error, DomainError) or not isinstance(error, PenstockError):
+                    raise error
+            await asyncio.sleep(self._chance.uniform(0.01, 0.5))
+        return None
+
+
+class Caller(Client):
+    """One who submits jobs.
 
     Args:
         life: that it is part of.
@@ -49,8 +90,7 @@ class Caller:
     """
 
     def __init__(self, life: Life, name: str) -> None:
-        self._life = life
-        self._chance = life.chance
+        super().__init__(life, life.chance)
         self._name = name
         self._specs: list[NewJob] = []
         self._receipts: list[tuple[NewJob, Submitted]] = []
@@ -191,33 +231,6 @@ class Caller:
         else:
             policy = Policy(concurrency=most)
             await self._ask(lambda broker: broker.policies.put(key, policy))
-
-    async def _ask(self, call: Callable[[Broker], Awaitable[Any]]) -> Any:  # noqa: ANN401 - as the call.
-        """As a client does: at one gateway after the other, until there is an answer.
-
-        Returns None where there was none in the end. A call at a gateway that is killed, or
-        stopped, gets none; what it had begun may come to pass all the same.
-        """
-        give_up_s = self._life.clock.now_s + PATIENCE_S
-        while self._life.clock.now_s < give_up_s:
-            gateway = self._life.any_gateway()
-
-            async def ask(broker: Broker = gateway.broker) -> Any:  # noqa: ANN401 - as the call.
-                return await call(broker)
-
-            task = gateway.process.start(ask())
-            # The client gives up on this gateway, and the gateway then on the call.
-            await asyncio.wait([task], timeout=8.0)
-            if not task.done():
-                task.cancel()
-            elif not task.cancelled():
-                error = task.exception()
-                if error is None:
-                    return task.result()
-                if isinstance(error, DomainError) or not isinstance(error, PenstockError):
-                    raise error
-            await asyncio.sleep(self._chance.uniform(0.01, 0.5))
-        return None
 
 
 OTHERS = ["again", "again", "cancel", "cancel", "retry", "invalidate", "limit"]

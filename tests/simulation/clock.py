@@ -70,6 +70,11 @@ class Clock:
         return _DATE_START_S + self.now_s - _MONOTONIC_START_S + self.jumped_s
 
     @property
+    def latest_ms(self) -> int:
+        """The latest date that anybody can have been told."""
+        return int((self.date() - self._jumped_s + self._most_s) * 1000)
+
+    @property
     def server_ms(self) -> int:
         """The date as scripts read it."""
         return int(self.date() * 1000)

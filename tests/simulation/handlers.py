@@ -27,15 +27,17 @@ class Handlers:
         witness: knows who holds a job.
         lease_s: some attempts last for longer.
         calm: nobody fails, and nothing takes long.
+        notes: messages come, too.
     """
 
     def __init__(
-        self, chance: random.Random, witness: Witness, lease_s: float, *, calm: bool
+        self, chance: random.Random, witness: Witness, lease_s: float, *, calm: bool, notes: bool
     ) -> None:
         self._chance = chance
         self._witness = witness
         self._lease_s = lease_s
         self._calm = calm
+        self._notes = notes
         long_s = 0.0 if calm else 2.0 * lease_s
         self._pauses_s = (0.0, 0.3 * lease_s, lease_s, long_s)
         self.started: list[tuple[str, int, bytes | None]] = []
@@ -53,12 +55,18 @@ class Handlers:
         async def toil(payload: dict[str, Any], ctx: Context) -> dict[str, int]:
             return await self._work(payload, ctx)
 
+        if self._notes:
+
+            @worker.job("note")
+            async def note(payload: dict[str, Any], ctx: Context) -> dict[str, int]:
+                return await self._work(payload, ctx)
+
         return worker
 
     async def _work(self, payload: dict[str, Any], ctx: Context) -> dict[str, int]:
         chance, token = self._chance, ctx.fencing_token
         self.started.append((ctx.job_id, token, ctx.last_checkpoint))
-        for step in range(chance.randint(0, 1 if self._calm else 5)):
+        for step in range(0 if payload.get("brief") else chance.randint(0, 1 if self._calm else 5)):
             await asyncio.sleep(chance.choice(self._pauses_s))
             self._check_lease(ctx)
             await self._say(ctx, step)

@@ -20,11 +20,14 @@ from tests.simulation.actors import URL, Bells, GatewayActor, WorkerActor, in_pl
 from tests.simulation.callers import Caller, Watcher
 from tests.simulation.clock import Clock, StandstillError, VirtualLoop, virtual_time
 from tests.simulation.handlers import Handlers
+from tests.simulation.messages import Publisher
+from tests.simulation.schedules import Planner
 from tests.simulation.trouble import Trouble
 from tests.simulation.wire import Command, Network, Server
 from tests.simulation.witness import ENDED, IDLE, PEEK, Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from penstock.broker.pipeline import Reply
@@ -38,8 +41,15 @@ __all__ = ["Ending", "Life", "live"]
 PROMPT_S: Final = 0.8
 #: For so long after the last trouble jobs may be under way (s).
 SETTLED_WITHIN_S: Final = 900.0
+#: In a crowded life so many jobs may wait in a slot.
+MOST_WAITING: Final = 2
+#: Once nothing befalls anybody any more, a dead worker's lease is taken back so soon after its end
+#: (s): whoever watched it may have died, too, or begun anew.
+TAKEN_BACK_WITHIN_S: Final = 15.0
 #: For how many leases trouble goes on after the last call, at most.
 TROUBLE_LEASES: Final = 20.0
+#: The same where there are schedules, which make new jobs all the time.
+ENDURED_LEASES: Final = 3.0
 #: Longer than any job is kept, and for how long then one may still be there (s).
 OUTLIVED_S: Final = 200_000.0
 FORGOTTEN_WITHIN_S: Final = 120.0
@@ -79,6 +89,9 @@ class Life:
         chance: decides everything.
         calm: nothing befalls anybody, and all jobs find a free slot.
         revived: workers are suspended all the time, until others have their jobs, and go on.
+        planned: there are schedules.
+        notes: there are topics.
+        crowded: few jobs may wait.
         lease_s: of all workers.
     """
 
@@ -96,10 +109,18 @@ class Life:
         chance = self.chance
         self.calm = self.seed % 5 == 0
         self.revived = self.seed % 5 in {1, 2}
+        self.planned = self.seed % 7 in {1, 4}
+        self.notes = self.seed % 7 in {4, 5}
+        self.crowded = self.seed % 7 in {2, 5}
         self.lease_s = 1.0 if self.revived else chance.choice([1.0, 2.0, 10.0])
-        self.slots = 8 if self.calm else chance.randint(1, 3)
+        busy = self.planned or self.notes
+        self.slots = (32 if busy else 8) if self.calm else chance.randint(1, 3)
         self.partitions = chance.choice([1, 1, 2])
-        self.handlers = Handlers(chance, self.witness, self.lease_s, calm=self.calm)
+        self.witness.most_waiting = MOST_WAITING if self.crowded else 0
+        self.witness.occurrences.calm = self.calm
+        self.handlers = Handlers(
+            chance, self.witness, self.lease_s, calm=self.calm, notes=self.notes
+        )
         self.trouble = Trouble(self)
         self._names: Counter[str] = Counter()
         self._queued_at_s: dict[str, float] = {}
@@ -111,7 +132,11 @@ class Life:
     def new_gateway(self) -> GatewayActor:
         """One more gateway."""
         gateway = GatewayActor(
-            self.network, self.bells, self._name("gateway"), partitions=self.partitions
+            self.network,
+            self.bells,
+            self._name("gateway"),
+            partitions=self.partitions,
+            most_waiting=self.witness.most_waiting * self.partitions,
         )
         self.gateways.append(gateway)
         return gateway.start()
@@ -162,19 +187,27 @@ class Life:
         watchers: list[Watcher] = []
         for caller in callers:
             caller.watchers = watchers
+        planners = [Planner(self, f"s{number}") for number in range(2 if self.planned else 0)]
+        publishers = [Publisher(self) for _ in range(self.notes)]
+        everybody: list[Caller | Planner | Publisher] = [*callers, *planners, *publishers]
         trouble = asyncio.create_task(self.trouble.brew())
-        await asyncio.gather(*(caller.run() for caller in callers))
+        await asyncio.gather(*(each.run() for each in everybody))
         leases = TROUBLE_LEASES if self.revived else self.chance.uniform(0.0, TROUBLE_LEASES)
+        # A schedule would have it go on for as long as it may.
+        leases = min(leases, ENDURED_LEASES) if self.planned else leases
         await self._endure(leases * self.lease_s)
         trouble.cancel()
         await asyncio.wait([trouble])
         await self.trouble.heal()
+        await self._fire()
+        for planner in planners:
+            await planner.delete()
         await self._settle()
         for watcher in watchers:
             await watcher.finish()
         if self.seed % 4 == 1:
             await self._outlive()
-        await self._check(callers)
+        await self._check(everybody)
 
     async def _endure(self, for_s: float) -> None:
         """Trouble goes on, though nobody calls any more, for as long as there are jobs."""
@@ -182,16 +215,49 @@ class Life:
         while self._under_way() and self.clock.now_s < until_s:  # noqa: ASYNC110 - no time passes.
             await asyncio.sleep(0.1)
 
-    async def _settle(self) -> None:
-        """Waits for the last job to end."""
+    async def _fire(self) -> None:
+        """Waits until no schedule is left alone with an occurrence that is due."""
+        seen = self.witness.occurrences
+        waited_for = {
+            tail: fields["nx"] for tail, fields in seen.schedules.items() if "nx" in fields
+        }
         give_up_s = self.clock.now_s + SETTLED_WITHIN_S
+        while waited_for:
+            waited_for = {
+                tail: next_ms
+                for tail, next_ms in waited_for.items()
+                if seen.schedules.get(tail, {}).get("nx") == next_ms
+                and int(next_ms) <= self.clock.server_ms
+            }
+            if self.clock.now_s > give_up_s:
+                self.witness.expect(False, "occurrence", f"never fired: {waited_for}")  # noqa: FBT003
+                return
+            await asyncio.sleep(0.5)
+
+    async def _settle(self) -> None:
+        """Waits for the last job to end. Nobody holds one for long who does not renew its lease."""
+        healed_s = self.clock.now_s
+        give_up_s = healed_s + SETTLED_WITHIN_S
         while under_way := self._under_way():
+            for tail in under_way:
+                self._check_lease(tail, healed_s)
             if self.clock.now_s > give_up_s:
                 for tail in under_way:
                     record = self.witness.jobs[tail].record
                     self.witness.expect(False, "I1", f"{tail}: stays for ever: {record}")  # noqa: FBT003
                 return
             await asyncio.sleep(0.5)
+
+    def _check_lease(self, tail: str, healed_s: float) -> None:
+        seen = self.witness.jobs[tail]
+        if seen.lease is None:
+            return
+        stands_s = self.clock.now_s - max(healed_s, self.witness.moved_at_s.get(tail, healed_s))
+        self.witness.expect(
+            stands_s <= self.lease_s + TAKEN_BACK_WITHIN_S,
+            "lease",
+            f"{tail}: nobody has renewed its lease for {stands_s:.1f} s, nor taken it back",
+        )
 
     async def _outlive(self) -> None:
         """Time passes until everything may be forgotten."""
@@ -206,9 +272,9 @@ class Life:
         jobs = self.witness.jobs.items()
         return [tail for tail, seen in jobs if seen.record.get("s", b"").decode() not in ENDED]
 
-    async def _check(self, callers: list[Caller]) -> None:
-        for caller in callers:
-            caller.check()
+    async def _check(self, everybody: Sequence[Caller | Planner | Publisher]) -> None:
+        for each in everybody:
+            each.check()
         self.handlers.check(self.witness)
         for actor in (*self.gateways, *self.workers):
             actor.kill()

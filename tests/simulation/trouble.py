@@ -152,7 +152,8 @@ class Trouble:
             for key in sorted(server.ask("KEYS", "ps{*:s:[hdl]")):
                 server.ask("XGROUP", "DESTROY", key, "workers")
             return
-        name = self._chance.choice(["s:h", "s:d", "s:l", "due", "lease"])
+        names = ["s:h", "s:d", "s:l", "due", "lease", *(["sched"] if self._life.planned else [])]
+        name = self._chance.choice(names)
         keys = sorted(server.ask("KEYS", f"ps{{*:{name}"))
         if keys:
             self._structures_lost = True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penstock.broker import DEFAULTS, TRANSITIONS, JobState
 from tests.chaos.result import Violation
+from tests.simulation.occurrences import Occurrences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +31,7 @@ Record = dict[str, bytes]
 IDLE: Final = frozenset(
     {
         "beat",
-        "bury_schedule",
-        "change_schedule",
         "create_queue",
-        "create_schedule",
         "drop",
         "drop_topic",
         "due_schedules",
@@ -52,7 +50,6 @@ IDLE: Final = frozenset(
         "read",
         "read_schedule",
         "register",
-        "repair_schedule",
         "ring",
         "stats",
         "strike",
@@ -67,10 +64,10 @@ BY_ARROW: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("", "S"): frozenset({"submit"}),
     ("", "D"): frozenset({"submit_cached"}),
     ("S", "Q"): frozenset({"promote"}),
-    ("S", "C"): frozenset({"cancel", "purge"}),
+    ("S", "C"): frozenset({"cancel", "purge", "fire"}),
     ("S", "E"): frozenset({"expire"}),
     ("Q", "R"): frozenset({"claim"}),
-    ("Q", "C"): frozenset({"cancel", "purge"}),
+    ("Q", "C"): frozenset({"cancel", "purge", "fire"}),
     ("Q", "E"): frozenset({"expire", "claim"}),
     ("R", "D"): frozenset({"complete"}),
     ("R", "F"): frozenset({"fail", "reclaim"}),
@@ -81,13 +78,17 @@ BY_ARROW: Final[dict[tuple[str, str], frozenset[str]]] = {
 }
 ENDED: Final = frozenset("DFCE")
 PEEK: Final = """#!lua flags=no-writes
-local found = {}
-for _, key in ipairs(redis.call('KEYS', 'ps{*:j:*')) do
-  local base, id = string.match(key, '^(.*):j:([^:]+)$')
-  found[#found + 1] = {id, redis.call('HGETALL', key), redis.call('ZSCORE', base .. ':lease', id),
-    redis.call('GET', base .. ':k:' .. id), redis.call('GET', base .. ':r:' .. id), base}
+local jobs, schedules = {}, {}
+for _, key in ipairs(redis.call('KEYS', 'ps{*:[jy]:*')) do
+  local base, kind, id = string.match(key, '^(.*):([jy]):([^:]+)$')
+  if kind == 'j' then
+    jobs[#jobs + 1] = {id, redis.call('HGETALL', key), redis.call('ZSCORE', base .. ':lease', id),
+      redis.call('GET', base .. ':k:' .. id), redis.call('GET', base .. ':r:' .. id), base}
+  else
+    schedules[#schedules + 1] = {id, redis.call('HGETALL', key)}
+  end
 end
-return found
+return {jobs, schedules}
 """
 #: What an observer of leases may be early by: none of it but rounding (s).
 _EARLY_S: Final = 0.002
@@ -119,6 +120,8 @@ class Witness:
         ended_at_s: when a job ended, by tail.
         checkpoints: what was saved last, by tail.
         limits: most RUNNING at once, by slot and job type ('' is of all).
+        most_waiting: jobs that may wait in a slot when another is submitted; 0 is any number.
+        occurrences: watches the schedules.
         tampered: foreign hands took what limits are counted by.
         handed_on: what a grant must bring with it, by tail and token.
         steps: commands that were executed.
@@ -139,11 +142,16 @@ class Witness:
     checkpoints: dict[str, bytes] = field(default_factory=dict)
     handed_on: dict[tuple[str, int], bytes | None] = field(default_factory=dict)
     limits: dict[str, dict[str, int]] = field(default_factory=dict)
+    most_waiting: int = 0
     tampered: bool = False
     steps: int = 0
     scripts: Counter[str] = field(default_factory=Counter)
     account: list[str] = field(default_factory=list)
     violated: asyncio.Event = field(default_factory=asyncio.Event)
+    occurrences: Occurrences = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.occurrences = Occurrences(self.clock, self.expect)
 
     def executed(self, command: Command, script: str, reply: Reply, peeked: Reply) -> None:
         """A command was executed."""
@@ -153,20 +161,26 @@ class Witness:
             return
         args = [_text(arg) for arg in command.args[3 + int(str(_text(command.args[2]))) :]]
         self._note(command, script, args, reply)
-        now = _seen(peeked)
+        now, schedules = _seen(peeked[0]), _schedules(peeked[1])
         for tail in sorted(now.keys() | self.jobs.keys()):
             before, after = self.jobs.get(tail), now.get(tail)
             if before != after:
                 self._changed(tail, before, after, script, args)
                 self.on_change(tail, after.record if after else {})
+        if script == "fire":
+            known = reply[0] == b"fired" and args[4] in self.jobs
+            self.occurrences.stepped(args, schedules, known=known)
         self._check_receipt(script, args, reply, now)
+        self._check_depth(_text(command.args[3]), script, reply, now)
         self._check_limits(_text(command.args[3]), script, args, reply, now)
         self.jobs = now
+        self.occurrences.refresh(schedules)
 
     def refresh(self, peeked: Reply) -> None:
         """Foreign hands were at work."""
         self.tampered = True
-        self.jobs = _seen(peeked)
+        self.jobs = _seen(peeked[0])
+        self.occurrences.refresh(_schedules(peeked[1]))
 
     def expect(self, holds: object, invariant: str, text: str) -> None:
         """Notes a violation, unless it holds."""
@@ -201,6 +215,9 @@ class Witness:
             return
         if was != is_:
             self._moved(tail, (was, is_), script)
+        if not was and "sc" in after.record and "rf" not in after.record:
+            others = {other: seen.record for other, seen in self.jobs.items()}
+            self.occurrences.made(tail, after.record, others)
         self._check_fence(tail, old, script, args, changed=before != after)
         self._check_counts(tail, old, new, script)
         self._check_lease(tail, before, after, script, args)
@@ -368,6 +385,29 @@ class Witness:
                 seen.record.get("h") == args[1].encode("latin-1"), "I2", f"{args[0]}: other work"
             )
 
+    def _check_depth(self, slot: str, script: str, reply: Reply, now: dict[str, _Seen]) -> None:
+        """No submit is taken beyond the most that may wait, and a refused one changes nothing."""
+        if script not in {"submit", "submit_cached"} or not isinstance(reply, list):
+            return
+        if reply[0] in {b"full", b"late", b"conflict"}:
+            self.expect(now == self.jobs, "I2", f"a submit is refused ({reply}), and changes jobs")
+        if not self.most_waiting or self.tampered:
+            return
+        before, after = (
+            sum(each.slot == slot and _letter(each.record) in "QS" for each in jobs.values())
+            for jobs in (self.jobs, now)
+        )
+        self.expect(
+            reply[0] != b"created" or after <= self.most_waiting,
+            "depth",
+            f"{after} jobs wait; {self.most_waiting} may",
+        )
+        self.expect(
+            reply[0] != b"full" or before >= self.most_waiting,
+            "depth",
+            f"a submit is refused, though {before} jobs wait; {self.most_waiting} may",
+        )
+
     def _check_limits(
         self, slot: str, script: str, args: list[str], reply: Reply, now: dict[str, _Seen]
     ) -> None:
@@ -401,11 +441,19 @@ def _seen(peeked: Reply) -> dict[str, _Seen]:
     """All jobs, by tail."""
     found = {}
     for tail, flat, lease, checkpoint, result, slot in peeked:
-        values = iter(flat)
-        record = {name.decode(): value for name, value in zip(values, values, strict=True)}
         tick = None if lease is None else int(lease)
-        found[tail.decode()] = _Seen(record, tick, checkpoint, result, slot.decode())
+        found[tail.decode()] = _Seen(_fields(flat), tick, checkpoint, result, slot.decode())
     return found
+
+
+def _schedules(peeked: Reply) -> dict[str, Record]:
+    """All schedules, by tail."""
+    return {tail.decode(): _fields(flat) for tail, flat in peeked}
+
+
+def _fields(flat: list[bytes]) -> Record:
+    values = iter(flat)
+    return {name.decode(): value for name, value in zip(values, values, strict=True)}
 
 
 def _text(arg: Arg) -> str:
