@@ -24,6 +24,8 @@ __all__ = ["Replicated"]
 
 #: Jobs that are acknowledged by those who do not wait while the replica hears nothing, at least.
 UNHEARD: Final = 10
+#: Longer than a gateway has a call wait for its replicas (s), so that some are told of it in vain.
+SILENCE_S: Final = 3.0
 #: For answers that are on their way (s).
 ARRIVES_S: Final = 0.05
 #: Jobs acknowledged between two losses, at least.
@@ -74,6 +76,8 @@ class Replicated(Scenario):
                     await load.more(BETWEEN)
                     pair.cut_off(hangs=number % 3 == 2)
                     await careless.more(UNHEARD)
+                    if number % 3 == 0:
+                        await asyncio.sleep(SILENCE_S)
                     await pair.lose_primary(power=number % 2 == 1)
                     await asyncio.sleep(ARRIVES_S)
                     acked = list(careless.acks.values())
