@@ -28,7 +28,7 @@ from tests.chaos.checker.scene import Expectations
 from tests.chaos.history.history import History
 from tests.chaos.history.journal import stream_journals
 from tests.chaos.report import PAGE, page
-from tests.chaos.result import Result
+from tests.chaos.result import HastyResult, Result
 from tests.chaos.running import run_scenario
 from tests.chaos.scenarios.mixed import SECONDS, Mixed
 from tests.chaos.tables import catalogue, report
@@ -64,6 +64,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep histories of good runs.")] = False,  # noqa: FBT002
     strict: Annotated[bool, typer.Option("--strict", help="Fail on missed goals of time.")] = False,  # noqa: FBT002
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="End at a violation.")] = False,  # noqa: FBT002
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,  # noqa: FBT002
 ) -> None:
     """Runs scenarios, one after the other."""
@@ -73,13 +74,14 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     seed = random.randrange(1_000_000) if seed is None else seed  # noqa: S311 - no secret.
     out = out or Path(tempfile.mkdtemp(prefix="chaos-"))
     results = []
+    kind = HastyResult if fail_fast else Result
     _console.print(f"seed {seed}")
     for scenario in [_BY_NAME[name] for name in names or _BY_NAME]:
         chosen, length = scale, f"--scale {scale:g}"
         if minutes is not None and scenario is Mixed:
             chosen, length = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
         command = f"python -m tests.chaos run {scenario.name} --seed {seed} {length}"
-        result = Result(scenario.name, seed=seed, command=command)
+        result = kind(scenario.name, seed=seed, command=command)
         _run_one(scenario, result, chosen, server or find_binary(), out, keep=keep)
         results.append(result)
     if as_json:

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FaultTally", "Result", "Violation"]
+__all__ = ["FaultTally", "HastyResult", "Refuted", "Result", "Violation"]
+
+
+class Refuted(Exception):  # noqa: N818 - it ends a run whose question is answered.
+    """Raised by a `HastyResult` at the first violation."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +123,17 @@ class Result:
             for each in data["violations"]
         ]
         return cls(**data)
+
+
+class HastyResult(Result):
+    """A result of a run that is over with the first violation."""
+
+    def expect(self, holds: object, invariant: str, text: str, *witness: str) -> None:
+        """As every result, but that a run that has refuted a promise goes on no further.
+
+        Raises:
+            Refuted: it does not hold.
+        """
+        super().expect(holds, invariant, text, *witness)
+        if not holds and len(self.violations) == 1:
+            raise Refuted

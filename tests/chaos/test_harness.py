@@ -7,6 +7,7 @@ import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pytest
 from rich.console import Console
 
 from tests.chaos.faults.fault import Fault, InVain
@@ -16,7 +17,9 @@ from tests.chaos.history.journal import Journal, Line, stream_journals
 from tests.chaos.history.progress import Progress
 from tests.chaos.history.restarts import kills_of, repairs, restarts, told
 from tests.chaos.load.plan import FOR_EVER, ends_of
-from tests.chaos.result import FaultTally, Result
+from tests.chaos.result import FaultTally, HastyResult, Result
+from tests.chaos.running import run_scenario
+from tests.chaos.scenario import Run, Scenario
 from tests.chaos.worlds.member import Crew, Member
 from tests.support.onlookers import Onlookers
 from tests.support.waiting import wait_until
@@ -138,6 +141,31 @@ def test_who_looks_on_by_a_pipe_is_told_what_is_new() -> None:
         "mixed: 1 jobs, 0 faults",
         "mixed: checking the history",
     ]
+
+
+class Refuting(Scenario):
+    """Finds something wrong, and then something else."""
+
+    name: ClassVar[str] = "refuting"
+    rows: ClassVar[tuple[int, ...]] = ()
+    expects: ClassVar[str] = "nothing"
+
+    async def run(self, run: Run) -> None:
+        run.result.expect(self.name, "I1", "this holds")
+        run.result.expect(None, "I2", "this does not")
+        run.result.expect(None, "I3", "nor does this")
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"), [(Result, ["I2", "I3"]), (HastyResult, ["I2"])], ids=["whole", "hasty"]
+)
+async def test_a_run_in_haste_ends_with_its_first_violation(
+    kind: type[Result], seen: list[str], tmp_path: Path
+) -> None:
+    found = await run_scenario(
+        Refuting, kind("refuting", 1, ""), scale=1.0, server=tmp_path, folder=tmp_path / "run"
+    )
+    assert [violation.invariant for violation in found.violations] == seen
 
 
 class Sometimes(Fault):
