@@ -120,7 +120,10 @@ class Trouble:
             case "stop gateway":
                 self._suspend(chance.choice(life.gateways))
             case "date":
-                life.clock.jumped_s = chance.choice([0, 1, -1, 60, -60, 3_600, -3_600, 200_000])
+                jumps = [0, 1, -1, 60, -60, 3_600, -3_600, 200_000]
+                # By little, so that a schedule may come to name again what it has fired.
+                jumps += [3, -3, 10, -10] if life.planned else []
+                life.clock.jumped_s = chance.choice(jumps)
             case _:
                 self._lose(kind)
 
