@@ -19,7 +19,10 @@ __all__ = ["catalogue", "report"]
 
 _SHOWN = 20
 #: Kinds of lines of a history, by who writes them.
-_HANDLERS: Final = ("start", "end", "chunk", "progress", "checkpoint", "saved", "resumed")
+_HANDLERS: Final = (
+    *("start", "start of a message", "start of an occurrence", "end"),
+    *("chunk", "progress", "checkpoint", "saved", "resumed"),
+)
 _HARNESS: Final = ("strike", "recovered", "killed", "taken", "clock", "final", "audit", "bound")
 
 

@@ -75,8 +75,7 @@ def _check_again(folder: Path) -> None:
     assert judge(History(lines), expectations) == []
     lost = next(line for line in lines if line.kind == "end" and line["how"] == "return")
     touched = [line for line in lines if line.kind != "final" or line["job"] != lost["job"]]
-    (violation,) = judge(History(touched), expectations)
-    assert violation.invariant == "I1"
+    assert "I1" in {violation.invariant for violation in judge(History(touched), expectations)}
 
 
 async def _run(
