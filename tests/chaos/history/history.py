@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tests.chaos.history.calendar import Calendar
 from tests.chaos.history.dates import Dates, Turn
-from tests.chaos.history.entries import Effect, Ending, Problem, Start, Strike
+from tests.chaos.history.entries import Effect, Ending, Problem, Strike
 from tests.chaos.history.job import JobHistory
+from tests.chaos.history.reading import Look, event_of, start_of, submit_of, view_of, work_of
 from tests.chaos.history.schedules import Schedules
 from tests.chaos.history.topics import Topics
-from tests.chaos.history.view import Event, Failure, Request, Submit, View, Watch, packed
+from tests.chaos.history.view import Failure, Request, Submit, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tests.chaos.history.journal import Line
+    from tests.chaos.history.view import View
 
 __all__ = ["History"]
 
@@ -27,16 +29,6 @@ _OF_TOPICS: Final = frozenset({"publish", "subscribe", "unsubscribe"})
 _OF_SCHEDULES: Final = frozenset(
     {"create", "update", "pause", "resume", "trigger", "get", "delete"}
 )
-
-
-class _Look(NamedTuple):
-    """Who looks at jobs, how, and since when (ns)."""
-
-    began: int
-    by: str
-    source: str
-    op: int = -1
-    job: str = ""
 
 
 class History:
@@ -77,7 +69,7 @@ class History:
         self.schedules = Schedules()
         self._submits: dict[_Op, list[Submit]] = {}
         self._watches: dict[_Op, Watch] = {}
-        self._asked: dict[_Op, _Look] = {}
+        self._asked: dict[_Op, Look] = {}
         self._struck: dict[int, Strike] = {}
         for line in lines:
             self.add(line)
@@ -116,10 +108,10 @@ class History:
         rpc, op = sys.intern(told["rpc"]), (by, told["op"])
         self.operations[rpc] += 1
         self.calls += 1
-        self._asked[op] = _Look(line.at, by, rpc, told["op"], told.get("job") or "")
+        self._asked[op] = Look(line.at, by, rpc, told["op"], told.get("job") or "")
         match rpc:
             case "submit":
-                asked = [_submit(line.at, by, told["op"], item) for item in told["jobs"]]
+                asked = [submit_of(line.at, by, told["op"], item) for item in told["jobs"]]
                 self.operations["job asked for"] += len(asked)
                 self._submits[op] = asked
                 self.submits += asked
@@ -203,24 +195,8 @@ class History:
             self.operations["job refused"] += 1
             submit.code, submit.sure = receipt["code"], bool(receipt.get("sure"))
 
-    def _take_view(self, told: dict[str, Any], look: _Look, ended: int) -> View:
-        result = told.get("result")
-        view = View(
-            began=look.began,
-            ended=ended,
-            by=look.by,
-            source=look.source,
-            op=look.op,
-            state=sys.intern(told["state"]),
-            reason=told.get("reason") or None,
-            attempt=told["attempt"],
-            crashes=told["crashes"],
-            token=told["token"],
-            sequence=told["sequence"],
-            cancel=bool(told.get("cancel")),
-            result=None if result is None else packed(result),
-            cached_from=told.get("cached_from") or "",
-        )
+    def _take_view(self, told: dict[str, Any], look: Look, ended: int) -> View:
+        view = view_of(told, look, ended)
         self.job(told["job"]).views.append(view)
         return view
 
@@ -231,22 +207,12 @@ class History:
         watch = self._watches.get((by, told["op"]))
         if watch is None:
             return
-        look = _Look(watch.at, by, "watch", watch.op)
+        look = Look(watch.at, by, "watch", watch.op)
         if snapshot := told.get("snapshot"):
             view = self._take_view(snapshot, look, line.at)
             watch.told_ended = view.terminal and view.sequence <= watch.after
             return
-        event = Event(
-            at=line.at,
-            by=by,
-            op=told["op"],
-            first=told["first"],
-            last=told["last"],
-            state=told.get("state") or None,
-            attempt=told.get("attempt") or 0,
-            gap=bool(told.get("gap")),
-            chunk=told.get("chunk"),
-        )
+        event = event_of(line.at, by, told)
         watch.events.append(event)
         if event.terminal and told.get("view"):
             self._take_view(told["view"], look, line.at)
@@ -262,16 +228,7 @@ class History:
             self.operations["start of an occurrence"] += 1
         job = self.job(told["job"])
         _take_origin(job, origin)
-        job.starts.append(
-            Start(
-                at=line.at,
-                by=by,
-                type=sys.intern(told["type"]),
-                token=told["token"],
-                attempt=told["attempt"],
-                payload=_work(told),
-            )
-        )
+        job.starts.append(start_of(line.at, by, told))
 
     def _effect(self, line: Line, told: dict[str, Any], by: str) -> None:
         what = sys.intern(told["what"])
@@ -318,11 +275,11 @@ class History:
     def _final(self, line: Line, told: dict[str, Any], by: str) -> None:
         self.operations["final"] += 1
         job = self.job(told["job"])
-        job.final = self._take_view(told, _Look(line.at, by, "final"), line.at)
+        job.final = self._take_view(told, Look(line.at, by, "final"), line.at)
         job.made_ms, job.ended_ms = told.get("made_ms"), told.get("ended_ms")
         _take_origin(job, told.get("origin") or {})
         if "payload" in told:
-            job.stored = sys.intern(told["type"]), _work(told)
+            job.stored = sys.intern(told["type"]), work_of(told)
 
     def _date(self, line: Line, told: dict[str, Any], _by: str) -> None:
         self.calendar.compare(line.at, told["date_ns"])
@@ -338,35 +295,9 @@ class History:
             self.bounds.append(Problem(line.at, by, text))
 
 
-def _work(told: dict[str, Any]) -> str:
-    """What a job is to do, packed; where it comes from is part of it."""
-    origin = told.get("origin")
-    return packed({**told["payload"], "origin": origin} if origin else told["payload"])
-
-
 def _take_origin(job: JobHistory, origin: dict[str, Any]) -> None:
     if "schedule" in origin:
         job.schedule, job.occurrence_ms = sys.intern(origin["schedule"]), origin["occurrence"]
-
-
-def _submit(at: int, by: str, op: int, item: dict[str, Any]) -> Submit:
-    payload = item.get("payload")
-    work = payload.get("work") if isinstance(payload, dict) else None
-    return Submit(
-        began=at,
-        by=by,
-        op=op,
-        request=item["request"],
-        type=sys.intern(item["type"]),
-        payload=packed(payload),
-        work=str(work or ""),
-        ends=tuple(map(sys.intern, item.get("ends") or ())),
-        key=item.get("key") or "",
-        cache_ms=item.get("cache_ms"),
-        delay_ms=item.get("delay_ms") or 0.0,
-        deadline_ms=item.get("deadline_ms"),
-        max_attempts=item.get("max_attempts"),
-    )
 
 
 _TAKERS: Final[dict[str, Callable[[History, Line, dict[str, Any], str], None]]] = {
