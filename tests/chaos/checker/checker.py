@@ -21,6 +21,7 @@ from tests.chaos.checker.invariants.failures import (
     waits_end,
     what_was_acknowledged_is_found,
 )
+from tests.chaos.checker.invariants.occurrences import occurrences_are_accounted_for
 from tests.chaos.checker.invariants.outcomes import (
     one_outcome,
     outcome_of_the_last_grant,
@@ -33,7 +34,6 @@ from tests.chaos.checker.invariants.quiet import (
     nothing_is_left,
 )
 from tests.chaos.checker.invariants.schedules import (
-    occurrences_are_accounted_for,
     occurrences_are_one_job,
     only_what_stands_fires,
     overlaps_are_kept,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.chaos.checker.outages import Outages
+from tests.chaos.history.register import LATE_NS
 from tests.chaos.history.view import witness
 from tests.chaos.result import Violation
 
@@ -18,9 +21,19 @@ if TYPE_CHECKING:
 
     from tests.chaos.history.history import History
     from tests.chaos.history.job import JobHistory
+    from tests.chaos.history.schedules import ScheduleHistory
     from tests.chaos.history.view import Record, Submit
 
-__all__ = ["OUTSIDE", "PROBER", "WORKED", "Expectations", "Loss", "Scene"]
+__all__ = [
+    "ASKEW_MS",
+    "OUTSIDE",
+    "PROBER",
+    "STALE_NS",
+    "WORKED",
+    "Expectations",
+    "Loss",
+    "Scene",
+]
 
 #: What every run does, however short it is. One in which these are missing shows nothing.
 WORKED: Mapping[str, int] = {
@@ -42,6 +55,11 @@ OUTSIDE: Final = "submit outside of outages"
 
 #: The harness asks whether the service works, also where it does not, and with little patience.
 PROBER: Final = "harness"
+
+#: Whoever fires a schedule asks for the server's date, and goes on by its own clock: some ms askew,
+#: and for so long (ns) not knowing that the date was turned meanwhile.
+ASKEW_MS: Final = 100
+STALE_NS: Final = LATE_NS
 
 
 @dataclass(frozen=True)
@@ -178,6 +196,18 @@ class Scene:
     def slack_ns(self) -> int:
         """By how much the server's clock may be off the history's (ns)."""
         return int(self.expectations.clock_slack_ms * 1e6) + self.history.calendar.error_ns
+
+    @cached_property
+    def scheduled(self) -> list[tuple[ScheduleHistory, list[JobHistory]]]:
+        """Each schedule with its jobs, by the server's date of their making."""
+        jobs: defaultdict[str, list[JobHistory]] = defaultdict(list)
+        for job in self.judged():
+            if job.schedule and job.made_ms is not None:
+                jobs[job.schedule].append(job)
+        return [
+            (schedule, sorted(jobs[schedule.id], key=attrgetter("made_ms")))
+            for schedule in self.history.schedules.by_id.values()
+        ]
 
     def made(self, job: JobHistory) -> list[int]:
         """The times at which a job may have been made (ns), by the server's date of that."""

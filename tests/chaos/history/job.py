@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.chaos.history.entries import Effect, Ending, Start
-    from tests.chaos.history.view import Request, Submit, View, Watch
+    from tests.chaos.history.view import Record, Request, Submit, View, Watch
 
 __all__ = ["JobHistory"]
 
@@ -53,6 +53,12 @@ class JobHistory:
     def work(self) -> tuple[str, str]:
         """Type and payload as a handler got them, or as the server held them; "" if unknown."""
         return (self.starts[0].type, self.starts[0].payload) if self.starts else self.stored
+
+    @property
+    def evidence(self) -> Record | None:
+        """A line that shows that there is such a job."""
+        found: list[Record] = [*self.submits, *self.starts, *self.views]
+        return next(iter(found), None)
 
     def sort(self) -> None:
         """Orders what came process by process."""

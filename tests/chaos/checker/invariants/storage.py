@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.checker.scene import Scene
     from tests.chaos.history.job import JobHistory
-    from tests.chaos.history.view import Record, Submit
+    from tests.chaos.history.view import Submit
     from tests.chaos.result import Violation
 
 __all__ = ["jobs_end", "jobs_end_as_planned", "no_job_is_lost", "no_phantoms", "one_job_a_request"]
@@ -161,10 +161,4 @@ def _no_more_jobs_than_asked_for(scene: Scene, judged: set[str]) -> Iterator[Vio
                 f"{len(asked[work])} requests for one piece of work are {len(made)} jobs: "
                 f"{', '.join(job.id for job in made)}"
             )
-            yield scene.violation("I3", text, *(_evidence_of(job) for job in made))
-
-
-def _evidence_of(job: JobHistory) -> Record | None:
-    """The first line that shows that there is such a job."""
-    evidence: list[Record] = [*job.submits, *job.starts, *job.views]
-    return next(iter(evidence), None)
+            yield scene.violation("I3", text, *(job.evidence for job in made))
