@@ -11,8 +11,9 @@ import random
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 # Before gRPC is imported. Connections that break are what is looked for, and no news.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -35,7 +36,7 @@ from tests.chaos.tables import catalogue, report
 from tests.support.onlookers import Onlookers
 
 if TYPE_CHECKING:
-    from tests.chaos.scenario import Scenario
+    from collections.abc import Callable, Coroutine
 
 _console: Final = Console(stderr=True)
 app: Final = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -55,6 +56,12 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="How long `mixed` lasts, instead of --scale.")
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With this one alone `mixed` strikes, as `list` names it. Repeat for more."
+        ),
+    ] = None,
     server: Annotated[
         Path | None, typer.Option(help="The program of a Valkey or Redis; Valkey if none.")
     ] = None,
@@ -71,7 +78,11 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     unknown = set(names or ()) - set(_BY_NAME)
     if unknown:
         raise typer.BadParameter(f"no scenario {', '.join(sorted(unknown))}")
+    faults = frozenset(fault or ())
+    if strange := faults - {each.name for each in FAULTS}:
+        raise typer.BadParameter(f"no fault {', '.join(sorted(strange))}; see `list`")
     seed = random.randrange(1_000_000) if seed is None else seed  # noqa: S311 - no secret.
+    binary = server or find_binary()
     out = out or Path(tempfile.mkdtemp(prefix="chaos-"))
     results = []
     kind = HastyResult if fail_fast else Result
@@ -80,9 +91,14 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         chosen, length = scale, f"--scale {scale:g}"
         if minutes is not None and scenario is Mixed:
             chosen, length = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
+        if scenario is Mixed:
+            length += "".join(f' --fault "{name}"' for name in sorted(faults))
         command = f"python -m tests.chaos run {scenario.name} --seed {seed} {length}"
         result = kind(scenario.name, seed=seed, command=command)
-        _run_one(scenario, result, chosen, server or find_binary(), out, keep=keep)
+        one = partial(
+            run_scenario, scenario, result, scale=chosen, server=binary, keep=keep, faults=faults
+        )
+        _run_one(scenario.name, result, one, out)
         results.append(result)
     if as_json:
         json.dump([asdict(result) for result in results], sys.stdout, indent=1)
@@ -91,22 +107,12 @@ def run(  # noqa: PLR0917 - typer calls it by name.
 
 
 def _run_one(
-    scenario: type[Scenario], result: Result, scale: float, server: Path, out: Path, *, keep: bool
+    name: str, result: Result, run_in: Callable[..., Coroutine[Any, Any, Result]], out: Path
 ) -> None:
-    folder = out / scenario.name
-    with Onlookers(_console, scenario.name) as onlookers:
-        uvloop.run(
-            run_scenario(
-                scenario,
-                result,
-                scale=scale,
-                server=server,
-                folder=folder,
-                keep=keep,
-                say=onlookers.tell,
-            )
-        )
-    result.save(out / f"{scenario.name}.json")
+    folder = out / name
+    with Onlookers(_console, name) as onlookers:
+        uvloop.run(run_in(folder=folder, say=onlookers.tell))
+    result.save(out / f"{name}.json")
     for each in report(result):
         _console.print(each, soft_wrap=isinstance(each, str))
     if folder.exists():

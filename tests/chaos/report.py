@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.catalogue import SCENARIOS
+from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker.checker import PROMISES
 from tests.chaos.matrix import NOT_TRIED, ROWS
 from tests.chaos.result import Result
+from tests.chaos.scenarios.mixed import Mixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reliability.md"
 
 #: What counts as an operation: a call of a client.
 CALLS: Final = ("submit", "status", "wait", "watch", "cancel", "retry", "list")
+_FAULTS: Final = frozenset(fault.name for fault in FAULTS)
 _BY_NAME: Final[Mapping[str, type[Scenario]]] = {each.name: each for each in SCENARIOS}
 #: The fault of the mixed run that tries what is on the disk.
 POWER_CUT: Final = "the server's power is cut"
@@ -46,7 +48,7 @@ class _Struck:
     """All strikes of one fault, over all recorded runs."""
 
     rows: Sequence[int]
-    #: Of the shortest run that it struck in.
+    #: That has it strike.
     command: str
     runs: int = 0
     strikes: int = 0
@@ -151,7 +153,7 @@ def _faults(results: list[Result]) -> str:
     # The shortest run first: it is the one to repeat.
     for result in sorted(results, key=lambda result: result.seconds):
         for name, tally in result.faults.items():
-            fault = struck.setdefault(name, _Struck(tally.rows, result.command))
+            fault = struck.setdefault(name, _Struck(tally.rows, _alone(name, result)))
             fault.runs += 1
             fault.strikes += tally.strikes
             fault.operations += _calls(result)
@@ -174,6 +176,13 @@ def _faults(results: list[Result]) -> str:
     ]
     head = ["fault", "rows", "runs", "strikes", "operations", "violations"]
     return _table([*head, "recovery, median", "worst", "of", "repeat it"], rows)
+
+
+def _alone(fault: str, result: Result) -> str:
+    """The command that strikes with a fault; of those of the mixed run, with no other beside it."""
+    if result.scenario != Mixed.name or fault not in _FAULTS:
+        return result.command
+    return f'python -m tests.chaos run mixed --seed {result.seed} --minutes 2 --fault "{fault}"'
 
 
 def _calls(result: Result) -> int:

@@ -30,6 +30,7 @@ async def run_scenario(
     folder: Path,
     keep: bool = False,
     say: Callable[[str], None] = lambda _text: None,
+    faults: frozenset[str] = frozenset(),
 ) -> Result:
     """Runs it, and returns what it found.
 
@@ -41,8 +42,9 @@ async def run_scenario(
         folder: made for the run, and removed unless something was violated.
         keep: keep it in any case.
         say: is told how it goes.
+        faults: see `Run`.
     """
-    run = Run(result.seed, folder, server, scale, result, say)
+    run = Run(result.seed, folder, server, scale, result, say, faults)
     folder.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs yet.
     began = time.monotonic()
     try:

@@ -31,6 +31,7 @@ class Run:
         scale: 1 for the short run; larger ones take that many times as long, or as many jobs.
         result: to be filled in.
         say: tells whoever looks on what is going on (a line).
+        faults: names of those that `mixed` strikes with; none is all.
     """
 
     seed: int
@@ -39,6 +40,7 @@ class Run:
     scale: float
     result: Result
     say: Callable[[str], None] = field(default=lambda _text: None)
+    faults: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - no secret.

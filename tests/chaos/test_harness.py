@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -207,3 +209,10 @@ def test_nothing_strikes_in_the_calm_that_ends_a_round() -> None:
     assert [calm_left_s(passed_s) for passed_s in (0, 44, 50, 59.5, 60, 110)] == [
         *(0, 0, 10, 0.5, 0, 10)
     ]
+
+
+def test_a_fault_that_there_is_not_is_refused() -> None:
+    asked = [sys.executable, "-m", "tests.chaos", "run", "mixed", "--fault", "nothing"]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "no fault nothing" in done.stderr

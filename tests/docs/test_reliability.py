@@ -74,7 +74,8 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "| a worker is killed | 1 | 2 | 80 | 200,000 | 1 | 900 ms | 2.1 s |" in text
     command = f"`{result.command}`"
-    assert f" 900 ms | 2.1 s | 6 | {command} |" in text
+    alone = f'`{result.command} --minutes 2 --fault "a worker is killed"`'
+    assert f" 900 ms | 2.1 s | 6 | {alone} |" in text
     lost = "7 of 90, the oldest 0.9 s before the cut | 3 of 40"
     weakest, stronger = f"| everysec | {lost} |", "| always | 5 with the primary |  |"
     assert 0 < text.index(weakest) < text.index(stronger)

@@ -9,7 +9,7 @@ from tests.chaos.checker.scene import OUTSIDE, WORKED
 from tests.chaos.faults.nemesis import ROUND_S, Nemesis
 from tests.chaos.history.progress import Progress
 from tests.chaos.load.plan import QUEUE
-from tests.chaos.scenario import Scenario
+from tests.chaos.scenario import Scenario, Skipped
 from tests.chaos.server.preload import shims_to_be_had
 from tests.chaos.worlds.world import World
 
@@ -83,9 +83,12 @@ class Mixed(Scenario):
         from tests.chaos.catalogue import FAULTS  # noqa: PLC0415 - which names this scenario, too.
 
         shims = shims_to_be_had("fsyncspy", "slowfsync", "clock")
-        faults = [fault() for fault in FAULTS if not fault.needs or fault.needs in shims]
-        if left_out := [fault.name for fault in FAULTS if fault.needs and fault.needs not in shims]:
+        wanted = [fault for fault in FAULTS if not run.faults or fault.name in run.faults]
+        faults = [fault() for fault in wanted if not fault.needs or fault.needs in shims]
+        if left_out := [fault.name for fault in wanted if fault.needs and fault.needs not in shims]:
             run.result.figures["left out, for want of a C compiler"] = ", ".join(left_out)
+        if not faults:
+            raise Skipped("needs a C compiler")
         partitions = {"partitions": PARTITIONS}
         async with World(
             run,
