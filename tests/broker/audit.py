@@ -206,10 +206,10 @@ class _SlotAudit:
 
     async def _check_books(self) -> None:
         """Whoever keeps house would find that nothing is missing."""
-        missing = await self.broker.engine.run(WEIGH, [self.slot.base], "")
+        missing, _ = await self.broker.engine.run(WEIGH, [self.slot.base], "")
         settled = int(await self._call("HGET", self.slot.base, "adrift") or 0)
         if missing != settled:
-            self.faults.append(f"{self.slot.base!r} has {missing} jobs too few in its structures")
+            self.faults.append(f"{self.slot.base!r} misses {missing} jobs, and gave up {settled}")
 
     async def _check_cache(self, records: dict[str, Fields]) -> None:
         for key in await self._call("KEYS", self.slot.cache("*")):

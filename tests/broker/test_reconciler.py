@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from penstock.broker import JobState, Priority, ReplyError, housekeeper, ids, reconciler
+from penstock.broker.reconciler import WEIGH
 from penstock.broker.script import Script
 from tests.broker.rig import Rig, tail_of
 
@@ -176,6 +177,23 @@ async def test_a_job_lost_behind_a_walk_is_asked_for_though_as_many_are_missing(
     await walked_before(rig)
     assert await rig.broker.reconciler.walk() == 1
     assert not await is_walk_wanted(rig)
+
+
+async def test_two_walks_at_once_give_nothing_up(rig: Rig) -> None:
+    """A walker that stood still has lost its mark, and another walks beside it."""
+    grant = await rig.granted()
+    await drop_from("lease")(rig, grant.job_id)
+    run, base = rig.broker.engine.run, rig.slot.base
+    walks = {name: await run(WEIGH, [base], "") for name in ("first", "second")}
+    await rig.complete(grant)
+    lost = await waiting(rig)
+    await delete_entry(rig, lost)
+    for name, (missing, doubt) in walks.items():
+        for _ in range(2):  # An answer was lost, so it is asked again.
+            await run(WEIGH, [base], missing, doubt, name)
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert [grant.job_id for grant in await rig.claim()] == [lost]
 
 
 async def test_a_walk_that_is_wanted_waits_for_one_under_way(rig: Rig) -> None:

@@ -95,12 +95,13 @@ class Reconciler:
         if not await self._engine.run(WALK, [mark], *(int(each * 1000) for each in marks_s)):
             return 0
         try:
-            missing = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
+            weighed = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
             repaired = await self._walk()
             name = token_hex(8)
-            for slot, before in missing.items():
+            for slot, (missing, doubt) in weighed.items():
                 # Where something was put back, what is missing now may have gone behind the walk.
-                await self._engine.run(WEIGH, [slot.base], SINCE if repaired else before, name)
+                before = SINCE if repaired else missing
+                await self._engine.run(WEIGH, [slot.base], before, doubt, name)
         except BaseException:
             # Not done: whoever tries next must not be held off.
             self._engine.link.send("DEL", mark)

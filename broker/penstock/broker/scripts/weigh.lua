@@ -5,14 +5,14 @@
 -- entries of foreign hands, those that nobody will read at the head of a stream; bounded.
 --
 -- KEYS  1 slot
--- ARGV  1 '' before a walk; after it, what this returned before, or 'since' where it put jobs back
---       2 after a walk: its name, by which a repeated call is known
--- Returns how many jobs are missing, or below 0, how many entries are too many
+-- ARGV  1 '' before a walk; after it, the count from before it, or 'since' where it put jobs back
+--       2 after a walk: the doubt from before it  3 and the walk's name
+-- Returns {how many jobs are missing, or below 0, how many entries are too many, doubt or ''}
 --#include lib/slot.lua
 --#include lib/balance.lua
 --#include lib/read_past.lua
-local now_missing = missing()
-if ARGV[1] == '' then return now_missing end
+local now_missing, doubt = missing(), redis.call('HGET', slot, 'doubt') or ''
+if ARGV[1] == '' then return {now_missing, doubt} end
 
 for _, priority in ipairs({'h', 'd', 'l'}) do
   local stream = stream_key(priority)
@@ -25,18 +25,18 @@ for _, priority in ipairs({'h', 'd', 'l'}) do
   end
 end
 
--- What two walks in a row could not find is given up. After one, as many may be missing as before it,
--- and yet others: one was put back by a call whose answer was lost, or ended, one was lost behind it.
-local left, doubt = missing(), redis.call('HGET', slot, 'doubt')
-local doubted, walk = (doubt or ''):match('^(%-?%d+) (.+)$')
+-- What two walks, one after the other, could not find is given up. After one, as many may be missing as
+-- before it, and yet others: one was put back by a call whose answer was lost, or ended, and one was lost
+-- behind the walk. So the first leaves a doubt, in its name, which the second must have met.
+local left = missing()
 if left == 0 then
   redis.call('HDEL', slot, 'adrift', 'doubt')
-elseif now_missing ~= tonumber(ARGV[1]) then
+elseif left == tonumber(redis.call('HGET', slot, 'adrift')) or now_missing ~= tonumber(ARGV[1]) then
   redis.call('HDEL', slot, 'doubt')
-elseif tonumber(doubted) ~= left then
-  redis.call('HSET', slot, 'doubt', left .. ' ' .. ARGV[2])
-elseif walk ~= ARGV[2] then
+elseif doubt ~= '' and doubt == ARGV[2] and left == tonumber(doubt:match('^%S+')) then
   redis.call('HSET', slot, 'adrift', left)
   redis.call('HDEL', slot, 'doubt')
+else
+  redis.call('HSET', slot, 'doubt', left .. ' ' .. ARGV[3])
 end
-return now_missing
+return {now_missing, doubt}
