@@ -118,12 +118,12 @@ async def test_a_loop_that_does_not_return_is_cancelled_after_its_grace() -> Non
     assert component.journal[-2:] == ["cancelled", "recorder torn down"]
 
 
-@pytest.mark.parametrize(("grace_s", "warnings"), [(0.001, 1), (0.0, 0)])
+@pytest.mark.parametrize(("expendable", "warnings"), [(False, 1), (True, 0)])
 async def test_what_may_be_cut_short_is_cancelled_without_a_word(
-    grace_s: float, warnings: int
+    *, expendable: bool, warnings: int
 ) -> None:
     component = Stubborn()
-    component._stop_grace_s = grace_s
+    component._expendable = expendable
     await component.start()
     await asyncio.sleep(0)
     with capture_logs() as lines:

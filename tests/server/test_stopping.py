@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from penstock.v1 import job_pb2, job_service_pb2_grpc
 from penstock.v1 import job_service_pb2 as pb
@@ -102,6 +103,19 @@ async def test_a_call_that_outlasts_the_grace_is_told_to_come_back(
     assert refusal.code is grpc.StatusCode.UNAVAILABLE
     assert refusal.reason == "GATEWAY_STOPPING"
     assert "RetryInfo" in refusal.details
+
+
+async def test_a_stop_without_redis_warns_of_nothing_that_may_be_cut_short(
+    redis_url: str, redis_server: EmbeddedServer
+) -> None:
+    with capture_logs() as lines:
+        async with rig_on(redis_url) as rig:
+            await eventually(lambda: rig.readiness.ready, "the gateway is ready")
+            await rig.submit()
+            redis_server.kill()
+            await eventually(lambda: not rig.readiness.ready, "it is not ready", within_s=30)
+            await rig.gateway.stop()
+    assert not [line for line in lines if "grace" in line["event"]]
 
 
 async def _closed(rig: Rig, status: pb.GetStatusRequest) -> object:

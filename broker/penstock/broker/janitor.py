@@ -22,7 +22,7 @@ class Janitor(Periodic):
     """Sweeps, with the pauses that the housekeeper asks for."""
 
     def __init__(self, housekeeper: Housekeeper) -> None:
-        super().__init__(interval_s=PAUSE_AFTER_ERROR_S, stop_grace_s=STOP_GRACE_S)
+        super().__init__(interval_s=PAUSE_AFTER_ERROR_S, stop_grace_s=STOP_GRACE_S, expendable=True)
         self._housekeeper = housekeeper
 
     async def setup(self) -> None:

@@ -273,7 +273,7 @@ class PolicyReader(Periodic):
     """Keeps the copy of a process current."""
 
     def __init__(self, policies: Policies) -> None:
-        super().__init__(interval_s=REREAD_EVERY_S, stop_grace_s=0.0)
+        super().__init__(interval_s=REREAD_EVERY_S, stop_grace_s=0.0, expendable=True)
         self._policies = policies
 
     async def tick(self) -> None:

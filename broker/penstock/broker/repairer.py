@@ -33,7 +33,7 @@ class Repairer(Periodic):
     """
 
     def __init__(self, broker: Broker, *, unasked: bool) -> None:
-        super().__init__(interval_s=WALK_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        super().__init__(interval_s=WALK_EVERY_S, stop_grace_s=STOP_GRACE_S, expendable=True)
         self._reconciler = broker.reconciler
         self._unasked = unasked
         self._reconnected = False

@@ -49,8 +49,8 @@ class Component(ABC):
 
     Args:
         name: What the logs call it; the class name if None.
-        stop_grace_s: How long stop() waits for run() to return before it cancels it, in seconds; 0
-            is for what may be cut short at any point: that is cancelled without a warning.
+        stop_grace_s: How long stop() waits for run() to return before it cancels it, in seconds.
+        expendable: It may be cut short at any point, so that it was cancelled is no warning.
         restarts: The waits before run() is called again after a crash.
     """
 
@@ -59,6 +59,7 @@ class Component(ABC):
         *,
         name: str | None = None,
         stop_grace_s: float = 10.0,
+        expendable: bool = False,
         restarts: Backoff = _RESTARTS,
     ) -> None:
         self.name: Final = name or type(self).__name__
@@ -68,6 +69,7 @@ class Component(ABC):
         self._transition = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._stop_grace_s = stop_grace_s
+        self._expendable = expendable
         self._restarts = restarts
 
     @property
@@ -126,7 +128,7 @@ class Component(ABC):
                 await asyncio.wait({task}, timeout=self._stop_grace_s)
             finally:
                 if not task.done():
-                    if self._stop_grace_s > 0:
+                    if not self._expendable:
                         _log.warning("cancelled after its grace", component=self.name)
                     task.cancel()
                     await asyncio.wait({task})
@@ -189,6 +191,7 @@ class Periodic(Component):
         jitter: The fraction of the interval by which it is moved at random, 0 to 1.
         name: As for Component.
         stop_grace_s: As for Component.
+        expendable: As for Component.
         restarts: As for Component.
     """
 
@@ -199,9 +202,12 @@ class Periodic(Component):
         jitter: float = 0.1,
         name: str | None = None,
         stop_grace_s: float = 10.0,
+        expendable: bool = False,
         restarts: Backoff = _RESTARTS,
     ) -> None:
-        super().__init__(name=name, stop_grace_s=stop_grace_s, restarts=restarts)
+        super().__init__(
+            name=name, stop_grace_s=stop_grace_s, expendable=expendable, restarts=restarts
+        )
         self._interval_s = interval_s
         self._jitter = jitter
 

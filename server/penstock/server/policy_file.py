@@ -123,7 +123,7 @@ class PolicyFile(Periodic):
     """
 
     def __init__(self, broker: Broker, policies: Mapping[PolicyKey, Policy]) -> None:
-        super().__init__(interval_s=LOOK_AGAIN_S, stop_grace_s=0.5)
+        super().__init__(interval_s=LOOK_AGAIN_S, stop_grace_s=0.5, expendable=True)
         self._held = broker.policies
         self._policies = policies
         self._published = False

@@ -54,7 +54,7 @@ class Schemas(Periodic):
     """
 
     def __init__(self, registry: Registry, refresh_every_s: float = REFRESH_EVERY_S) -> None:
-        super().__init__(interval_s=refresh_every_s, stop_grace_s=0.0)
+        super().__init__(interval_s=refresh_every_s, stop_grace_s=0.0, expendable=True)
         self._registry = registry
         self._refresh_every_s = refresh_every_s
         self._types: Mapping[str, tuple[str, ...]] = {}

@@ -30,7 +30,9 @@ class Librarian(Periodic):
     """Forgets the schemas that workers have long ceased to publish."""
 
     def __init__(self, broker: Broker, retention_s: float) -> None:
-        super().__init__(interval_s=PRUNE_SCHEMAS_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        super().__init__(
+            interval_s=PRUNE_SCHEMAS_EVERY_S, stop_grace_s=STOP_GRACE_S, expendable=True
+        )
         self._registry = broker.registry
         self._retention_s = retention_s
 
@@ -49,7 +51,7 @@ class Gauge(Periodic):
     """Has submits turned away while the server is nearly full, so that running jobs can end."""
 
     def __init__(self, broker: Broker, admission: Admission, high_water: float) -> None:
-        super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S, expendable=True)
         self._memory = broker.memory
         self._admission = admission
         self._high_water = high_water
@@ -71,7 +73,7 @@ class Examiner(Periodic):
     """Notices where somebody changes how durable the server is."""
 
     def __init__(self, broker: Broker) -> None:
-        super().__init__(interval_s=EXAMINE_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        super().__init__(interval_s=EXAMINE_EVERY_S, stop_grace_s=STOP_GRACE_S, expendable=True)
         self._broker = broker
 
     async def tick(self) -> None:
@@ -86,7 +88,7 @@ class Prober(Periodic):
     """Ready is a gateway whose storage has just taken a write."""
 
     def __init__(self, broker: Broker, health: Health, admission: Admission) -> None:
-        super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S)
+        super().__init__(interval_s=PROBE_EVERY_S, stop_grace_s=STOP_GRACE_S, expendable=True)
         self._broker = broker
         self._health = health
         self._admission = admission
