@@ -231,11 +231,11 @@ def _figures(results: list[Result]) -> str:
 def _violations(results: list[Result]) -> str:
     """What a recorded run refuted is shown, not hidden."""
     rows = [
-        (f"`{result.scenario}`", violation.invariant, violation.text)
+        (f"`{result.command}`", violation.invariant, violation.text, result.remark)
         for result in results
         for violation in result.violations
     ]
-    return _table(("scenario", "promise", "what"), rows) if rows else "None."
+    return _table(("run", "promise", "what", "what became of it"), rows) if rows else "None."
 
 
 def _misses(results: list[Result]) -> str:

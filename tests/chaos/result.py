@@ -76,6 +76,7 @@ class Result:
         misses: goals of time that were not reached: a finding on a quiet machine, and no more than
             the weather on a busy one.
         skipped: why it was not run; empty if it was.
+        remark: what became of its violations; written by hand into a result that is kept.
     """
 
     scenario: str
@@ -90,6 +91,7 @@ class Result:
     violations: list[Violation] = field(default_factory=list)
     misses: list[str] = field(default_factory=list)
     skipped: str = ""
+    remark: str = ""
 
     def tally(self, fault: str, rows: tuple[int, ...] = ()) -> FaultTally:
         """The tally of a fault, begun if it is new."""

@@ -66,6 +66,7 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     result.save(tmp_path / "mixed-1.json")
     result.expect(None, "I4", "job j has two outcomes")
     result.aim(None, "a job ran late")
+    result.remark = "It is mended."
     result.save(tmp_path / "mixed-2.json")
     skipped = Result("lost_worker", 1, "...", skipped="needs root")
     skipped.save(tmp_path / "lost_worker.json")
@@ -83,7 +84,7 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     assert "2 runs of 1 scenarios, 60 min in all: 200,000 jobs, 200,000 calls" in text
     assert "**Violations of a promise: 1**" in text
     assert "skipped: it needs root" in text
-    assert "| `mixed` | I4 | job j has two outcomes |" in text
+    assert f"| {command} | I4 | job j has two outcomes | It is mended. |" in text
     assert "| `mixed` | a job ran late |" in text
     assert "| 1 | **1** | Valkey |" in text
     assert "| `mixed` | jobs \\| seen | all |" in text
