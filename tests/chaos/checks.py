@@ -34,6 +34,7 @@ __all__ = [
     "expect_ordered_output",
     "expect_sound",
     "expect_undisturbed",
+    "have_begun",
     "memory_of",
     "starts_of",
 ]
@@ -46,6 +47,12 @@ def starts_of(lines: Iterable[Line], jobs: Collection[str] | None = None) -> dic
         if line.kind == "start" and (jobs is None or line["job"] in jobs):
             starts.setdefault(line["job"], []).append(line)
     return starts
+
+
+def have_begun(stage: Stage, jobs: Collection[str], times: int = 1) -> bool:
+    """Whether each of the jobs has been begun so often."""
+    starts = starts_of(stage.lines(), jobs)
+    return len(starts) == len(jobs) and all(len(each) >= times for each in starts.values())
 
 
 def check_tokens(stage: Stage) -> None:

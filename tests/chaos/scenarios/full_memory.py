@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.broker import Broker
 from penstock.broker.info import parse_info
 from penstock.client import JobState
-from tests.chaos.checks import expect_undisturbed, starts_of
+from tests.chaos.checks import expect_undisturbed, have_begun
 from tests.chaos.load.flood import BULK, Flood
 from tests.chaos.scenario import Scenario
 from tests.chaos.waiting import PATIENCE_S, when
@@ -122,8 +123,7 @@ class _Fill:
         share = RUNNING // 3
         running = [await self._submit(type_, HOLD_S) for type_ in ("hold", "hold.thread") * share]
         talking = [await self._submit("talk", HOLD_S) for _ in range(share)]
-        jobs = {*running, *talking}
-        await when(lambda: starts_of(self._stage.lines()).keys() >= jobs, "jobs run")
+        await when(partial(have_begun, self._stage, [*running, *talking]), "jobs run")
         return running, talking
 
     async def _submit(self, type_: str, seconds: float) -> str:

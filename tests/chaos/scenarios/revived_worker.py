@@ -6,12 +6,14 @@ import asyncio
 import signal
 import statistics
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.checks import (
     check_tokens,
     expect_newest_outcomes,
     expect_ordered_output,
+    have_begun,
     starts_of,
 )
 from tests.chaos.scenario import Scenario
@@ -98,7 +100,7 @@ class _Round:
             seconds = self._run.chance.uniform(*DURATIONS_S)
             self._jobs.append((await self._client.submit(type_, seconds)).job_id)
         self._run.result.jobs += len(self._jobs)
-        await when(lambda: len(self._starts()) == len(self._jobs), "all jobs have begun")
+        await when(partial(have_begun, self._stage, self._jobs), "all jobs have begun")
         held = Counter(lines[-1].by for lines in self._starts().values())
         victim = max(self._workers, key=lambda worker: held[name_of(worker)])
         await self._suspend(victim)

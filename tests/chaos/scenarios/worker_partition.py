@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.checks import (
     check_tokens,
     expect_newest_outcomes,
     expect_ordered_output,
+    have_begun,
     starts_of,
 )
 from tests.chaos.link.proxy import FaultProxy
@@ -98,7 +100,7 @@ class _Cut:
         for type_ in TYPES * JOBS_OF_A_TYPE:
             self._jobs.append((await self._client.submit(type_, DURATION_S)).job_id)
         self._run.result.jobs += len(self._jobs)
-        await when(lambda: len(self._starts()) == len(self._jobs), "all jobs have begun")
+        await when(partial(have_begun, self._stage, self._jobs), "all jobs have begun")
         running = [await self._client.status(job_id) for job_id in self._jobs]
         self._jobs = [job.job_id for job in running if f"-{victim.pid}-" in job.worker_id]
         began = self._strike(hangs_up=hangs_up)

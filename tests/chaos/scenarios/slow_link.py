@@ -1,28 +1,26 @@
-"""Links to the server that work, but badly: far away, or narrow."""
+"""A link to the server that works, but over a long way."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.client import StatusError
-from tests.chaos.checks import commands_of, expect_undisturbed, memory_of
+from tests.chaos.checks import commands_of, expect_undisturbed, have_begun
 from tests.chaos.link.proxy import FaultProxy
-from tests.chaos.load.flood import Flood
 from tests.chaos.scenario import Scenario
 from tests.chaos.waiting import PATIENCE_S, when
 from tests.chaos.worlds.loop_lag import LoopLag
 from tests.chaos.worlds.stage import Stage
 
 if TYPE_CHECKING:
-    import subprocess
-
     from penstock.client import AsyncClient
     from tests.chaos.scenario import Run
 
-__all__ = ["NarrowLink", "SlowLink"]
+__all__ = ["SlowLink"]
 
 LEASE_S: Final = 2.0
 JOBS: Final = 12
@@ -32,14 +30,6 @@ GATEWAY_DELAY_S: Final = 0.5
 #: Of jobs, and of the trouble (s).
 HOLD_S: Final = 6.0
 SHORT_S: Final = 0.4
-
-NARROW_BYTES_PER_S: Final = 32_000
-SUBMITTERS: Final = 200
-FLOOD_S: Final = 12.0
-DEADLINE_S: Final = 3.0
-PAYLOAD: Final = 100_000
-#: What a gateway may take more of memory meanwhile.
-GROWTH: Final = 250_000_000
 
 
 class SlowLink(Scenario):
@@ -68,7 +58,7 @@ class SlowLink(Scenario):
             blunt = await exits.enter_async_context(stage.connect(retry_for=0))
             await stage.registered(client)
             jobs = [(await client.submit("hold", HOLD_S)).job_id for _ in range(JOBS)]
-            await when(lambda: len(stage.lines()) >= JOBS, "the jobs run")
+            await when(partial(have_begun, stage, jobs), "the jobs run")
             usual = await _commands(stage, HOLD_S / 2)
             run.result.tally("the server is far away", SlowLink.rows).strikes += 1
             worker_link.delay_s, worker_link.jitter_s = WORKER_DELAY_S, WORKER_DELAY_S / 2
@@ -119,79 +109,3 @@ async def _long(run: Run, client: AsyncClient, job_id: str) -> None:
     job = await client.status(job_id)
     took_s = time.monotonic() - began_s
     run.result.figures["a status took, far away"] = f"{took_s:.2f} s ({job.state.name})"
-
-
-class NarrowLink(Scenario):
-    """Submits of 100 KB flood a gateway whose link to the server takes 32 KB a second."""
-
-    name: ClassVar = "narrow_link"
-    rows: ClassVar = (12,)
-    expects: ClassVar = (
-        "submits are refused within their deadlines, the gateway's memory is bounded, and all goes "
-        "on when the link is as wide as before"
-    )
-    seconds: ClassVar = 30.0
-
-    async def run(self, run: Run) -> None:
-        """See `Scenario`."""
-        async with AsyncExitStack() as exits:
-            stage = await exits.enter_async_context(Stage(run))
-            link = FaultProxy("127.0.0.1", stage.server.port)
-            await exits.enter_async_context(link)
-            lag = await exits.enter_async_context(LoopLag())
-            gateway = await stage.start_gateway(redis_url=link.url)
-            stage.start_worker()
-            client = await exits.enter_async_context(stage.connect())
-            blunt = await exits.enter_async_context(stage.connect(retry_for=0))
-            await stage.registered(client)
-            await _run_one(client)
-            tally = run.result.tally("a link is narrow, and many submits are large", self.rows)
-            tally.strikes += 1
-            flood = Flood(blunt, PAYLOAD, rpc_timeout=DEADLINE_S)
-            link.bytes_per_s = NARROW_BYTES_PER_S
-            await _pour(run, flood, gateway)
-            link.restore()
-            began_s = time.monotonic()
-            await _run_one(client)
-            tally.recovery_ms.append((time.monotonic() - began_s) * 1000)
-        _judge(run, flood, lag)
-
-
-async def _run_one(client: AsyncClient) -> None:
-    handle = await client.submit("hold", 0.0)
-    await handle.wait(timeout=PATIENCE_S)
-
-
-async def _pour(run: Run, flood: Flood, gateway: subprocess.Popen[bytes]) -> None:
-    """Submits as much as possible, and looks how the gateway grows."""
-    before = peak = memory_of(gateway)
-    ends_s = time.monotonic() + FLOOD_S * run.scale
-
-    def over() -> bool:
-        nonlocal peak
-        peak = max(peak, memory_of(gateway))
-        return time.monotonic() > ends_s
-
-    await flood.pour(SUBMITTERS, over)
-    run.result.figures["memory of the gateway: before, peak"] = (
-        f"{before / 1e6:.0f} MB, {peak / 1e6:.0f} MB"
-    )
-    run.result.expect(
-        peak - before <= GROWTH, "narrow", f"the gateway grew by {(peak - before) / 1e6:.0f} MB"
-    )
-
-
-def _judge(run: Run, flood: Flood, lag: LoopLag) -> None:
-    """What submits were answered, and how soon."""
-    result, answers = run.result, flood.answers
-    result.operations |= {f"submit answered {code}": count for code, count in answers.items()}
-    result.figures[f"slowest answer, at a deadline of {DEADLINE_S:g} s"] = (
-        f"{flood.slowest_s:.2f} s"
-    )
-    allowed = {"OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}
-    result.expect(answers.keys() <= allowed, "narrow", f"submits were answered {dict(answers)}")
-    result.expect(
-        flood.slowest_s <= DEADLINE_S * 1.5 + 2 * lag.worst_s,
-        "narrow",
-        f"a submit with a deadline of {DEADLINE_S} s was answered after {flood.slowest_s:.2f} s",
-    )
