@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from tests.chaos.worlds.stage import Stage
 
 __all__ = [
-    "check_tokens",
     "commands_of",
     "expect_all_done",
     "expect_kept",
     "expect_newest_outcomes",
     "expect_not_serving",
     "expect_ordered_output",
+    "expect_rising_tokens",
     "expect_sound",
     "expect_undisturbed",
     "have_begun",
@@ -55,7 +55,7 @@ def have_begun(stage: Stage, jobs: Collection[str], times: int = 1) -> bool:
     return len(starts) == len(jobs) and all(len(each) >= times for each in starts.values())
 
 
-def check_tokens(stage: Stage) -> None:
+def expect_rising_tokens(stage: Stage) -> None:
     """Expects that no two executions of a job had one token, nor a later one a lower token."""
     for job_id, starts in starts_of(stage.lines()).items():
         tokens = [line["token"] for line in starts]

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from penstock.client import JobState
-from tests.chaos.checks import check_tokens, expect_newest_outcomes, expect_undisturbed, starts_of
+from tests.chaos.checks import (
+    expect_newest_outcomes,
+    expect_rising_tokens,
+    expect_undisturbed,
+    starts_of,
+)
 from tests.chaos.history.journal import Line
 from tests.chaos.result import Result
 
@@ -37,7 +42,7 @@ def refuted(looked_at: Any) -> list[str]:  # noqa: ANN401 - as above.
 )
 def test_tokens_rise(tokens: tuple[int, ...], violations: list[str]) -> None:
     looked_at = stage(*tokens)
-    check_tokens(looked_at)
+    expect_rising_tokens(looked_at)
     assert refuted(looked_at) == violations
 
 

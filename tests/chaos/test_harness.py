@@ -6,12 +6,14 @@ import io
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from rich.console import Console
 
+from tests.chaos.catalogue import SCENARIOS
 from tests.chaos.faults.fault import Fault, InVain
 from tests.chaos.faults.nemesis import Nemesis, calm_left_s
 from tests.chaos.history.history import History
@@ -28,7 +30,6 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
-    from pathlib import Path
 
 #: A process that goes on until it is told to stop.
 SERVES = ["http.server", "0", "--bind", "127.0.0.1"]
@@ -216,3 +217,9 @@ def test_a_fault_that_there_is_not_is_refused() -> None:
     done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert "no fault nothing" in done.stderr
+
+
+def test_each_scenario_has_a_file_of_its_name() -> None:
+    files = {path.stem for path in (Path(__file__).parent / "scenarios").glob("*.py")}
+    assert files == {scenario.name for scenario in SCENARIOS}
+    assert all(each.__module__.endswith(f".{each.name}") for each in SCENARIOS)

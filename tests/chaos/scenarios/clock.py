@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
 
 from penstock.client import InvalidRequest, JobState, SubmitOutcome
-from tests.chaos.checks import check_tokens, expect_all_done, expect_sound
+from tests.chaos.checks import expect_all_done, expect_rising_tokens, expect_sound
 from tests.chaos.history.journal import read_journals
 from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
@@ -147,7 +147,7 @@ async def _jump(world: SmallWorld, whose: str, turn: Callable[[int], None], afte
     await expect_all_done(world, load)
     result.expect(not load.errors, "status", f"{whose}: calls failed: {load.errors}")
     await expect_sound(world)
-    check_tokens(world)
+    expect_rising_tokens(world)
     result.jobs += len(load.acks) + len(held)
 
 

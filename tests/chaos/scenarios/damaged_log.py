@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from penstock.runtime import ServerStartError
 from tests.chaos.checks import (
-    check_tokens,
     expect_all_done,
     expect_kept,
     expect_not_serving,
+    expect_rising_tokens,
     expect_sound,
 )
 from tests.chaos.load.steady import Load
@@ -82,7 +82,7 @@ class _Damage:
                 await load.more(JOBS)
             self._run.result.jobs += len(load.acks)
             await self.judge(load)
-            check_tokens(world)
+            expect_rising_tokens(world)
 
     async def strike(self, load: Load) -> None:
         raise NotImplementedError

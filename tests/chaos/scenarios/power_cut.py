@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from penstock.client import Durability, SubmitOutcome
-from tests.chaos.checks import check_tokens
+from tests.chaos.checks import expect_rising_tokens
 from tests.chaos.load.steady import Load
 from tests.chaos.scenario import Scenario
 from tests.chaos.worlds.small import SmallWorld
@@ -114,7 +114,7 @@ class _Level:
         wrong = {ack.durability for ack in load.acks.values()} - {self._level}
         result.expect(not wrong, "durability", f"receipts name {wrong}, not {self._level.value}")
         result.jobs += len(load.acks)
-        check_tokens(world)
+        expect_rising_tokens(world)
         self._judge(world.server.longest_sync_s)
 
     async def _cut(self, world: SmallWorld, load: Load) -> None:

@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from tests.chaos.checks import (
-    check_tokens,
     expect_newest_outcomes,
     expect_ordered_output,
+    expect_rising_tokens,
     have_begun,
     starts_of,
 )
@@ -74,7 +74,7 @@ class RevivedWorker(Scenario):
                 "revived",
                 "no write was refused, so nothing was tried: the run proves nothing",
             )
-            check_tokens(stage)
+            expect_rising_tokens(stage)
             _judge_stops(run, stage.lines(), lag)
 
 
