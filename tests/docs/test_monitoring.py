@@ -36,7 +36,7 @@ def penstock(redis_url: str, tmp_path: Path) -> Iterator[Callable[..., str]]:
             env={**os.environ, "PENSTOCK_ADDRESS": f"127.0.0.1:{port}"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         ).stdout
 
@@ -53,6 +53,7 @@ def test_the_page_watches_something() -> None:
     assert len(WATCHED) == len(re.findall(r"^\| `(?:INFO|penstock) ", PAGE, re.MULTILINE)) > 20
 
 
+@pytest.mark.timeout(300)
 def test_commands_tell_what_is_watched(penstock: Callable[..., str]) -> None:
     penstock(*SCHEDULE, *PAYLOAD)
     penstock("submit", "greet", *PAYLOAD, "--wait")

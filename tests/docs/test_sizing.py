@@ -28,6 +28,7 @@ def test_every_kind_is_listed() -> None:
     assert [*SAID] == [shape.name for shape in SHAPES]
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 async def test_a_job_takes_what_is_said(shape: Shape) -> None:
     taken = await bytes_per_job(replace(shape, jobs=JOBS))
