@@ -2,11 +2,12 @@
 
 from penstock.worker.app import Worker, load_app
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
-from penstock.worker.context import Context, MessageInfo, SyncContext
+from penstock.worker.context import Context, MessageInfo
 from penstock.worker.errors import AppNotFoundError, HandlerDefinitionError, WorkerFault
 from penstock.worker.service import WorkerService, serve
 from penstock.worker.settings import WorkerSettings
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
+from penstock.worker.sync_context import SyncContext
 
 __all__ = [
     "AppNotFoundError",

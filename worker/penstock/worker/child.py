@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from penstock.broker import Content, Message
 from penstock.runtime import configure_logging
 from penstock.worker.codec import PayloadInvalid, ResultInvalid
-from penstock.worker.context import SyncContext
 from penstock.worker.executors import call
 from penstock.worker.frames import Frame, pack, read_frame
 from penstock.worker.handler import Handler
@@ -31,6 +30,7 @@ from penstock.worker.orders import Orders
 from penstock.worker.outlet import Facts
 from penstock.worker.reporter import PROGRESS_EVERY_S, OutputLost
 from penstock.worker.signals import Cancel, Retry, Stopped, StopReason
+from penstock.worker.sync_context import SyncContext
 from penstock.worker.targets import resolve
 from penstock.worker.text import describe
 from penstock.worker.throttle import Throttle

@@ -18,7 +18,6 @@ awaited in the one and blocks in the other; all else returns at once in both.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -27,18 +26,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from penstock.worker import checkpoints
 from penstock.worker.invalidations import targets_of
-from penstock.worker.orders import AsyncFlag, SyncFlag
+from penstock.worker.orders import AsyncFlag
 from penstock.worker.signals import Stopped
 from penstock.worker.text import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from penstock.worker.orders import Orders
     from penstock.worker.outlet import Facts, Outlet
     from penstock.worker.signals import StopReason
 
-__all__ = ["Context", "LogLevel", "MessageInfo", "SyncContext"]
+__all__ = ["BaseContext", "Context", "LogLevel", "MessageInfo", "chunk_bytes"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -65,7 +64,7 @@ class MessageInfo:
     source: str
 
 
-class _BaseContext(ABC):
+class BaseContext(ABC):
     """What both contexts have in common."""
 
     def __init__(self, facts: Facts, orders: Orders, outlet: Outlet) -> None:
@@ -191,7 +190,7 @@ class _BaseContext(ABC):
     def _send_log(self, level: str, message: str) -> None: ...
 
 
-class Context(_BaseContext):
+class Context(BaseContext):
     """The context of an ``async def`` handler.
 
     A handler that is to stop is cancelled: its current await raises CancelledError, and by then
@@ -217,7 +216,7 @@ class Context(_BaseContext):
             ValueError: it is longer than 256 KiB.
             Stopped: the attempt is over.
         """
-        if data := _chunk(chunk):
+        if data := chunk_bytes(chunk):
             await self._outlet.emit(data)
 
     async def checkpoint(self, data: Any) -> None:  # noqa: ANN401 - bytes, or any JSON.
@@ -266,88 +265,12 @@ class Context(_BaseContext):
         self._outlet.log(level, message)
 
 
-class SyncContext(_BaseContext):
-    """The context of a handler in a thread or a child process.
-
-    Nothing can interrupt such a handler: it has to look at ``cancelled`` or to call ``check()``.
-    Any thread may use it.
-    """
-
-    def __init__(
-        self, facts: Facts, orders: Orders, outlet: Outlet, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__(facts, orders, outlet)
-        self._loop = loop
-        self._flag = SyncFlag()
-        orders.flag = self._flag
-        if orders.stop_reason is not None:
-            self._flag.set()
-        self._latest: tuple[float, float, str] | None = None
-        self._waking = False
-
-    @property
-    def cancelled(self) -> SyncFlag:
-        """Set once the handler is to stop, for whatever reason."""
-        return self._flag
-
-    def emit(self, chunk: str | bytes) -> None:
-        """As `Context.emit`, blocking."""
-        if data := _chunk(chunk):
-            self._wait(self._outlet.emit(data))
-
-    def checkpoint(self, data: Any) -> None:  # noqa: ANN401 - bytes, or any JSON.
-        """As `Context.checkpoint`, blocking."""
-        self._wait(self._outlet.checkpoint(checkpoints.encode(data)))
-
-    def invalidate(
-        self,
-        job_type: str = "",
-        payload: object = ...,
-        *,
-        key: str = "",
-        tags: Iterable[str] = (),
-    ) -> None:
-        """As `Context.invalidate`, blocking."""
-        self._wait(self._outlet.invalidate(targets_of(job_type, payload, key, tags)))
-
-    def _send_progress(self, current: float, total: float, message: str) -> None:
-        # The loop is woken once for however many calls, so that a tight loop does not drown it.
-        # The value is set before the flag is read, and taken after it is reset: none is missed.
-        self._latest = (current, total, message)
-        if not self._waking:
-            self._waking = True
-            self._call_soon(self._deliver_progress)
-
-    def _deliver_progress(self) -> None:
-        self._waking = False
-        latest, self._latest = self._latest, None
-        if latest is not None:
-            self._outlet.progress(*latest)
-
-    def _send_log(self, level: str, message: str) -> None:
-        self._call_soon(self._outlet.log, level, message)
-
-    def _call_soon(self, callback: Any, *args: Any) -> None:  # noqa: ANN401 - any callback.
-        try:
-            self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # The loop is closed: the worker has ended without this handler.
-            self.check()
-
-    def _wait(self, call: Coroutine[Any, Any, None]) -> None:
-        try:
-            future = asyncio.run_coroutine_threadsafe(call, self._loop)
-        except RuntimeError:
-            call.close()
-            self.check()
-            raise
-        future.result()
-
-
 def _moment(time_ms: int | None) -> datetime | None:
     return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC)
 
 
-def _chunk(chunk: str | bytes) -> bytes:
+def chunk_bytes(chunk: str | bytes) -> bytes:
+    """A part of the output. Raises TypeError or ValueError where it cannot be one."""
     if not isinstance(chunk, (str, bytes)):
         raise TypeError(f"a chunk is str or bytes, not {type(chunk).__name__}")
     data = chunk.encode() if isinstance(chunk, str) else chunk

@@ -11,9 +11,10 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.worker.context import Context, SyncContext
+from penstock.worker.context import Context
 from penstock.worker.reporter import outlet_of
 from penstock.worker.signals import Stopped
+from penstock.worker.sync_context import SyncContext
 from penstock.worker.threads import DaemonThreads
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock.worker.codec import PayloadCodec, ResultCodec
-from penstock.worker.context import Context, SyncContext
+from penstock.worker.context import Context
 from penstock.worker.errors import HandlerDefinitionError
 from penstock.worker.names import check_job_type
+from penstock.worker.sync_context import SyncContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
