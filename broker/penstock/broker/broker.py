@@ -157,22 +157,7 @@ class Broker:
         self.topics = Topics(self.engine, self.jobs)
         self.memory = Memory(self.engine, self.options.memory_high_water)
         self.reconciler = Reconciler(self.engine, self.activity)
-        self.housekeeper = Housekeeper(
-            self.engine,
-            self.activity,
-            self.doorbell,
-            self.policies,
-            chores={
-                "promote": Promoter(self.engine, self.doorbell),
-                "schedule": Scheduler(self.engine, self.doorbell, self.policies, self.memory),
-                "expire": Expirer(self.engine),
-                "prune": Pruner(self.engine, self.options.max_retained),
-                "limit": LimitMender(self.policies),
-                "repair": Alarm(self.reconciler),
-            },
-            max_crashes=self.options.max_crashes,
-            max_retained=self.options.max_retained,
-        )
+        self.housekeeper = self._housekeeper()
 
     @property
     def durability_so_far(self) -> Durability:
@@ -275,6 +260,24 @@ class Broker:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def _housekeeper(self) -> Housekeeper:
+        return Housekeeper(
+            self.engine,
+            self.activity,
+            self.doorbell,
+            self.policies,
+            chores={
+                "promote": Promoter(self.engine, self.doorbell),
+                "schedule": Scheduler(self.engine, self.doorbell, self.policies, self.memory),
+                "expire": Expirer(self.engine),
+                "prune": Pruner(self.engine, self.options.max_retained),
+                "limit": LimitMender(self.policies),
+                "repair": Alarm(self.reconciler),
+            },
+            max_crashes=self.options.max_crashes,
+            max_retained=self.options.max_retained,
+        )
 
     async def _examine(self, caller: Caller) -> None:
         """At every connect: it may be another server by now."""

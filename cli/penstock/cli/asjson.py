@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from penstock.client import Content, Job, Progress, Queue, QueueStats, Submitted, WorkerInfo
+    from penstock.client import (
+        Content,
+        Failure,
+        Job,
+        MessageInfo,
+        Progress,
+        Queue,
+        QueueStats,
+        Submitted,
+        WorkerInfo,
+    )
 
 __all__ = [
     "content_json",
@@ -55,7 +65,6 @@ def progress_json(progress: Progress | None) -> dict[str, Any] | None:
 
 def job_json(job: Job) -> dict[str, Any]:
     """Return a job."""
-    failure = job.failure
     return {
         "job_id": job.job_id,
         "type": job.type,
@@ -70,13 +79,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "cancel_requested": job.cancel_requested,
         "cancel_reason": job.cancel_reason or None,
         "progress": progress_json(job.progress),
-        "failure": None
-        if failure is None
-        else {
-            "message": failure.message,
-            "reason": failure.reason.value if failure.reason else None,
-            "type": failure.type,
-        },
+        "failure": _failure_json(job.failure),
         "result": content_json(job.result_content),
         "payload": content_json(job.payload_content),
         "metadata": dict(job.metadata),
@@ -93,15 +96,29 @@ def job_json(job: Job) -> dict[str, Any]:
         "cached_from": job.cached_from or None,
         "schedule_id": job.schedule_id or None,
         "occurrence_time": isoformat(job.occurrence_time),
-        "message": None
-        if job.message is None
-        else {
-            "message_id": job.message.message_id,
-            "source": job.message.source or None,
-            "time": isoformat(job.message.time),
-            "topic": job.message.topic,
-        },
+        "message": _message_json(job.message),
         "last_sequence": job.last_sequence,
+    }
+
+
+def _failure_json(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "message": failure.message,
+        "reason": failure.reason.value if failure.reason else None,
+        "type": failure.type,
+    }
+
+
+def _message_json(message: MessageInfo | None) -> dict[str, Any] | None:
+    if message is None:
+        return None
+    return {
+        "message_id": message.message_id,
+        "source": message.source or None,
+        "time": isoformat(message.time),
+        "topic": message.topic,
     }
 
 

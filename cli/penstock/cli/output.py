@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -27,11 +27,14 @@ __all__ = [
     "for_people",
     "json_wanted",
     "report",
+    "show_found",
     "show_table",
     "want_json",
 ]
 
 _PIPE_WIDTH: Final = 500
+
+_T = TypeVar("_T")
 
 
 class _Mode:
@@ -90,6 +93,29 @@ def show_table(draw: Callable[[int], Table]) -> None:
     for line in drawn.get().splitlines():  # Which are padded to the longest of them.
         sys.stdout.write(f"{line.rstrip()}\n")
     sys.stdout.flush()
+
+
+def show_found(
+    found: Sequence[_T],
+    as_json: Callable[[_T], Mapping[str, Any]],
+    draw: Callable[[int], Table],
+    nothing: str,
+) -> None:
+    """Write what was found to stdout: a line of JSON for each, if that is wanted, or a table.
+
+    Args:
+        found: To be written.
+        as_json: Returns one of them as ``--json`` has it.
+        draw: Returns the table, as for `show_table`.
+        nothing: What people are told where nothing was found.
+    """
+    if _MODE.json:
+        for each in found:
+            emit(as_json(each))
+    elif found:
+        show_table(draw)
+    else:
+        emit_text(nothing)
 
 
 def for_people() -> Console:

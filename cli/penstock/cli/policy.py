@@ -7,7 +7,7 @@ import typer
 from penstock.cli.connection import with_client
 from penstock.cli.groups import grouped
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
-from penstock.cli.output import emit, emit_text, json_wanted, show_table
+from penstock.cli.output import emit, emit_text, json_wanted, show_found, show_table
 from penstock.cli.policy_options import PolicyOptions
 
 if TYPE_CHECKING:
@@ -38,19 +38,15 @@ def list_policies(
     json: Json = False,
 ) -> None:
     """List the policies that were put down, with commands and by the gateways' file."""
+    from penstock.cli.policy_output import policies_table, queue_policy_json
+
     found = with_client(address, lambda client: client.queue_policies(queue))
-    if json_wanted():
-        from penstock.cli.policy_output import queue_policy_json
-
-        for each in found:
-            emit(queue_policy_json(each))
-        return
-    from penstock.cli.policy_output import policies_table
-
-    if found:
-        show_table(lambda width: policies_table(found, width))
-    else:
-        emit_text("no policy: defaults hold")
+    show_found(
+        found,
+        queue_policy_json,
+        lambda width: policies_table(found, width),
+        "no policy: defaults hold",
+    )
 
 
 @policy.command("show")

@@ -12,9 +12,11 @@ from penstock.cli.connection import with_client
 from penstock.cli.counting import counting
 from penstock.cli.faults import CommandError
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json, duration
-from penstock.cli.output import emit, emit_text, json_wanted, show_table
+from penstock.cli.output import emit, emit_text, json_wanted, show_found, show_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from penstock.client import AsyncClient, Queue, QueueStats
 
 __all__ = ["queues"]
@@ -55,6 +57,7 @@ def list_queues(
     context.obj = address
     if context.invoked_subcommand is not None:
         return
+    from penstock.cli.asjson import stats_json
 
     async def work(client: "AsyncClient") -> "list[QueueStats]":
         return await asyncio.gather(
@@ -62,18 +65,13 @@ def list_queues(
         )
 
     found = with_client(address, work)
-    if json_wanted():
-        from penstock.cli.asjson import stats_json
 
-        for stats in found:
-            emit(stats_json(stats))
-        return
-    from penstock.cli.tables import queues_table
+    def draw(width: int) -> "Table":
+        from penstock.cli.tables import queues_table
 
-    if found:
-        show_table(lambda width: queues_table(found, width))
-    else:
-        emit_text("no queue yet: submit a job first")
+        return queues_table(found, width)
+
+    show_found(found, stats_json, draw, "no queue yet: submit a job first")
 
 
 @queues.command("stats")
@@ -235,20 +233,17 @@ def workers(
     json: Json = False,
 ) -> None:
     """List the worker processes that were heard of lately."""
+    from penstock.cli.asjson import worker_json
+
     where = _address(context, address)
     found = with_client(where, lambda client: client.workers(name))
-    if json_wanted():
-        from penstock.cli.asjson import worker_json
 
-        for worker in found:
-            emit(worker_json(worker))
-        return
-    from penstock.cli.tables import workers_table
+    def draw(width: int) -> "Table":
+        from penstock.cli.tables import workers_table
 
-    if found:
-        show_table(lambda width: workers_table(found, width))
-    else:
-        emit_text("no worker: start one with penstock worker MODULE:APP")
+        return workers_table(found, width)
+
+    show_found(found, worker_json, draw, "no worker: start one with penstock worker MODULE:APP")
 
 
 def _address(context: typer.Context, here: str | None) -> str:

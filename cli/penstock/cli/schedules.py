@@ -9,7 +9,7 @@ from penstock.cli.connection import with_client
 from penstock.cli.faults import CommandError
 from penstock.cli.groups import grouped
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
-from penstock.cli.output import emit, emit_text, json_wanted, show_table
+from penstock.cli.output import emit, emit_text, json_wanted, show_found, show_table
 from penstock.cli.payloads import JSON_TYPE, read_payload
 from penstock.cli.recurring_job import RecurringJob
 from penstock.cli.schedule_options import (
@@ -129,23 +129,18 @@ def list_schedules(
 
     Example: penstock schedule list --json | jq -r 'select(.missed > 0) | .schedule_id'
     """
+    from penstock.cli.schedule_output import schedule_json, schedules_table
 
     async def work(client: "AsyncClient") -> "list[ScheduleInfo]":
         return [each async for each in client.schedules(queue)]
 
     found = with_client(address, work)
-    if json_wanted():
-        from penstock.cli.schedule_output import schedule_json
-
-        for each in found:
-            emit(schedule_json(each))
-        return
-    from penstock.cli.schedule_output import schedules_table
-
-    if found:
-        show_table(lambda width: schedules_table(found, width))
-    else:
-        emit_text("no schedule yet: penstock schedule create --help")
+    show_found(
+        found,
+        schedule_json,
+        lambda width: schedules_table(found, width),
+        "no schedule yet: penstock schedule create --help",
+    )
 
 
 @schedules.command("pause")

@@ -10,7 +10,7 @@ from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
 from penstock.cli.groups import grouped
 from penstock.cli.options import DEFAULT_ADDRESS, Address, Json
-from penstock.cli.output import emit, emit_text, for_people, json_wanted, show_table
+from penstock.cli.output import emit, emit_text, for_people, json_wanted, show_found
 from penstock.cli.payloads import JSON_TYPE, payload_of
 from penstock.cli.submit_options import (
     ContentType,
@@ -121,13 +121,12 @@ def subscriptions(
     from penstock.cli.topic_output import subscription_json, subscriptions_table
 
     found = with_client(address, lambda client: client.subscriptions(of))
-    if json_wanted():
-        for each in found:
-            emit(subscription_json(each))
-    elif found:
-        show_table(lambda width: subscriptions_table(found, width))
-    else:
-        emit_text("no subscription: a worker's @app.on makes one, or penstock topic subscribe")
+    show_found(
+        found,
+        subscription_json,
+        lambda width: subscriptions_table(found, width),
+        "no subscription: a worker's @app.on makes one, or penstock topic subscribe",
+    )
 
 
 @topic.command("subscribe")
@@ -172,13 +171,12 @@ def rules(*, of: OfTopic = "", address: Address = DEFAULT_ADDRESS, json: Json = 
     from penstock.cli.topic_output import rule_json, rules_table
 
     found = with_client(address, lambda client: client.topic_rules(of))
-    if json_wanted():
-        for each in found:
-            emit(rule_json(each))
-    elif found:
-        show_table(lambda width: rules_table(found, width))
-    else:
-        emit_text("no rule: make one with penstock topic set-rule")
+    show_found(
+        found,
+        rule_json,
+        lambda width: rules_table(found, width),
+        "no rule: make one with penstock topic set-rule",
+    )
 
 
 @topic.command("set-rule")
