@@ -25,7 +25,7 @@ def durable_server(server_binary: Path) -> Iterator[EmbeddedServer]:
 
     The shared one syncs every second: while a sync takes its while, it answers before it writes.
     """
-    with EmbeddedServer(binary=server_binary, appendfsync="always") as server:
+    with EmbeddedServer(binary=server_binary, port=0, appendfsync="always") as server:
         yield server
 
 

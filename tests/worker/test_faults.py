@@ -10,6 +10,7 @@ from penstock.broker import Backoff, Content, JobState, NewJob, StateChange, Sub
 from penstock.runtime._probe import ask
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.worker import Context, StopReason, Worker
+from tests.chaos.link.proxy import FaultProxy
 from tests.support.waiting import eventually
 from tests.worker.rig import Rig
 
@@ -257,7 +258,47 @@ async def test_a_handler_learns_in_time_that_its_lease_cannot_be_renewed(
     assert stopped_s[0] - cut_off_s < lease_s * 0.75 + 0.5
 
 
+async def test_leases_are_kept_over_a_way_that_is_longer_than_a_renewal_s_interval(
+    durable_rig: Rig, durable_server: EmbeddedServer
+) -> None:
+    lease_s, way_s = 4.0, 0.6
+    app = Worker()
+    begun = asyncio.Event()
+
+    @app.job("far.away")
+    async def far_away() -> str:
+        begun.set()
+        await asyncio.sleep(2 * lease_s)
+        return "done"
+
+    assert durable_server.port is not None
+    async with (
+        FaultProxy("127.0.0.1", durable_server.port) as link,
+        durable_rig.working(app, redis_url=link.url, lease_s=lease_s),
+    ):
+        job_id = await durable_rig.submit("far.away")
+        await eventually(begun.is_set, "the handler has begun", within_s=10)
+        first = await _lease(durable_rig, job_id)
+
+        async def renewed() -> bool:
+            return await _lease(durable_rig, job_id) != first
+
+        await eventually(renewed, "the lease has been renewed", within_s=10)
+        # There and back it is longer than a quarter of the lease, after which it is renewed.
+        link.delay_s = way_s
+        job = await durable_rig.ended(job_id, within_s=30)
+        link.restore()
+    assert (job.state, job.attempt, job.crashes) == (JobState.SUCCEEDED, 1, 0)
+
+
 async def _checkpointed(rig: Rig, job_id: str) -> bool:
     slot, tail, _ = await rig.broker.engine.locate(job_id)
     stored: int = await rig.broker.link.call("EXISTS", slot.checkpoint(tail))
     return stored == 1
+
+
+async def _lease(rig: Rig, job_id: str) -> bytes | None:
+    """The renewal that the server saw last."""
+    slot, tail, _ = await rig.broker.engine.locate(job_id)
+    score: bytes | None = await rig.broker.link.call("ZSCORE", slot.leases(), tail)
+    return score

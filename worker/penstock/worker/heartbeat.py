@@ -27,8 +27,6 @@ __all__ = ["Heartbeat"]
 RENEW_AT: Final = 0.25
 #: At this part without a renewal, a lease is taken for lost: the rest is for the handler to stop.
 LOST_AT: Final = 0.75
-#: What a renewal has at least, however soon a lease is to be taken for lost (s).
-MIN_BUDGET_S: Final = 0.02
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -75,15 +73,20 @@ class Heartbeat:
         self._call_home(running.set_result, partial(loop.call_soon_threadsafe, stopping.set))
         broker = Broker(self._url, self._options)
         broker.start()
+        beats: set[asyncio.Task[None]] = set()
         try:
             while not stopping.is_set():
                 next_s = time.monotonic() + self._interval_s
-                try:
-                    await self._beat(broker)
-                except Exception:  # noqa: BLE001 - a fault of ours must not cost every lease of the process.
-                    _log.exception("heartbeat failed")
+                # Nobody waits for it: where the server is far away, its answer comes after the next
+                # beat, and counts all the same.
+                beat = asyncio.create_task(self._beat(broker))
+                beats.add(beat)
+                beat.add_done_callback(beats.discard)
                 await self._rest(stopping, next_s)
         finally:
+            for beat in beats:
+                beat.cancel()
+            await asyncio.gather(*beats, return_exceptions=True)
             await broker.close()
 
     async def _rest(self, stopping: asyncio.Event, until_s: float) -> None:
@@ -106,14 +109,18 @@ class Heartbeat:
             return
         # Before the call, so that a lease is never taken for younger than it is.
         sent_s = time.monotonic()
-        # Whatever the server is at, nobody learns too late of a lease that ends meanwhile.
-        budget_s = max(self._next_loss_s(attempts, sent_s, self._interval_s), MIN_BUDGET_S)
         tokens = {attempt.grant.job_id: attempt.grant.fencing_token for attempt in attempts}
-        answers: dict[str, Renewal] = {}
         try:
-            answers = await broker.attempts.renew(tokens, budget_s=budget_s)
+            answers = await broker.attempts.renew(tokens, budget_s=self._lost_after_s)
         except PenstockError as error:
             _log.warning("leases not renewed", leases=len(tokens), error=str(error))
+        except Exception:  # noqa: BLE001 - a fault of ours must not cost every lease of the process.
+            _log.exception("heartbeat failed")
+        else:
+            self._take(attempts, answers, sent_s)
+
+    def _take(self, attempts: list[Attempt], answers: dict[str, Renewal], sent_s: float) -> None:
+        """Takes the answers to a renewal that was sent at a time (s, monotonic)."""
         orders = []
         for attempt in attempts:
             match answers.get(attempt.grant.job_id):
@@ -124,7 +131,7 @@ class Heartbeat:
                     continue
                 case Renewal.CANCEL_REQUESTED:
                     orders.append((attempt, StopReason.CANCELLED))
-            attempt.renewed_s = sent_s
+            attempt.renewed_s = max(attempt.renewed_s, sent_s)
         self._give(orders)
 
     def _give_up(self) -> None:
