@@ -26,8 +26,9 @@ __all__ = ["GatewayPartition"]
 DEADLINES_S: Final = (0.3, 1.0, 3.0)
 #: Submitted to both gateways meanwhile.
 JOBS: Final = 20
-#: A gateway that was cut off is ready after it (s).
+#: A gateway that was cut off is ready after it, and on however busy a machine (s).
 READY_WITHIN_S: Final = 5.0
+READY_AT_LATEST_S: Final = 20.0
 
 
 class GatewayPartition(Scenario):
@@ -123,11 +124,9 @@ class _Silence:
         await when(lambda: self._watch.serving is True, f"{self._how}: it is ready again")
         ready_s = time.monotonic() - healed_s
         tally.recovery_ms.append(back_s * 1000)
-        result.expect(
-            ready_s <= READY_WITHIN_S + self._lag.worst_s,
-            "recovery",
-            f"{self._how}: the gateway was ready only {ready_s:.2f} s after the heal",
-        )
+        told = f"{self._how}: the gateway was ready only {ready_s:.2f} s after the heal"
+        result.expect(ready_s <= READY_AT_LATEST_S, "recovery", told)
+        result.aim(ready_s <= READY_WITHIN_S + self._lag.worst_s, told)
         result.figures[f"{self._how}: told NOT_SERVING, answered again, SERVING after"] = (
             f"{told_s:.2f} s (with {sum(DEADLINES_S):.1f} s of calls before), {back_s:.2f} s, "
             f"{ready_s:.2f} s"
