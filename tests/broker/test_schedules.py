@@ -70,6 +70,22 @@ async def test_who_is_refused_leaves_no_queue_behind(
     assert after == before
 
 
+async def test_who_is_refused_leaves_the_list_of_ids_as_it_was(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else ids of schedules that nobody has would count, until none can be created."""
+    await created(rig)
+    create, key = rig.broker.schedules.create, rig.broker.engine.names.schedules()
+    before = await rig.call("HGETALL", key)
+    with pytest.raises(InvalidArgument):
+        await create(definition("late", Timing(cron="0 0 1 1 *", end_ms=1)))
+    with pytest.raises(ScheduleExists):
+        await create(definition(overlap=Overlap.ALLOW))
+    assert await rig.call("HGETALL", key) == before
+    monkeypatch.setattr(schedule_ids, "MAX_SCHEDULES", 2)
+    await created(rig, schedule_id="second")
+
+
 async def test_an_id_whose_queue_was_lost_is_free(rig: Rig, other: Broker) -> None:
     await created(rig, job=template(queue="lost"))
     names = rig.broker.engine.names
@@ -123,7 +139,7 @@ async def test_a_claim_that_a_deletion_overtook_is_void(rig: Rig) -> None:
     """The creator stalls between claim and store, and the schedule is deleted meanwhile."""
     broker = rig.broker
     names = broker.engine.names
-    _, claim, _ = await broker.engine.run(ENROL, [names.schedules()], ID, QUEUE, 10, b"")
+    _, claim = await broker.engine.run(ENROL, [names.schedules()], ID, QUEUE, 10, b"")
     await broker.schedules.delete(ID)
     tail = ids.schedule_tail("default", ID)
     late = await broker.engine.run(CREATE, [rig.slot.base], tail, claim, b"h", b"", b"", "id", ID)
@@ -134,7 +150,7 @@ async def test_a_claim_that_a_deletion_overtook_is_void(rig: Rig) -> None:
 async def test_an_entry_without_a_schedule_means_nothing(rig: Rig) -> None:
     """A creator died between the two writes: any queue may have the id."""
     names = rig.broker.engine.names
-    _, claim, _ = await rig.broker.engine.run(ENROL, [names.schedules()], ID, QUEUE, 10, b"")
+    _, claim = await rig.broker.engine.run(ENROL, [names.schedules()], ID, QUEUE, 10, b"")
     with pytest.raises(NotFound):
         await rig.broker.schedules.get(ID)
     assert await rig.broker.schedules.list() == ([], "")

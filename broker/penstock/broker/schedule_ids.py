@@ -88,8 +88,8 @@ class ScheduleIds:
         elif entry.queue != queue and await self._is_stored(schedule_id, entry.queue, left_s()):
             raise ScheduleExists(schedule_id)
 
-    async def claim(self, schedule_id: str, queue: str, budget_s: float) -> tuple[int, int]:
-        """A new claim on an id for a queue, and the server's time (ms).
+    async def claim(self, schedule_id: str, queue: str, budget_s: float) -> int:
+        """A new claim on an id for a queue.
 
         Raises:
             ScheduleExists: there is one of this id in another queue.
@@ -110,8 +110,8 @@ class ScheduleIds:
             if outcome == b"full":
                 raise _too_many()
             if outcome == b"enrolled":
-                claim, now_ms = rest
-                return claim, now_ms
+                claim: int = rest[0]
+                return claim
             entry = entry_of(rest[0])
             # An entry without a schedule is taken over once nobody can store one under it any more.
             if await self.bury(schedule_id, entry, left_s(), if_empty=True) == ALIVE:

@@ -96,6 +96,7 @@ class Schedules:
             LimitExceeded: there are too many schedules, or queues.
         """
         queue, schedule_id = schedule.job.queue, schedule.schedule_id
+        digest = definition_digest(schedule)
         left_s = countdown(budget_s)
         if self._engine.known_queue(queue) is None:
             await self._refuse_early(schedule, left_s())
@@ -103,15 +104,19 @@ class Schedules:
         slot, tail = await self._ids.place(schedule_id, queue, left_s())
         await self._activity.mark(slot, left_s())
         for _ in range(TRIES):
-            claim, now_ms = await self._ids.claim(schedule_id, queue, left_s())
+            # Before the claim, which stays on the list of ids whatever becomes of the rest.
+            now_ms, stored = await self._glimpse(slot, tail, left_s())
             timing = anchored(schedule.timing, now_ms)
             first_ms = _first(timing, now_ms)
+            if stored not in {None, digest}:
+                raise ScheduleExists(schedule_id)
+            claim = await self._ids.claim(schedule_id, queue, left_s())
             outcome = await self._engine.write(
                 CREATE,
                 [slot.base],
                 tail,
                 claim,
-                definition_digest(schedule),
+                digest,
                 *_awaited(schedule_id, timing, None if paused else first_ms),
                 *encode_definition(schedule, timing),
                 *(("ps", 1) if paused else ()),
@@ -247,6 +252,11 @@ class Schedules:
         await self._ids.refuse(schedule.schedule_id, schedule.job.queue, left_s())
         now_ms = await self._engine.now_ms(left_s())
         _first(anchored(schedule.timing, now_ms), now_ms)
+
+    async def _glimpse(self, slot: Slot, tail: str, budget_s: float) -> tuple[int, bytes | None]:
+        """The server's time (ms), and the digest of the schedule that is there, if one is."""
+        now_ms, flat = await self._engine.run(READ, [slot.base], tail, "brief", budget_s=budget_s)
+        return now_ms, fields_of(flat).get(b"h")
 
     async def _set_paused(self, schedule_id: str, *, paused: bool, budget_s: float) -> Schedule:
         for _ in range(TRIES):

@@ -7,7 +7,7 @@
 --
 -- KEYS  1 schedules of the namespace
 -- ARGV  1 schedule id  2 queue  3 most schedules  4 entry that may be taken over from another queue
--- Returns {'enrolled', claim, now (ms)} | {'elsewhere', entry of the other queue} | {'full'}
+-- Returns {'enrolled', claim} | {'elsewhere', entry of the other queue} | {'full'}
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
 if entry and entry ~= ARGV[4] and string.match(entry, ' (.*)$') ~= ARGV[2] then
   return {'elsewhere', entry}
@@ -19,4 +19,4 @@ local last = tonumber(redis.call('HGET', KEYS[1], '#') or 0)
 local claim = math.max(last + 1, time[1] * 1000000 + time[2])
 local text = string.format('%.0f', claim)
 redis.call('HSET', KEYS[1], '#', text, ARGV[1], text .. ' ' .. ARGV[2])
-return {'enrolled', claim, time[1] * 1000 + math.floor(time[2] / 1000)}
+return {'enrolled', claim}
