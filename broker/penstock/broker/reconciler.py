@@ -137,15 +137,19 @@ class Reconciler:
                 code, partition, kind, tail = (part.decode() for part in name.groups())
                 script = REPAIR if kind == "j" else REPAIR_SCHEDULE
                 found[self._engine.slot(code, int(partition)), script].append(tail)
-        repaired = 0
-        for (slot, script), tails in found.items():
-            await self._activity.mark(slot)
-            for start in range(0, len(tails), SCRIPT_BATCH):
-                batch = tails[start : start + SCRIPT_BATCH]
-                count, failed, *entries = await self._engine.run(script, [slot.base], *batch)
-                self._complain(slot, failed)
-                repaired += count + await self._enlist(*entries)
-        return repaired
+        batches = [
+            (slot, script, tails[start : start + SCRIPT_BATCH])
+            for (slot, script), tails in found.items()
+            for start in range(0, len(tails), SCRIPT_BATCH)
+        ]
+        # Together, since it is the round trips that make a walk long, and each outage ends one.
+        return sum(await asyncio.gather(*(self._repair_batch(*batch) for batch in batches)))
+
+    async def _repair_batch(self, slot: Slot, script: Script, tails: list[str]) -> int:
+        await self._activity.mark(slot)
+        count, failed, *entries = await self._engine.run(script, [slot.base], *tails)
+        self._complain(slot, failed)
+        return int(count) + await self._enlist(*entries)
 
     def _complain(self, slot: Slot, failed: list[bytes]) -> None:
         """Counts records that cannot be read, and names the first of a walk."""

@@ -25,6 +25,9 @@ __all__ = ["Prober"]
 
 #: Of a call that looks whether the service works (s).
 _PROBE_S: Final = 1.0
+#: A probe that has not run for so long (s) was struck itself, by a fault that overlaps. It is put
+#: back, but whether the service works is asked with the next one.
+_STRUCK_S: Final = 20.0
 #: Of one that must be answered in the end, and between two tries of it (s).
 _PATIENCE_S: Final = 60.0
 _LOOK_S: Final = 0.1
@@ -65,9 +68,10 @@ class Prober:
         loop = asyncio.get_running_loop()
         began = loop.time()
         calls = Recorder(self._client, self._journal, self._calls)
-        submit = self._probe()
-        job = ""
+        submit, sent, job = self._probe(), began, ""
         while True:
+            if loop.time() - sent > _STRUCK_S:
+                submit, sent, job = self._probe(), loop.time(), ""
             try:
                 job = job or await calls.submit(submit, rpc_timeout=_PROBE_S)
                 if (await calls.wait(job, _PROBE_S)).done:
