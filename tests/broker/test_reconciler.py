@@ -315,6 +315,21 @@ async def test_a_foreign_key_in_the_place_of_a_record_stops_no_walk(
     await rig.call("DEL", names.schedules())
 
 
+@pytest.mark.foreign_hands
+async def test_an_entry_whose_record_cannot_be_read_stops_no_walk(rig: Rig) -> None:
+    """It was read by somebody else, so nobody will come upon it but the walk that it asks for."""
+    stream, foreign = rig.slot.stream(Priority.DEFAULT), await waiting(rig)
+    await read_past(rig, foreign)
+    await rig.call("SET", rig.slot.record(tail_of(foreign)), "not a record")
+    lost = await delayed(rig)
+    await rig.call("DEL", rig.slot.due())
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 1
+    assert await rig.call("XLEN", stream) == 0
+    assert await rig.state(lost) is JobState.SCHEDULED
+    await rig.call("DEL", rig.slot.record(tail_of(foreign)))
+
+
 async def test_many_records_of_many_queues(rig: Rig) -> None:
     for queue in ("a", "b"):
         await rig.broker.jobs.submit_many(

@@ -71,6 +71,25 @@ async def test_one_is_not_buried_for_a_call_that_was_cut(rig: Rig, other: Broker
 
 
 @pytest.mark.foreign_hands
+async def test_a_foreign_key_in_the_place_of_the_listed_one_stops_no_walk(
+    rig: Rig, other: Broker
+) -> None:
+    names, place = rig.broker.engine.names, rig.slot.schedule(ids.schedule_tail("default", ID))
+    await rig.broker.schedules.create(definition(job=template(queue="another")))
+    await rig.call("HSET", names.schedules(), ID, f"1 {QUEUE}")
+    await rig.call("SET", place, "not a schedule")
+    await created(rig, schedule_id="lost")
+    await rig.call("DEL", rig.slot.schedules())
+    assert await other.reconciler.walk() == 1
+    assert other.reconciler.unreadable == 1
+    # Once the way is free, the one that is there is listed.
+    for key in (place, names.walk()):
+        await rig.call("DEL", key)
+    assert await other.reconciler.walk() == 1
+    assert (await rig.broker.schedules.get(ID)).queue == "another"
+
+
+@pytest.mark.foreign_hands
 async def test_claims_that_the_server_lost_are_never_given_again(rig: Rig) -> None:
     """Else a schedule whose entry is made anew could not be deleted any more."""
     for schedule_id in ("a", "b", ID):

@@ -190,6 +190,10 @@ class Reconciler:
                 return 0
         except NotFound:
             return 0  # A queue was lost, and is there again once somebody uses it.
+        except ReplyError as error:
+            if error.code != "WRONGTYPE":
+                raise
+            return 0  # The walk counts it, and a later one finds whether the way is free.
         await self._ids.strike(schedule_id, entry)
         enlisted, _ = await self._ids.enlist(name, claim, queue)
         return enlisted

@@ -14,12 +14,17 @@
 local now_missing, doubt = missing(), redis.call('HGET', slot, 'doubt') or ''
 if ARGV[1] == '' then return {now_missing, doubt} end
 
+-- One whose record cannot be read, since a foreign key stands there, is nobody's.
+local function is_of_its_job(entry)
+  local is_read, record = pcall(fields_of, entry[2][2], 's', 'x')
+  return is_read and record.s == 'Q' and record.x == entry[1]
+end
+
 for _, priority in ipairs({'h', 'd', 'l'}) do
   local stream = stream_key(priority)
   for _ = 1, 100 do
     local first = first_read_past(stream)
-    local record = first and fields_of(first[2][2], 's', 'x')
-    if not first or (record.s == 'Q' and record.x == first[1]) then break end
+    if not first or is_of_its_job(first) then break end
     redis.call('XACK', stream, 'workers', first[1])
     redis.call('XDEL', stream, first[1])
   end
