@@ -130,6 +130,7 @@ class Line:
             case "setup":
                 sys.path[:] = fields["sys_path"]
                 configure_logging(fields["log_level"], fields["log_format"])
+                self._writer.write(pack("up"))
             case "load":
                 self._take(frame, self._orders)
             case "run":

@@ -37,7 +37,11 @@ class NeverBegun(ChildProcessDied):
 
 
 class Child:
-    """One child process and the socket to it. Made by `spawn`."""
+    """One child process and the socket to it. Made by `spawn`.
+
+    Attributes:
+        loaded: whether it is done with the import of the handler that it was started for.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self.loaded = False
 
     @classmethod
     async def spawn(cls, settings: WorkerSettings, starter: Executor) -> Child:
@@ -81,20 +86,26 @@ class Child:
     async def receive(self) -> Frame:
         """The next frame. Raises ChildProcessDied once the child is gone."""
         try:
-            return await read_frame(self._reader)
+            frame = await read_frame(self._reader)
         except EOFError:
             status = await self.end()
             raise ChildProcessDied(_obituary(status)) from None
+        self.loaded = self.loaded or frame.kind == "ready"
+        return frame
+
+    async def up(self, within_s: float) -> None:
+        """Returns once its interpreter runs, or the time is up (s).
+
+        Raises ChildProcessDied if it is gone before.
+        """
+        await self._said("up", within_s)
 
     async def ready(self, within_s: float) -> None:
         """Returns once it has loaded what it was told to, or the time is up (s).
 
         Raises ChildProcessDied if it is gone before.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                while (await self.receive()).kind != "ready":
-                    pass
+        await self._said("ready", within_s)
 
     async def begin(self, order: bytes) -> None:
         """Hands it a job; returns once it has begun. Raises NeverBegun if it is gone before."""
@@ -120,6 +131,12 @@ class Child:
         with suppress(ConnectionError):
             await self._writer.wait_closed()
         return await asyncio.to_thread(_reap, self._process)
+
+    async def _said(self, kind: str, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while (await self.receive()).kind != kind:
+                    pass
 
 
 def _start(fd: int) -> subprocess.Popen[bytes]:

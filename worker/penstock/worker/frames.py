@@ -15,7 +15,8 @@ done        call; error and message, if the call failed: answers emit, checkpoin
 ----------- ----------------------------------------------------------------------------
 to the worker
 ----------------------------------------------------------------------------------------
-ready       it has started, and tried to import what it was told to
+up          it has started: answers setup
+ready       it has tried to import what it was told to: answers load
 begun       the job of the last run is taken on: all that follows is of it
 progress    current, total, message
 log         level, message
