@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Outages"]
 
+#: However late the service is seen to work again, a strike excuses nothing so long after it (ns).
+_LATEST_NS: Final = 20 * 10**9
 #: A call that has so long at a stretch without an outage is answered, on a busy machine, too (ns).
 _TO_ANSWER_NS: Final = 4 * 10**9
 
@@ -65,4 +67,5 @@ class Outages:
 def _end_of(strike: Strike) -> int:
     if strike.healed is None:
         return sys.maxsize
-    return max(strike.healed, strike.recovered or 0)
+    recovered = max(strike.healed, strike.recovered or 0)
+    return min(recovered, strike.healed + _LATEST_NS)

@@ -85,6 +85,7 @@ class StructureDeleted(Fault):
     rows: ClassVar[tuple[int, ...]] = (22,)
     subject: ClassVar[str] = "data"
     outage: ClassVar[bool] = False
+    displaces: ClassVar[bool] = True
     weight: ClassVar[float] = 1.5
 
     async def strike(self, world: World, chance: random.Random) -> str:
@@ -101,6 +102,7 @@ class EntriesTaken(Fault):
     rows: ClassVar[tuple[int, ...]] = (23,)
     subject: ClassVar[str] = "data"
     outage: ClassVar[bool] = False
+    displaces: ClassVar[bool] = True
     weight: ClassVar[float] = 1.5
 
     async def strike(self, world: World, chance: random.Random) -> str:

@@ -26,6 +26,7 @@ class Fault(ABC):
         subject: "worker", "gateway", "server", "network", "client" or "data"; two faults with
             different subjects may overlap.
         outage: calls may fail while it lasts, and for a moment after it; else none may.
+        displaces: jobs may lose their places by it, until a walk over the records puts them back.
         needs: the shim of the server without which it cannot be; see `Preload`.
         weight: how often it is chosen, relative to the others.
     """
@@ -34,6 +35,7 @@ class Fault(ABC):
     rows: ClassVar[tuple[int, ...]]
     subject: ClassVar[str]
     outage: ClassVar[bool] = True
+    displaces: ClassVar[bool] = False
     needs: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
 

@@ -99,7 +99,8 @@ class Nemesis:
         tally = world.run.result.tally(fault.name, fault.rows)
         named = {"fault": fault.name, "strike": strike.number}
         try:
-            journal.write("strike", **named, target=fault.subject, outage=fault.outage)
+            touches = {"outage": fault.outage, "displaces": fault.displaces}
+            journal.write("strike", **named, target=fault.subject, **touches)
             try:
                 target = await fault.strike(world, chance)
             except InVain:

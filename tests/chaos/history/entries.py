@@ -68,6 +68,7 @@ class Strike:
 
     Attributes:
         outage: calls may fail by it.
+        displaces: jobs may be taken from their places by it, and stand nowhere for a while.
         healed: when what was broken was whole again (ns); None if it never was.
         recovered: when the service was seen to work after it (ns); None if it was not.
     """
@@ -78,6 +79,7 @@ class Strike:
     number: int
     target: str
     outage: bool = True
+    displaces: bool = False
     healed: int | None = None
     recovered: int | None = None
 

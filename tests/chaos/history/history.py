@@ -249,6 +249,7 @@ class History:
         self.operations["strike"] += 1
         target, outage = str(told.get("target", "")), bool(told.get("outage", True))
         strike = Strike(line.at, by, told["fault"], told["strike"], target, outage)
+        strike.displaces = bool(told.get("displaces"))
         self._struck[strike.number] = strike
         self.strikes.append(strike)
 

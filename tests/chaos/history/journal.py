@@ -23,7 +23,7 @@ effect      a handler does what others can see: ``job``, ``token``, ``what``, ``
 end         a handler ends: ``job``, ``token``, ``how`` (return, raise, retry, cancel, stopped), and
             ``why`` (the error, or the reason to stop)
 strike      a fault begins: ``fault``, ``strike`` (its number in the run), ``target``, ``outage``
-            (whether calls may fail by it)
+            (whether calls may fail by it), ``displaces`` (whether jobs may lose their places)
 heal        what was broken is whole again: ``fault``, ``strike``
 clock       the server's date is turned: ``ahead_ms`` of the true one from now on; a second time,
             with ``turned``, once it is

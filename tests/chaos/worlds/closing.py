@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.broker import Broker
 from tests.broker.audit import audit
 from tests.chaos.checker.checker import judge
-from tests.chaos.checker.invariants.failures import stray_failures
+from tests.chaos.checker.invariants.failures import stray_failures, waits_in_vain
 from tests.chaos.checker.scene import Scene
 from tests.chaos.history.history import History
 from tests.chaos.history.journal import stream_journals
@@ -47,11 +47,15 @@ async def close_books(world: World, expectations: Expectations) -> None:
         "jobs whose entries were taken run, whatever else strikes": told(repairs(history, own)),
     }
     run.result.violations += await asyncio.to_thread(judge, history, expectations)
-    if expectations.recovery_s is not None:
-        strays = len(stray_failures(Scene(history, expectations)))
-        run.result.figures["calls that failed outside of outages"] = (
-            f"{strays} of {history.calls:,}"
-        )
+    if expectations.patience_s is not None:
+        scene = Scene(history, expectations)
+        run.result.figures |= {
+            "calls that failed outside of outages": f"{len(stray_failures(scene))} "
+            f"of {history.calls:,}",
+            f"waits for a job of {expectations.patience_s:g} s and more, in vain": str(
+                len(waits_in_vain(scene))
+            ),
+        }
 
 
 async def _write_finals(world: World, broker: Broker) -> None:

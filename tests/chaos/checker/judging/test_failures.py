@@ -36,6 +36,11 @@ def test_a_fault_of_ours_is(code: str) -> None:
     assert refuted(tale, codes=frozenset({code})) == set()
 
 
+def test_what_names_nothing_cannot_be_missing() -> None:
+    tale = plain()
+    assert refuted(tale.error(tale.submit("x"), "NOT_FOUND", sure=True)) == {"errors"}
+
+
 def test_a_conflict_is_for_submits_alone() -> None:
     tale = plain()
     assert refuted(tale.error(tale.call("status", job="j"), "ALREADY_EXISTS")) == {"errors"}
@@ -75,6 +80,24 @@ class TestOutages:
         tale.line("harness", "recovered", fault="it", strike=1)
         assert self.outages(self.failed(tale, 900)) == set()
         assert self.outages(self.failed(tale, 200)) == {"outages"}
+
+    def test_long_after_it_although_nothing_was_seen_to_work(self) -> None:
+        tale = plain().struck().healed().later(54_000)
+        tale.line("harness", "recovered", fault="it", strike=1)
+        early = plain().struck().healed()
+        early = self.failed(early, 30_000).later(24_000)
+        early.line("harness", "recovered", fault="it", strike=1)
+        assert self.outages(early) == {"outages"}
+        assert self.outages(self.failed(tale)) == {"outages"}
+
+    @pytest.mark.parametrize("rpc", ["wait", "watch"])
+    def test_what_lasts_fails_by_what_strikes_at_its_end(self, rpc: str) -> None:
+        for first_ms, last_ms, expected in ((20_000, 12_000, set[str]()), (0, 20_000, {"outages"})):
+            tale = plain()
+            op = tale.call(rpc, job="j")
+            tale.later(first_ms).struck()
+            tale = tale.healed() if expected else tale
+            assert self.outages(tale.later(last_ms).error(op, "UNAVAILABLE")) == expected
 
     def test_before_it(self) -> None:
         assert self.outages(self.failed(plain()).struck()) == {"outages"}
@@ -126,6 +149,17 @@ class TestOutages:
         assert self.outages(tale, strays=10_000 / calls) == set()
         assert self.outages(tale, strays=9_999 / calls) == {"outages"}
 
+    def test_one_stall_that_fails_many_calls_counts_once(self) -> None:
+        tale = plain()
+        for _ in range(90):
+            tale.seen()
+        ops = [tale.call("status", job="j") for _ in range(10)]
+        for op in ops:
+            tale.error(op, "UNAVAILABLE")
+        calls = sum(line.kind == "call" for line in tale.lines)
+        assert self.outages(tale, strays=10_000 / calls) == set()
+        assert self.outages(self.failed(tale), strays=10_000 / (calls + 1)) == {"outages"}
+
     def test_a_run_without_a_calm_shows_nothing(self) -> None:
         least = {OUTSIDE: 1}
         assert self.outages(plain(), least=least) == set()
@@ -151,7 +185,18 @@ class TestWaits:
     def test_not_for_long(self) -> None:
         assert self.waited(50) == set()
 
-    def test_a_date_that_went_back(self) -> None:
-        assert self.waited(90, Tale().submitted().turned(-100)) == set()
-        assert self.waited(90, Tale().submitted().turned(100)) == {"liveness"}
-        assert self.waited(90, Tale().turned(-100).submitted()) == {"liveness"}
+    def test_a_date_that_went_back_puts_off_what_waits_for_one(self) -> None:
+        def delayed() -> Tale:
+            return Tale().submitted(delay_ms=1_000)
+
+        assert self.waited(90, delayed().turned(-40_000)) == set()
+        assert self.waited(90, delayed().turned(-2_000)) == {"liveness"}
+        assert self.waited(90, delayed().turned(40_000)) == {"liveness"}
+        assert self.waited(90, Tale().submitted().turned(-40_000)) == {"liveness"}
+        earlier = Tale().turned(-40_000).submitted(delay_ms=1_000)
+        assert self.waited(90, earlier) == {"liveness"}
+
+    def test_what_a_strike_took_from_its_place_is_put_back_in_time(self) -> None:
+        assert self.waited(90, Tale().submitted().struck(displaces=True).healed()) == set()
+        before = Tale().struck(displaces=True).healed().later(1).submitted()
+        assert self.waited(90, before) == {"liveness"}

@@ -131,10 +131,10 @@ class Tale:
             self.line("client-1", "event", op=op, job=job, **event)
         return self.answer(op, complete=True)
 
-    def struck(self, number: int = 1, *, outage: bool = True, fault: str = "it") -> Self:
+    def struck(self, number: int = 1, *, outage: bool = True, displaces: bool = False) -> Self:
         """A fault begins."""
-        told = {"fault": fault, "strike": number, "target": "it", "outage": outage}
-        return self.line("harness", "strike", **told)
+        touches = {"outage": outage, "displaces": displaces}
+        return self.line("harness", "strike", fault="it", strike=number, target="it", **touches)
 
     def healed(self, number: int = 1) -> Self:
         """It is over."""
