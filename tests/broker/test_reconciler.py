@@ -9,7 +9,7 @@ import pytest
 from penstock.broker import JobState, Priority, ReplyError, housekeeper, ids, reconciler
 from penstock.broker.reconciler import WEIGH
 from penstock.broker.script import Script
-from tests.broker.rig import Rig, tail_of
+from tests.broker.rig import QUEUE, Rig, tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -179,12 +179,22 @@ async def test_a_job_lost_behind_a_walk_is_asked_for_though_as_many_are_missing(
     assert not await is_walk_wanted(rig)
 
 
+@pytest.mark.foreign_hands
+async def test_a_queue_is_counted_while_a_walk_is_in_doubt(rig: Rig) -> None:
+    tail = tail_of(await delayed(rig))
+    await rig.call("DEL", rig.slot.record(tail))
+    await rig.call("ZREM", rig.slot.due(), tail)
+    assert await is_walk_wanted(rig)
+    assert await rig.broker.reconciler.walk() == 0
+    assert (await rig.broker.queues.stats(QUEUE)).counters["submitted"] == 1
+
+
 async def test_two_walks_at_once_give_nothing_up(rig: Rig) -> None:
     """A walker that stood still has lost its mark, and another walks beside it."""
     grant = await rig.granted()
     await drop_from("lease")(rig, grant.job_id)
     run, base = rig.broker.engine.run, rig.slot.base
-    walks = {name: await run(WEIGH, [base], "") for name in ("first", "second")}
+    walks = {name: await run(WEIGH, [base], "") for name in (1, 2)}
     await rig.complete(grant)
     lost = await waiting(rig)
     await delete_entry(rig, lost)

@@ -97,7 +97,7 @@ class Reconciler:
         try:
             weighed = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
             repaired = await self._walk()
-            name = token_hex(8)
+            name = int(token_hex(6), 16)
             for slot, (missing, doubt) in weighed.items():
                 # Where something was put back, what is missing now may have gone behind the walk.
                 before = SINCE if repaired else missing

@@ -6,12 +6,15 @@
 --
 -- KEYS  1 slot
 -- ARGV  1 '' before a walk; after it, the count from before it, or 'since' where it put jobs back
---       2 after a walk: the doubt from before it  3 and the walk's name
+--       2 after a walk: the doubt from before it  3 and the walk's name, a number
 -- Returns {how many jobs are missing, or below 0, how many entries are too many, doubt or ''}
 --#include lib/slot.lua
 --#include lib/balance.lua
 --#include lib/read_past.lua
-local now_missing, doubt = missing(), redis.call('HGET', slot, 'doubt') or ''
+local now_missing = missing()
+-- Numbers, since whoever asks for the slot's counters adds up all that is in its hash.
+local doubted, doubter = unpack(redis.call('HMGET', slot, 'doubt', 'doubter'))
+local doubt = doubted and doubter and doubted .. ' ' .. doubter or ''
 if ARGV[1] == '' then return {now_missing, doubt} end
 
 -- One whose record cannot be read, since a foreign key stands there, is nobody's.
@@ -35,13 +38,13 @@ end
 -- behind the walk. So the first leaves a doubt, in its name, which the second must have met.
 local left = missing()
 if left == 0 then
-  redis.call('HDEL', slot, 'adrift', 'doubt')
+  redis.call('HDEL', slot, 'adrift', 'doubt', 'doubter')
 elseif left == tonumber(redis.call('HGET', slot, 'adrift')) or now_missing ~= tonumber(ARGV[1]) then
-  redis.call('HDEL', slot, 'doubt')
-elseif doubt ~= '' and doubt == ARGV[2] and left == tonumber(doubt:match('^%S+')) then
+  redis.call('HDEL', slot, 'doubt', 'doubter')
+elseif doubt ~= '' and doubt == ARGV[2] and left == tonumber(doubted) then
   redis.call('HSET', slot, 'adrift', left)
-  redis.call('HDEL', slot, 'doubt')
+  redis.call('HDEL', slot, 'doubt', 'doubter')
 else
-  redis.call('HSET', slot, 'doubt', left .. ' ' .. ARGV[3])
+  redis.call('HSET', slot, 'doubt', left, 'doubter', ARGV[3])
 end
 return {now_missing, doubt}
