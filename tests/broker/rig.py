@@ -247,9 +247,10 @@ class Rig:
     ) -> tuple[int, int]:
         """A lease ran out, at its present tick or an earlier one: jobs queued again, and ended."""
         observed = await self.tick(job_id) if tick is None else tick
-        queued, ended = await self.broker.engine.run(
+        queued, ended, failed = await self.broker.engine.run(
             RECLAIM, [self.slot.base], max_crashes, tail_of(job_id), observed or 0
         )
+        assert not failed
         return queued, ended
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -55,19 +55,19 @@ async def test_promotion_is_bounded_and_says_when_to_come_again(rig: Rig) -> Non
     for job_id in jobs[:120]:
         await rig.come_due(job_id)
 
-    async def promote() -> list[int]:
-        answer: list[int] = await rig.broker.engine.run(PROMOTE, [rig.slot.base], 100)
+    async def promote() -> list[Any]:
+        answer: list[Any] = await rig.broker.engine.run(PROMOTE, [rig.slot.base], 100)
         return answer
 
-    assert await promote() == [100, 0]
-    queued, wait_ms = await promote()
+    assert await promote() == [100, 0, []]
+    queued, wait_ms, _ = await promote()
     assert queued == 20
     assert 50_000 < wait_ms <= 60_000
     assert len(await rig.waiting_tails()) == 120
 
 
 async def test_an_empty_slot_has_nothing_to_come_again_for(rig: Rig) -> None:
-    assert await rig.broker.engine.run(PROMOTE, [rig.slot.base], 100) == [0, -1]
+    assert await rig.broker.engine.run(PROMOTE, [rig.slot.base], 100) == [0, -1, []]
     assert await rig.broker.engine.run(PRUNE, [rig.slot.base], 100, 1_000, 10_000) == [0, -1]
     assert await rig.broker.housekeeper.visit(rig.slot) == VISIT_EVERY_S
 

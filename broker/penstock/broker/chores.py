@@ -7,6 +7,7 @@ class here, and an entry under that name in what `Broker` gives to its `Housekee
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
@@ -14,6 +15,8 @@ from penstock.broker.policy import GRACE_MS
 from penstock.broker.script import load_script
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.broker.doorbell import Doorbell
     from penstock.broker.keys import Slot
     from penstock.broker.reconciler import Reconciler
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 PROMOTE = load_script("promote")
 EXPIRE = load_script("expire")
 PRUNE = load_script("prune")
+
+_log = logging.getLogger(__name__)
 
 
 class Chore(Protocol):
@@ -47,7 +52,8 @@ class Promoter:
 
     async def do(self, slot: Slot) -> float | None:
         """See `Chore`."""
-        queued, next_ms = await self._engine.run(PROMOTE, [slot.base], SCRIPT_BATCH)
+        queued, next_ms, failed = await self._engine.run(PROMOTE, [slot.base], SCRIPT_BATCH)
+        complain(slot, "queued", failed)
         if queued:
             self._doorbell.ring(slot, queued)
         return _seconds(next_ms)
@@ -61,7 +67,8 @@ class Expirer:
 
     async def do(self, slot: Slot) -> float | None:
         """See `Chore`."""
-        _, next_ms = await self._engine.run(EXPIRE, [slot.base], SCRIPT_BATCH)
+        _, next_ms, failed = await self._engine.run(EXPIRE, [slot.base], SCRIPT_BATCH)
+        complain(slot, "expired", failed)
         return _seconds(next_ms)
 
 
@@ -96,6 +103,20 @@ class Alarm:
         """See `Chore`."""
         self._reconciler.want(slot)
         return None
+
+
+def complain(slot: Slot, done: str, failed: Sequence[bytes]) -> None:
+    """Tells of jobs that a script had to leave, since foreign keys are in the way.
+
+    Args:
+        slot: of the jobs.
+        done: what should have been done with them: a participle.
+        failed: tail and error of each.
+    """
+    if failed:
+        tail, error = (part.decode(errors="replace") for part in failed[:2])
+        base, count = slot.base.decode(), len(failed) // 2
+        _log.warning("jobs of %s that cannot be %s: %d, as %s (%s)", base, done, count, tail, error)
 
 
 def _seconds(wait_ms: int) -> float | None:

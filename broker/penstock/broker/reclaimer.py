@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from penstock.broker.chores import complain
 from penstock.broker.engine import SCRIPT_BATCH, Engine
 from penstock.broker.observer import LeaseObserver, WatchedClock
 from penstock.broker.script import load_script
@@ -92,7 +93,10 @@ class Reclaimer:
 
     async def _take_back(self, slot: Slot, expired: Sequence[tuple[str, int]]) -> None:
         args = [part for lease in expired for part in lease]
-        queued, ended = await self._engine.run(RECLAIM, [slot.base], self._max_crashes, *args)
+        queued, ended, failed = await self._engine.run(
+            RECLAIM, [slot.base], self._max_crashes, *args
+        )
+        complain(slot, "taken back", failed)
         if queued or ended:
             # Each lost lease may be that of a dead worker who is still on the list of the idle, and
             # who stands there before the living. One that ended may leave a place to another job.

@@ -27,9 +27,10 @@
 --#include lib/make_job.lua
 local id, key, now = ARGV[1], schedule_key(ARGV[1]), now_ms()
 local overlap = ARGV[10]
-local schedule = schedule_fields(id, 'v', 'nx', 'lj', 'lo')
+local is_read, schedule = pcall(schedule_fields, id, 'v', 'nx', 'lj', 'lo')
+if not is_read then schedule = {} end
 if schedule.v ~= ARGV[2] or schedule.nx ~= ARGV[3] then
-  -- What stands in the set without a schedule that waits is stale.
+  -- What stands in the set without a schedule that waits is stale, also where a foreign key is.
   if not schedule.nx then redis.call('ZREM', schedules_key, id) end
   return {'passed'}
 end
@@ -38,7 +39,7 @@ end
 local fires, alive = ARGV[4] ~= '', {}
 for _, job in ipairs({schedule.lj, schedule.lo}) do
   local other = fires and job and job ~= ARGV[5] and job ~= alive[1]
-  local state = other and redis.call('HGET', record_key(job), 's')
+  local state = other and redis.pcall('HGET', record_key(job), 's')
   if state == 'S' or state == 'Q' or state == 'R' then alive[#alive + 1] = job end
 end
 redis.call('HSET', key, 'lt', now)

@@ -34,8 +34,8 @@ local function forget_first(set, state, certain, count)
   count = math.min(left, math.max(certain, count))
   if count < 1 then return end
   for i, id in ipairs(redis.call('ZRANGE', set, 0, count - 1)) do
-    local ended = i > certain and redis.call('HGET', record_key(id), 'e')
-    if not ended or tonumber(ended) + grace <= now then
+    local ended = i > certain and tonumber(redis.pcall('HGET', record_key(id), 'e'))
+    if not ended or ended + grace <= now then
       forget(id, state)
       left, forgotten = left - 1, forgotten + 1
     end

@@ -3,13 +3,15 @@
 -- RUNNING -> QUEUED | FAILED (QUARANTINED) | CANCELLED (was requested) | EXPIRED
 --
 -- Guarantees: a lease that moved since it was observed is left alone; the token is raised, so the
--- lost worker's late writes are refused; bounded. The crash is counted apart from failures. A job
+-- lost worker's late writes are refused; bounded. A foreign key at the name of a record keeps no other
+-- from being taken back. The crash is counted apart from failures. A job
 -- that was granted and had not begun (sw) has no part in it: it is charged neither crash nor attempt.
 --
 -- KEYS  1 slot
 -- ARGV  1 most crashes of one job  then id, tick observed, id, tick observed, ... (at most 100)
--- Returns {jobs queued again, jobs ended}
+-- Returns {jobs queued again, jobs ended, {id, error, ...}}
 --#include lib/slot.lua
+--#include lib/guarded.lua
 --#include lib/events.lua
 --#include lib/queue.lua
 --#include lib/fence.lua
@@ -43,12 +45,18 @@ local function take_back(id, record)
   ended = ended + 1
 end
 
+local observed, ids = {}, {}
 for i = 2, #ARGV, 2 do
-  local id = ARGV[i]
-  if redis.call('ZSCORE', leases_key, id) == ARGV[i + 1] then
+  ids[#ids + 1] = ARGV[i]
+  observed[ARGV[i]] = ARGV[i + 1]
+end
+local failed = for_each(ids, function(id)
+  if redis.call('ZSCORE', leases_key, id) == observed[id] then
+    -- Before it is read: what cannot be must not come up again at each look.
+    redis.call('ZREM', leases_key, id)
     local record = fields_of(id, 's', 'f', 'sw', 'a', 'w', 'pr', 'dl', 'cr', 'lt', 'rt', 'pl', 'ck', 'ca', 'gt')
     leave_leases(id, record)
     if record.s == 'R' then take_back(id, record) end
   end
-end
-return {queued, ended}
+end)
+return {queued, ended, failed}
