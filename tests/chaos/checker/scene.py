@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.chaos.checker.outages import Outages
-from tests.chaos.history.register import LATE_NS
 from tests.chaos.history.view import witness
 from tests.chaos.result import Violation
 
@@ -59,7 +58,8 @@ PROBER: Final = "harness"
 #: Whoever fires a schedule asks for the server's date, and goes on by its own clock: some ms askew,
 #: and for so long (ns) not knowing that the date was turned meanwhile.
 ASKEW_MS: Final = 100
-STALE_NS: Final = LATE_NS
+#: Longer than a process is suspended, or its link is frozen, and what it sent then takes to arrive.
+STALE_NS: Final = 20 * 1_000_000_000
 
 
 @dataclass(frozen=True)
