@@ -38,6 +38,11 @@ async def test_the_loss_of_the_replica_is_told_and_mended(
             assert await levels(rig) == ("REPLICATED", "REPLICATED")
             replicas.replica.kill()
             await eventually(lambda: not rig.readiness.ready, "it is not ready", within_s=60)
+
+            async def lacks_its_replica() -> bool:
+                return await levels(rig) == ("REPLICATED", "ALWAYS")
+
+            await eventually(lacks_its_replica, "that is told though nobody writes", within_s=60)
             request = pb.SubmitJobRequest(job=spec(request_id="during"))
             refusal = await refusal_of(rig.jobs.SubmitJob(request))
             assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_REPLICATED")
