@@ -22,7 +22,7 @@ from penstock.broker import (
     SubmitOutcome,
 )
 from penstock.server.watching import is_terminal
-from tests.simulation.witness import ENDED
+from tests.simulation.witness import CACHED_MS, ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -151,7 +151,7 @@ class Caller(Client):
                 "idempotency_key": chance.choice(["", "", "", "k0", "k1"]),
             }
             if chance.random() < 0.15:
-                policy = CachePolicy(60_000, "=c0", chance.choice([(), ("t0",)]))
+                policy = CachePolicy(CACHED_MS, "=c0", chance.choice([(), ("t0",)]))
                 for name in ("delay_ms", "idempotency_key"):
                     del options[name]
                 options["cache"] = policy

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.simulation.clock import Clock
     from tests.simulation.wire import Command
 
-__all__ = ["ENDED", "IDLE", "PEEK", "Record", "Witness"]
+__all__ = ["CACHED_MS", "ENDED", "IDLE", "PEEK", "Record", "Witness"]
 
 Record = dict[str, bytes]
 
@@ -90,6 +90,8 @@ for _, key in ipairs(redis.call('KEYS', 'ps{*:[jy]:*')) do
 end
 return {jobs, schedules}
 """
+#: How old a result from the cache may be, where anybody takes one (ms).
+CACHED_MS: Final = 60_000
 #: What an observer of leases may be early by: none of it but rounding (s).
 _EARLY_S: Final = 0.002
 
@@ -380,6 +382,14 @@ class Witness:
             return
         seen = now.get(args[0])
         self.expect(seen is not None, "I1", f"{args[0]}: {outcome.decode()}, and not there")
+        source = now.get(_field(seen.record, "cf")) if seen is not None else None
+        if outcome == b"cached" and source is not None:
+            age_ms = self.clock.server_ms - _number(source.record, "e")
+            self.expect(
+                age_ms <= CACHED_MS,
+                "time",
+                f"{args[0]}: its result from the cache is {age_ms} ms old",
+            )
         if seen is not None:
             self.expect(
                 seen.record.get("h") == args[1].encode("latin-1"), "I2", f"{args[0]}: other work"
