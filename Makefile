@@ -158,7 +158,7 @@ chaos: $(EXAMPLES) ## Strike with every fault at random for MINUTES=3 (SEED=1 re
 	$(Q)$(BIN)/python -m tests.chaos run mixed --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: mutants
-mutants: $(EXAMPLES) ## Plant small defects in a copy of the tree, one after the other: the harness has to see each (ARGS=fence: some).
+mutants: $(EXAMPLES) ## Plant small defects in copies of the tree, one by one: the harness has to see each (ARGS=fence: some).
 	$(Q)$(BIN)/python -m tests.chaos.mutants $(ARGS)
 
 .PHONY: simulate

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker.checker import PROMISES
 from tests.chaos.matrix import NOT_TRIED, ROWS
+from tests.chaos.mutants.account import SOUND, load
 from tests.chaos.result import Result
 from tests.chaos.scenarios.mixed import Mixed
 
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
     from tests.chaos.scenario import Scenario
 
-__all__ = ["PAGE", "POWER_CUT", "RECORD", "page"]
+__all__ = ["MUTANTS", "PAGE", "POWER_CUT", "RECORD", "page", "runs_of"]
 
 RECORD: Final = Path(__file__).parent / "record"
+#: The account of the last trial of all mutants.
+MUTANTS: Final = RECORD / "mutants.json"
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/reliability.md"
 
 #: What counts as an operation: a call of a client.
@@ -61,9 +64,10 @@ def page(record: Path = RECORD) -> str:
     """The text of the page.
 
     Args:
-        record: a folder with results (``*.json``), ``bugs.toml`` and ``page.md``.
+        record: a folder with results (``*.json``), ``mutants.json``, ``bugs.toml`` and
+            ``page.md``.
     """
-    results = [Result.load(path) for path in sorted(record.glob("*.json"))]
+    results = [Result.load(path) for path in runs_of(record)]
     done = [result for result in results if not result.skipped]
     tables = {
         "summary": _summary(done),
@@ -76,11 +80,17 @@ def page(record: Path = RECORD) -> str:
         "violations": _violations(done),
         "misses": _misses(done),
         "matrix": _matrix(done),
+        "mutants": _mutants(record / MUTANTS.name),
         "bugs": _bugs(record / "bugs.toml"),
     }
     return _PLACE.sub(
         lambda place: tables.get(place[1]) or place[0], (record / "page.md").read_text()
     )
+
+
+def runs_of(record: Path) -> list[Path]:
+    """The results of runs in a record."""
+    return [path for path in sorted(record.glob("*.json")) if path.name != MUTANTS.name]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -268,6 +278,21 @@ def _tries_of(row: int, results: list[Result]) -> Iterator[tuple[str, str]]:
     for name, result in shortest.items():
         faults = f" ({', '.join(sorted(struck[name]))})" if struck[name] else ""
         yield f"`{name}`{faults}", f"`{result.command}`"
+
+
+def _mutants(path: Path) -> str:
+    rows = [
+        (
+            row.what,
+            f"`{row.mutant}`",
+            f"`{row.run}`",
+            row.invariant if row.good else f"**{row.invariant or 'nothing'}**",
+            f"{row.seconds:.0f} s",
+        )
+        for row in (load(path) if path.exists() else [])
+        if row.mutant != SOUND
+    ]
+    return _table(("what it breaks", "mutant", "run", "seen by", "after"), rows)
 
 
 def _bugs(path: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker.checker import PROMISES
 from tests.chaos.matrix import NOT_TRIED, ROWS
-from tests.chaos.report import PAGE, POWER_CUT, RECORD, page
+from tests.chaos.report import PAGE, POWER_CUT, RECORD, page, runs_of
 from tests.chaos.result import Result
 from tests.support.processes import ROOT
 
@@ -24,7 +24,7 @@ def test_the_page_is_current() -> None:
     assert PAGE.read_text() == page(), "run python -m tests.chaos record"
 
 
-@pytest.mark.parametrize("path", sorted(RECORD.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", runs_of(RECORD), ids=lambda path: path.stem)
 def test_a_recorded_run_is_one_of_the_catalogue(path: Path) -> None:
     result = Result.load(path)
     assert result.scenario in {scenario.name for scenario in SCENARIOS}

@@ -1,9 +1,11 @@
 """Mutants: small deliberate defects of the product, and copies of the tree to plant them in.
 
-A patch begins with two lines that say what it breaks, and which run has to see it::
+A patch begins with lines that say what it breaks, and which run has to see it. Where the simulation
+saw it late, one says so, and no trial lives the lives before that again::
 
     What: A result is taken under any token.
     Run: simulation
+    Life: 24
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ class Mutant:
         path: of its patch.
         what: it breaks, in a sentence.
         run: that has to see it: ``simulation``, or a scenario of the fault harness.
+        life: the first that is simulated.
     """
 
     path: Path
     what: str
     run: str
+    life: int = 0
 
     @property
     def name(self) -> str:
@@ -51,7 +55,7 @@ class Mutant:
         """Reads the lines before the patch. Raises KeyError where one is missing."""
         lines = path.read_text().partition("\n---")[0].splitlines()
         fields = dict(line.split(": ", 1) for line in lines if line)
-        return cls(path, fields["What"], fields["Run"])
+        return cls(path, fields["What"], fields["Run"], int(fields.get("Life", "0")))
 
 
 def mutants(names: Sequence[str] = ()) -> list[Mutant]:

@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 
     from tests.chaos.mutants.mutant import Tree
 
-__all__ = ["LIVES", "Verdict", "command_of", "try_out"]
+__all__ = ["LIVES", "SIMULATION", "Verdict", "command_of", "try_out"]
 
+#: The run that is no scenario.
+SIMULATION: Final = "simulation"
 #: Lives that the simulation has for a mutant; nearly all are caught in the first few.
 LIVES: Final = 100
 #: How long `mixed` rages (minutes), and the seed of all runs of the harness.
-MINUTES: Final = 0.4
+MINUTES: Final = 1.0
 SEED: Final = 1
 #: How much of the short run other scenarios get.
 SCALE: Final = 0.5
 #: A run that takes longer hangs, which proves nothing (s).
-PATIENCE_S: Final = 900.0
+PATIENCE_S: Final = 1_800.0
 #: What says that a run broke off, and not that a promise was broken.
 _BROKE_OFF: Final = frozenset({"harness", "life"})
 _SEEN: Final = re.compile(r"^seed (\d+): ([^:]+): (.*)")
@@ -53,21 +55,23 @@ class Verdict:
     broke_off: bool = False
 
 
-def command_of(run: str, server: Path | None) -> list[str]:
-    """The command line of a run."""
+def command_of(run: str, server: Path | None, life: int = 0) -> list[str]:
+    """The command line of a run; life is the first that is simulated."""
     options = ["--server", str(server)] if server else []
-    if run == "simulation":
-        return ["-m", "tests.simulation", "--lives", str(LIVES), "--no-account", *options]
+    if run == SIMULATION:
+        lives = ["--lives", str(LIVES), "--seed", str(life)]
+        return ["-m", "tests.simulation", *lives, "--no-account", *options]
     length = ["--minutes", str(MINUTES)] if run == "mixed" else ["--scale", str(SCALE)]
-    return ["-m", "tests.chaos", "run", run, "--seed", str(SEED), "--json", *length, *options]
+    how = ["--seed", str(SEED), "--fail-fast", "--json", *length]
+    return ["-m", "tests.chaos", "run", run, *how, *options]
 
 
-def try_out(tree: Tree, run: str, server: Path | None = None) -> Verdict:
-    """Runs one on a tree, in processes of its own."""
+def try_out(tree: Tree, run: str, server: Path | None = None, life: int = 0) -> Verdict:
+    """Runs one on a tree, in processes of its own; life is the first that is simulated."""
     began_s = time.monotonic()
-    done = _run([sys.executable, *command_of(run, server)], tree.folder, tree.environment)
+    done = _run([sys.executable, *command_of(run, server, life)], tree.folder, tree.environment)
     seconds = time.monotonic() - began_s
-    seen = _simulated(done.stdout) if run == "simulation" else _brought_about(done.stdout)
+    seen = _simulated(done.stdout) if run == SIMULATION else _brought_about(done.stdout)
     told = [violation for violation in seen if violation[0].split()[0] not in _BROKE_OFF]
     if told:
         invariant, text = told[0]
