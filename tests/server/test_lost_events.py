@@ -36,9 +36,10 @@ async def lose(rig: Rig, job_id: str, left: Mapping[bytes, bytes | None]) -> Non
     call = rig.broker.link.call
     slot, tail, _ = await rig.broker.engine.locate(job_id)
     for key, value in left.items():
-        await call("DEL", key)
-        if value is not None:
-            await call("RESTORE", key, 0, value)
+        if value is None:
+            await call("DEL", key)
+        else:  # At once: a job without a record would be NOT_FOUND.
+            await call("RESTORE", key, 0, value, "REPLACE")
     await call("SPUBLISH", slot.channel(tail), 1)
 
 
