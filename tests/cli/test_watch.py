@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
-from tests.cli.running import on_a_terminal
+from penstock.runtime.embedded import EmbeddedServer
+from tests.cli.running import ROOT, clean_environment, on_a_terminal, penstock
+from tests.support.processes import Fleet, free_port
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Command
     from tests.cli.running import Dev
 
@@ -83,3 +89,29 @@ def test_the_watch_may_end_before_the_job(run: Command) -> None:
     assert f"penstock watch {job_id}" in answer.err
     assert run("cancel", job_id).code == 0
     assert run("watch", job_id).code == 1
+
+
+def test_a_gateway_that_goes_away_and_comes_back_is_told(tmp_path: Path) -> None:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    with EmbeddedServer(tmp_path / "data") as server, Fleet(server.url, tmp_path) as fleet:
+        gateway = fleet.gateway(port)
+        later = ("--allow-unregistered", "--delay", "1h")
+        job_id = penstock("submit", "echo", *later, address=address).id
+        with subprocess.Popen(
+            [sys.executable, "-m", "penstock.cli", "watch", job_id],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(PENSTOCK_ADDRESS=address),
+            cwd=ROOT,
+        ) as watching:
+            assert watching.stderr is not None
+            assert "scheduled due in" in watching.stderr.readline()
+            gateway.kill()
+            told = watching.stderr.readline()
+            assert told == f"no gateway answers at {address}, trying again\n"
+            fleet.gateway(port)
+            assert watching.stderr.readline() == "the gateway is back, and the watch goes on\n"
+            assert penstock("cancel", job_id, address=address).code == 0
+            assert "cancelled" in watching.stderr.read()
+    assert watching.returncode == 1

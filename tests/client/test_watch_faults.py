@@ -80,6 +80,28 @@ async def test_a_stream_that_ends_early_is_gone_on_with(
     assert [request.after_sequence for request in script.requests["StreamProgress"]] == [0, 3]
 
 
+async def test_a_watch_without_its_stream_says_why(script: ScriptedGateway) -> None:
+    back = asyncio.Event()
+
+    async def comes_back(request: object, context: Context) -> object:
+        await back.wait()
+        return await writes(snapshot(last=1), terminal(2))(request, context)
+
+    script.on("StreamProgress", writes(snapshot(), chunk(1), then=BREAK), comes_back)
+    async with AsyncClient(script.address) as client, client.watch_many(["job"]) as watch:
+        assert watch.interruption is None
+        await anext(watch)
+        await anext(watch)
+        ending = asyncio.ensure_future(anext(watch))
+        status = await eventually(lambda: watch.interruption, "the watch knows", within_s=20)
+        assert status is not None
+        assert status.code == "UNAVAILABLE"
+        assert "scripted" in status.message
+        back.set()
+        assert isinstance(await ending, StateEvent)
+        assert watch.interruption is None
+
+
 async def test_what_was_seen_before_is_dropped(connect: Connect, script: ScriptedGateway) -> None:
     script.on(
         "StreamProgress",

@@ -15,7 +15,15 @@ from penstock.cli.extras import missing_extra
 if TYPE_CHECKING:
     from penstock.client import PenstockError, Status, StatusError
 
-__all__ = ["CallError", "CommandError", "Fault", "UnsettledSubmitError", "explain", "of_refusal"]
+__all__ = [
+    "CallError",
+    "CommandError",
+    "Fault",
+    "UnsettledSubmitError",
+    "explain",
+    "of_refusal",
+    "trouble_at",
+]
 
 _REDIS: Final = "Is the server up, and PENSTOCK_REDIS_URL right? `penstock dev` brings its own."
 _GATEWAY: Final = (
@@ -124,6 +132,13 @@ def explain(error: Exception) -> Fault:
     return _of_python(error)
 
 
+def trouble_at(address: str, status: Status) -> str:
+    """Return what is wrong with a gateway that answered a call so, or none that did."""
+    if status.code == "UNAVAILABLE" and not status.reason:  # Which a gateway gives, always.
+        return f"no gateway answers at {address}"
+    return status.message or status.code
+
+
 def of_refusal(error: StatusError) -> Fault:
     """Return how a refusal is shown, of a call or of one item of a batch."""
     status = error.status
@@ -164,7 +179,7 @@ def _of_call(error: CallError) -> Fault:
         return Fault(ExitCode.FAILED, type(error.cause).__name__, str(error))
     status = error.cause.status
     if status.code == "UNAVAILABLE" and not status.reason:  # Which a gateway gives, always.
-        message = f"no gateway answers at {error.address}"
+        message = trouble_at(error.address, status)
         return Fault(ExitCode.UNREACHABLE, status.code, message, (_GATEWAY,))
     return of_refusal(error.cause)
 

@@ -25,9 +25,9 @@ def watch(
 ) -> None:
     """Watch jobs live, to their ends.
 
-    From their first event on: bars go to stderr, the output of a single job to stdout. A
-    restart of the gateway in between is not seen. Exit code 0 if all of them succeeded, else 1.
-    Ctrl-C ends the watch, not the jobs.
+    From their first event on: bars go to stderr, the output of a single job to stdout. It goes
+    on over a restart of the gateway. Exit code 0 if all of them succeeded, else 1. Ctrl-C ends
+    the watch, not the jobs.
 
     Example: penstock watch JOB_ID > answer.txt
     """

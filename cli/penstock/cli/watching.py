@@ -10,6 +10,7 @@ from penstock.cli.board import Board, board_on
 from penstock.cli.exits import ExitCode
 from penstock.cli.faults import CommandError
 from penstock.cli.follow import Narrator, event_json, label_of
+from penstock.cli.outages import telling_outages
 from penstock.cli.output import emit, for_people, json_wanted
 from penstock.client import ChunkEvent, StateEvent
 
@@ -47,6 +48,11 @@ class Follower:
         """Show a job from now on."""
         if self._board is not None:
             self._board.add(job.job_id, label_of(job))
+
+    def say(self, text: str) -> None:
+        """Tell people a line, in rich's markup; programs are told events and errors only."""
+        if self._board is not None:
+            self._board.say(text)
 
     def take(self, event: Event) -> None:
         """Show an event, and note an end."""
@@ -109,6 +115,6 @@ async def _follow(client: AsyncClient, job_ids: Sequence[str], follower: Followe
     # that never was there, or a wrong id, is told at once.
     for job in await asyncio.gather(*map(client.status, job_ids)):
         follower.expect(job)
-    async with client.watch_many(job_ids) as events:
+    async with client.watch_many(job_ids) as events, telling_outages(events, client, follower.say):
         async for event in events:
             follower.take(event)

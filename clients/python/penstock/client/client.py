@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock.client.channel import Secure
+    from penstock.client.errors import Status
     from penstock.client.events import Event
     from penstock.client.job import SubmitOutcome, Submitted
     from penstock.client.job_calls import Handles
@@ -40,6 +41,11 @@ class _Iteration(Facade[Watching]):
             return run(self._core.__anext__())
         except StopAsyncIteration:
             raise StopIteration from None
+
+    @property
+    def interruption(self) -> Status | None:
+        """Why a stream is missing: its last try's failure; None while all of them stand."""
+        return self._core.interruption
 
     def close(self) -> None:
         """Ends the calls and the iteration, also from another thread. Idempotent."""

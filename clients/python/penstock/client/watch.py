@@ -40,11 +40,17 @@ class AsyncWatch:
         self._stream: Stream[pb.StreamProgressResponse] | None = None
         self._heard_at: float | None = None  # When this stream began to tell, by time.monotonic.
         self._closed = False
+        self._interruption: Status | None = None
 
     @property
     def cursor(self) -> int:
         """Sequence of the last event given: pass it as ``after`` to go on another time."""
         return self._cursor.sequence
+
+    @property
+    def interruption(self) -> Status | None:
+        """Why there is no stream: the last try's failure. None while it stands, or is not read."""
+        return self._interruption
 
     @property
     def closed(self) -> bool:
@@ -59,6 +65,7 @@ class AsyncWatch:
         """As aclose(), where nothing can be awaited."""
         # In this order: who opens a stream looks at the flag afterwards.
         self._closed = True
+        self._interruption = None
         self._drop_stream()
         self._pause.wake()
 
@@ -104,6 +111,7 @@ class AsyncWatch:
                 await self._go_on_elsewhere(message.end)
                 return None
             self._heard_at = self._heard_at or time.monotonic()
+            self._interruption = None
             event = self._cursor.take(message)
         except StatusError as error:
             await self._reopen_later(error)
@@ -139,6 +147,7 @@ class AsyncWatch:
             raise error
         if self._steady:
             self._outage.over()
+        self._interruption = error.status  # The error itself would hold this object, by its frames.
         await self._pause.wait(self._outage.pause_s(error))
 
     def _drop_stream(self) -> None:

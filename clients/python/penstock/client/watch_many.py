@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from penstock.client.errors import Status
     from penstock.client.events import Event
     from penstock.client.transport import Mailbox, Running, Transport, Waker
     from penstock.client.watch import AsyncWatch
@@ -48,6 +49,11 @@ class AsyncMergedWatch:
         self._live = len(watches)
         self._closed = False
         self.cursors = {watch.job_id: watch.cursor for watch in watches}
+
+    @property
+    def interruption(self) -> Status | None:
+        """Why a stream is missing: the last failure of the first that has none; else None."""
+        return next(filter(None, (watch.interruption for watch in self._watches)), None)
 
     async def aclose(self) -> None:
         """Ends the calls and the iteration. Idempotent."""
