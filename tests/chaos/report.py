@@ -56,7 +56,6 @@ class _Struck:
     runs: int = 0
     strikes: int = 0
     operations: int = 0
-    violations: int = 0
     recovery_ms: list[float] = field(default_factory=list)
 
 
@@ -76,6 +75,7 @@ def page(record: Path = RECORD) -> str:
         "promises": _table(("promise", "what the checker looks for"), PROMISES),
         "faults": _faults(done),
         "runs": _runs(results),
+        "unrecorded": _unrecorded(results),
         "figures": _figures(done),
         "violations": _violations(done),
         "misses": _misses(done),
@@ -167,7 +167,6 @@ def _faults(results: list[Result]) -> str:
             fault.runs += 1
             fault.strikes += tally.strikes
             fault.operations += _calls(result)
-            fault.violations += len(result.violations)
             fault.recovery_ms += tally.recovery_ms
     rows = [
         (
@@ -176,7 +175,6 @@ def _faults(results: list[Result]) -> str:
             fault.runs,
             f"{fault.strikes:,}",
             f"{fault.operations:,}",
-            fault.violations,
             _ms(statistics.median(fault.recovery_ms) if fault.recovery_ms else None),
             _ms(max(fault.recovery_ms, default=None)),
             len(fault.recovery_ms) or "",
@@ -184,7 +182,7 @@ def _faults(results: list[Result]) -> str:
         )
         for name, fault in sorted(struck.items(), key=lambda item: (item[1].rows, item[0]))
     ]
-    head = ["fault", "rows", "runs", "strikes", "operations", "violations"]
+    head = ["fault", "rows", "runs", "strikes", "operations"]
     return _table([*head, "recovery, median", "worst", "of", "repeat it"], rows)
 
 
@@ -211,13 +209,31 @@ def _runs(results: list[Result]) -> str:
             f"skipped: it {result.skipped}" if result.skipped else len(result.violations),
             f"**{len(result.misses)}**" if result.misses else "",
             result.server,
+            _tree_of(result),
             result.figures.get(_LOAD, ""),
             f"`{result.command}`",
         )
         for result in results
     ]
     head = ["scenario", "what is done", "what must hold", "jobs", "calls", "time"]
-    return _table([*head, "violations", "goals of time missed", "server", _LOAD, "repeat it"], rows)
+    return _table(
+        [*head, "violations", "goals of time missed", "server", "Penstock", _LOAD, "repeat it"],
+        rows,
+    )
+
+
+def _tree_of(result: Result) -> str:
+    """What was tried, and when, as far as the run noted it."""
+    commit = f" ({result.commit})" if result.commit else ""
+    told = f"{result.version}{commit}", result.date
+    return ", ".join(each for each in told if each)
+
+
+def _unrecorded(results: list[Result]) -> str:
+    """Scenarios that the record has no run of."""
+    known = {result.scenario for result in results}
+    left = [f"`{scenario.name}`" for scenario in SCENARIOS if scenario.name not in known]
+    return f"Scenarios without a recorded run: {', '.join(left) or 'none'}."
 
 
 def _told_of(scenario: type[Scenario] | None) -> tuple[str, str]:
@@ -258,8 +274,20 @@ def _matrix(results: list[Result]) -> str:
     for number, text in ROWS.items():
         tried = dict(_tries_of(number, results))
         by, repeat = ", ".join(tried), "<br>".join(dict.fromkeys(tried.values()))
-        rows.append((number, text, by or "no recorded run", repeat, NOT_TRIED.get(number, "")))
+        missing = NOT_TRIED.get(number, "")
+        if not by:
+            by, repeat, missing = _untried(number, missing)
+        rows.append((number, text, by, repeat, missing))
     return _table(("row", "fault", "tried by", "repeat it", "what is not tried"), rows)
+
+
+def _untried(row: int, missing: str) -> tuple[str, str, str]:
+    """What stands in a row that no recorded run tried: by whom, the command, the reason."""
+    able = [scenario.name for scenario in SCENARIOS if row in scenario.rows]
+    named = " and ".join(f"`{name}`" for name in able)
+    reason = f"No run of {named} is recorded yet." if able else ""
+    commands = (f"`python -m tests.chaos run {name} --seed 1 --scale 1`" for name in able)
+    return "no recorded run", "<br>".join(commands), " ".join(filter(None, (reason, missing)))
 
 
 def _tries_of(row: int, results: list[Result]) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,9 @@ class Result:
         seed: repeats it.
         command: what a reader types to repeat it.
         server: such as "Valkey 9.1.0, appendfsync always".
+        version: of Penstock, such as "0.1.0".
+        commit: of the tree, such as "c31adaa" or "c31adaa-dirty"; empty where there is no git.
+        date: when it began, by UTC: "2026-11-22".
         seconds: how long it took.
         jobs: how many there were; one that was acknowledged twice is one.
         operations: how many calls of each kind were made.
@@ -92,6 +95,9 @@ class Result:
     misses: list[str] = field(default_factory=list)
     skipped: str = ""
     remark: str = ""
+    version: str = ""
+    commit: str = ""
+    date: str = ""
 
     def tally(self, fault: str, rows: tuple[int, ...] = ()) -> FaultTally:
         """The tally of a fault, begun if it is new."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 import traceback
+from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from tests.chaos.result import Refuted, Violation
 from tests.chaos.scenario import Run, Skipped
+from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from tests.chaos.result import Result
     from tests.chaos.scenario import Scenario
 
-__all__ = ["run_scenario"]
+__all__ = ["commit", "run_scenario"]
 
 
 async def run_scenario(
@@ -47,6 +51,8 @@ async def run_scenario(
     run = Run(result.seed, folder, server, scale, result, say, faults)
     folder.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs yet.
     began = time.monotonic()
+    result.version, result.commit = version("penstock"), commit()
+    result.date = datetime.now(UTC).date().isoformat()
     try:
         await scenario().run(run)
     except Skipped as reason:
@@ -64,3 +70,18 @@ async def run_scenario(
     if not (keep or result.violations):
         shutil.rmtree(folder)
     return result
+
+
+def commit() -> str:
+    """Of the tree that is tried; "" outside of a checkout, or without git."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    told = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--exclude", "*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip()

@@ -6,6 +6,8 @@ import io
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from rich.console import Console
 
+from tests.chaos import running
 from tests.chaos.catalogue import SCENARIOS
 from tests.chaos.faults.fault import Fault, InVain
 from tests.chaos.faults.nemesis import Nemesis, calm_left_s
@@ -22,7 +25,7 @@ from tests.chaos.history.progress import Progress
 from tests.chaos.history.restarts import kills_of, repairs, restarts, told
 from tests.chaos.load.plan import FOR_EVER, ends_of
 from tests.chaos.result import FaultTally, HastyResult, Result
-from tests.chaos.running import run_scenario
+from tests.chaos.running import commit, run_scenario
 from tests.chaos.scenario import Run, Scenario
 from tests.chaos.worlds.member import Crew, Member
 from tests.support.onlookers import Onlookers
@@ -169,6 +172,34 @@ async def test_a_run_in_haste_ends_with_its_first_violation(
         Refuting, kind("refuting", 1, ""), scale=1.0, server=tmp_path, folder=tmp_path / "run"
     )
     assert [violation.invariant for violation in found.violations] == seen
+
+
+async def test_a_result_says_what_was_tried_and_when(tmp_path: Path) -> None:
+    found = await run_scenario(
+        Refuting, Result("refuting", 1, ""), scale=1.0, server=tmp_path, folder=tmp_path / "run"
+    )
+    assert found.version == version("penstock")
+    assert datetime.fromisoformat(found.date).date() <= datetime.now(UTC).date()
+    found.save(tmp_path / "refuting.json")
+    assert Result.load(tmp_path / "refuting.json") == found
+
+
+def test_a_commit_is_known_where_there_is_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert not commit()
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com")
+    subprocess.run([*git, "init", "--quiet"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [*git, "commit", "--quiet", "--allow-empty", "--message", "Begin"], cwd=tmp_path, check=True
+    )
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert head.stdout.startswith(commit())
+    assert commit()
 
 
 class Sometimes(Fault):

@@ -67,13 +67,14 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     result.expect(None, "I4", "job j has two outcomes")
     result.aim(None, "a job ran late")
     result.remark = "It is mended."
+    result.version, result.commit, result.date = "0.1.0", "c31adaa", "2026-11-22"
     result.save(tmp_path / "mixed-2.json")
     skipped = Result("lost_worker", 1, "...", skipped="needs root")
     skipped.save(tmp_path / "lost_worker.json")
     (tmp_path / "bugs.toml").write_text("bug = []\n")
     shutil.copy(RECORD / "page.md", tmp_path)
     text = page(tmp_path)
-    assert "| a worker is killed | 1 | 2 | 80 | 200,000 | 1 | 900 ms | 2.1 s |" in text
+    assert "| a worker is killed | 1 | 2 | 80 | 200,000 | 900 ms | 2.1 s |" in text
     command = f"`{result.command}`"
     alone = f'`{result.command} --minutes 2 --fault "a worker is killed"`'
     assert f" 900 ms | 2.1 s | 6 | {alone} |" in text
@@ -86,5 +87,23 @@ def test_a_record_is_rendered(tmp_path: Path) -> None:
     assert "skipped: it needs root" in text
     assert f"| {command} | I4 | job j has two outcomes | It is mended. |" in text
     assert "| `mixed` | a job ran late |" in text
-    assert "| 1 | **1** | Valkey |" in text
+    assert "| 1 | **1** | Valkey | 0.1.0 (c31adaa), 2026-11-22 |" in text
+    assert "| 0 |  | Valkey |  |" in text, "who ran before these were noted has none"
     assert "| `mixed` | jobs \\| seen | all |" in text
+
+
+def test_what_is_not_recorded_is_named(tmp_path: Path) -> None:
+    Result("mixed", 7, "...").save(tmp_path / "mixed.json")
+    (tmp_path / "bugs.toml").write_text("bug = []\n")
+    shutil.copy(RECORD / "page.md", tmp_path)
+    text = page(tmp_path)
+    left = [f"`{scenario.name}`" for scenario in SCENARIOS if scenario.name != "mixed"]
+    assert f"Scenarios without a recorded run: {', '.join(left)}." in text
+    again = "`python -m tests.chaos run consumers --seed 1 --scale 1`"
+    reason = "No run of `consumers` is recorded yet."
+    assert f"| 28 | {ROWS[28]} | no recorded run | {again} | {reason} |" in text
+
+
+def test_each_row_of_the_matrix_is_tried_or_says_why_not() -> None:
+    rows = [line for line in page().splitlines() if "| no recorded run |" in line]
+    assert all(not line.endswith("|  |") for line in rows), rows
