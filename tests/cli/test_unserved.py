@@ -43,12 +43,15 @@ def test_a_draining_worker_serves_nothing() -> None:
     assert "penstock worker MODULE:APP --queue mail" in text
 
 
-def test_who_watches_a_job_that_nobody_runs_is_told(run: Command) -> None:
+def test_who_submits_a_job_that_nobody_runs_is_told(run: Command) -> None:
     command = ("submit", "echo", "-q", "cli-unserved")
     answer = run(*command, "--wait", "--timeout", "200ms")
     assert answer.code == 5, answer
     assert "no worker serves queue cli-unserved now; workers serve: default" in answer.err
-    assert "warning" not in run(*command).err  # In a script that goes on, it is no news.
+    plain = run(*command)
+    assert plain.id
+    assert "no worker serves queue cli-unserved now; workers serve: default" in plain.err
+    assert run(*command, "--json").err == ""
     assert run(*command, "--watch", "--json", "--timeout", "200ms").err.count("\n") == 1
 
 

@@ -119,7 +119,7 @@ async def submit_file(client: AsyncClient, order: Order, source: str, after: Aft
     if refused and not accepted and _code_of(refused) == ExitCode.UNREACHABLE:
         raise refused[0][1]  # It is the gateway's trouble, not that of each line.
     if accepted:
-        await _warn(client, order, after)
+        await _warn(client, order)
     if after.watch:
         _name(accepted)
         ended = await follow_jobs(client, [handle.job_id for handle in accepted], after.timeout)
@@ -137,7 +137,7 @@ async def _see_through(
     client: AsyncClient, order: Order, handle: AsyncJobHandle, after: After
 ) -> ExitCode:
     if handle.outcome is not SubmitOutcome.CACHED:  # Nobody has to serve what has ended.
-        await _warn(client, order, after)
+        await _warn(client, order)
     if after.watch:
         if not json_wanted():
             for_people().print(f"[dim]{handle.job_id}[/]")
@@ -156,9 +156,8 @@ def _stopped(job_ids: Sequence[str]) -> CommandError:
     )
 
 
-async def _warn(client: AsyncClient, order: Order, after: After) -> None:
-    watched = after.watch or after.wait
-    await warn_if_unserved(client, [(order.options["queue"], order.type)], watched=watched)
+async def _warn(client: AsyncClient, order: Order) -> None:
+    await warn_if_unserved(client, [(order.options["queue"], order.type)])
 
 
 async def _wait(handle: AsyncJobHandle, limit: timedelta | None) -> ExitCode:

@@ -1,5 +1,6 @@
 """``penstock topic``: publish messages, and say who gets them."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,8 +104,8 @@ def publish(
         except DeadlineExceeded as error:
             raise _unsettled(message_id) from error
         jobs = [(each.queue, each.subscription) for each in published.jobs]
-        if jobs:
-            await warn_if_unserved(client, jobs, watched=False)
+        if jobs and sys.stderr.isatty():  # To a script, who takes a message up is no concern.
+            await warn_if_unserved(client, jobs)
         return published
 
     _tell(name, with_client(address, work))

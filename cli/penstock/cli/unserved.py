@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 from penstock.cli.output import for_people, json_wanted
@@ -18,17 +17,14 @@ __all__ = ["reason_unserved", "warn_if_unserved"]
 _ASK_S: Final = 1.0
 
 
-async def warn_if_unserved(
-    client: AsyncClient, jobs: Iterable[tuple[str, str]], *, watched: bool
-) -> None:
+async def warn_if_unserved(client: AsyncClient, jobs: Iterable[tuple[str, str]]) -> None:
     """Warn of jobs that no worker would run now. Best effort: a submit never fails for this.
 
     Args:
         client: Connected.
         jobs: The queue that each waits in, and its type.
-        watched: Somebody waits for the ends, so it is told even where there is no terminal.
     """
-    if json_wanted() or not (watched or sys.stderr.isatty()):
+    if json_wanted():  # Which promises that stderr holds nothing but errors.
         return
     try:
         workers = await client.workers(rpc_timeout=_ASK_S)
