@@ -142,18 +142,19 @@ def list_all() -> None:
 @app.command()
 def check(
     folder: Annotated[
-        Path, typer.Argument(help="Of one scenario, as `run` told it; it has `journals` in it.")
+        Path, typer.Argument(help="Of that run, as `run` told it; it has `journals` in it.")
     ],
 ) -> None:
-    """Checks a history again that was kept: one with violations, or any with `run --keep`.
+    """Checks a history of `mixed` or `crash_points` again that was kept.
 
-    It is judged as at the end of the run. What the harness itself saw, such as a process that did
-    not end, is not in a history.
+    Kept is one with violations, and any with `run --keep`. It is judged as at the end of the run.
+    What the harness itself saw, such as a process that did not end, is not in a history. The other
+    scenarios judge what they look for themselves, while they run.
     """
     try:
         expectations = Expectations.load(folder)
-    except FileNotFoundError as error:
-        raise typer.BadParameter(f"no history of `mixed` in {folder}: {error}") from error
+    except FileNotFoundError:
+        raise typer.BadParameter(_why_not(folder)) from None
     history = History(stream_journals(folder / "journals"))
     found = judge(history, expectations)
     for violation in found:
@@ -162,6 +163,24 @@ def check(
     _console.print(f"{len(history.jobs)} jobs, {len(found)} violations")
     if found:
         raise typer.Exit(1)
+
+
+def _why_not(folder: Path) -> str:
+    """Why `check` can judge nothing in it."""
+    judged = " and ".join(f"`{each.name}`" for each in SCENARIOS if each.has_history)
+    above = folder.resolve()
+    names = (each.name for each in (above, *above.parents))
+    scenario = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
+    if not next(folder.rglob("journals"), None):
+        return f"there is no history in {folder}; `check` judges those of {judged}"
+    if scenario is None:
+        return f"{folder} is no run of {judged}: name the folder that `run` told of one"
+    if scenario.has_history:
+        return f"this run of {scenario.name} broke off: `check` judges whole histories"
+    return (
+        f"this is a history of {scenario.name}, which `check` cannot judge; it judges those of "
+        f"{judged}"
+    )
 
 
 @app.command()

@@ -58,12 +58,15 @@ class Scenario(ABC):
         rows: of the fault matrix that it covers.
         expects: what must hold, in one sentence.
         seconds: how long the short run takes, about.
+        has_history: whether it leaves a history that the checker judges; the others judge
+            themselves what they look for.
     """
 
     name: ClassVar[str]
     rows: ClassVar[tuple[int, ...]]
     expects: ClassVar[str]
     seconds: ClassVar[float] = 30.0
+    has_history: ClassVar[bool] = False
 
     @abstractmethod
     async def run(self, run: Run) -> None:

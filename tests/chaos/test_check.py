@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.chaos.catalogue import SCENARIOS
 from tests.chaos.checker.checker import check
 from tests.chaos.checker.judging.tales import plain
 from tests.chaos.checker.scene import Expectations, Loss
 from tests.chaos.history.journal import Journal, read_journals
+from tests.chaos.report import PAGE
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def keep(tale: Tale, folder: Path, expected: Expectations = EXPECTED) -> None:
     expected.save(folder)
 
 
-def checked(folder: Path) -> tuple[int, str]:
+def checked(folder: Path | str) -> tuple[int, str]:
     """The exit status, and what was told."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.chaos", "check", str(folder)],
@@ -93,7 +95,30 @@ def test_a_history_that_was_tampered_with_is_refuted(tmp_path: Path) -> None:
     assert "has a result of token 1, which returned none" in told
 
 
-def test_a_folder_without_a_history(tmp_path: Path) -> None:
-    status, told = checked(tmp_path)
+@pytest.mark.parametrize(
+    ("kept", "named", "why"),
+    [
+        ("", "", "there is no history in"),
+        ("", "nowhere", "there is no history in"),
+        ("lost_worker/lease-10/journals", "lost_worker", "history of lost_worker, which `check`"),
+        ("lost_worker/lease-1/journals", "lost_worker/lease-1", "history of lost_worker, which"),
+        ("mixed/journals", "", "is no run of"),
+        ("mixed/journals", "mixed", "this run of mixed broke off"),
+    ],
+    ids=["empty", "missing", "other scenario", "part of it", "folder above", "broken off"],
+)
+def test_a_folder_that_cannot_be_judged(kept: str, named: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "kept" / kept).mkdir(parents=True)
+    status, told = checked(tmp_path / "kept" / named)
     assert status == 2
-    assert "no history of `mixed`" in told
+    assert why in " ".join(told.replace("│", " ").split()), told
+    assert "Errno" not in told
+
+
+def test_its_help_names_the_scenarios_that_it_judges() -> None:
+    status, told = checked("--help")
+    assert status == 0
+    judged = {scenario.name for scenario in SCENARIOS if scenario.has_history}
+    assert judged == {"mixed", "crash_points"}
+    assert all(name in told for name in judged)
+    assert all(f"`{name}`" in PAGE.read_text() for name in judged)

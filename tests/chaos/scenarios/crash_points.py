@@ -68,6 +68,7 @@ class CrashPoints(Scenario):
         "checker and the audit of the data find nothing"
     )
     seconds: ClassVar = 90.0
+    has_history: ClassVar = True
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""

@@ -78,6 +78,7 @@ class Mixed(Scenario):
     rows: ClassVar[tuple[int, ...]] = ()
     expects: ClassVar[str] = "No invariant is violated, and all jobs end."
     seconds: ClassVar[float] = SECONDS
+    has_history: ClassVar[bool] = True
 
     async def run(self, run: Run) -> None:
         from tests.chaos.catalogue import FAULTS  # noqa: PLC0415 - which names this scenario, too.
