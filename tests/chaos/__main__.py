@@ -59,7 +59,8 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            help="With this one alone `mixed` strikes, as `list` names it. Repeat for more."
+            help="With this one alone `mixed` strikes, as `list` names it. Repeat for more; only "
+            "`mixed` takes it."
         ),
     ] = None,
     server: Annotated[
@@ -81,6 +82,8 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     faults = frozenset(fault or ())
     if strange := faults - {each.name for each in FAULTS}:
         raise typer.BadParameter(f"no fault {', '.join(sorted(strange))}; see `list`")
+    if faults and set(names or _BY_NAME) != {Mixed.name}:
+        raise typer.BadParameter("--fault is for mixed: name that scenario, and no other")
     seed = random.randrange(1_000_000) if seed is None else seed  # noqa: S311 - no secret.
     binary = server or find_binary()
     out = out or Path(tempfile.mkdtemp(prefix="chaos-"))

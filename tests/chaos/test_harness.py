@@ -250,6 +250,21 @@ def test_a_fault_that_there_is_not_is_refused() -> None:
     assert "no fault nothing" in done.stderr
 
 
+@pytest.mark.parametrize("names", [[], ["lost_worker"], ["mixed", "lost_worker"]], ids=len)
+def test_a_fault_is_for_the_mixed_run_alone(names: list[str], tmp_path: Path) -> None:
+    command = ["tests.chaos", "run", *names, "--fault", "a worker is killed"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--fault is for mixed" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_each_scenario_has_a_file_of_its_name() -> None:
     files = {path.stem for path in (Path(__file__).parent / "scenarios").glob("*.py")}
     assert files == {scenario.name for scenario in SCENARIOS}
