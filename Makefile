@@ -126,7 +126,7 @@ test-slow: $(EXAMPLES) ## Run the slow tests that are no property tests: 10,000 
 	$(Q)$(PYTEST) -m 'slow and not hypothesis and not scenario' $(ARGS)
 
 .PHONY: scenarios
-scenarios: $(EXAMPLES) ## Bring about each kind of trouble, one after the other, in half an hour (ARGS names some).
+scenarios: $(STAMP) ## Bring about each kind of trouble, one after the other, in half an hour (ARGS names some).
 	$(Q)$(BIN)/python -m tests.chaos run $(or $(ARGS),--seed 1)
 
 .PHONY: test-uvloop
@@ -154,11 +154,11 @@ soak-schedules: $(EXAMPLES) ## Kill gateways and workers under 200 schedules for
 	$(Q)$(PYTEST) -s -k whole tests/faults/test_schedules.py $(ARGS)
 
 .PHONY: chaos
-chaos: $(EXAMPLES) ## Strike with every fault at random for MINUTES=3 (SEED=1 repeats a run), and check the history.
+chaos: $(STAMP) ## Strike with every fault at random for MINUTES=3 (SEED=1 repeats a run), and check the history.
 	$(Q)$(BIN)/python -m tests.chaos run mixed --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: mutants
-mutants: $(EXAMPLES) ## Plant small defects in copies of the tree, one by one: the harness has to see each (ARGS=fence: some).
+mutants: $(STAMP) ## Plant small defects in copies of the tree, one by one: the harness has to see each (ARGS=fence: some).
 	$(Q)$(BIN)/python -m tests.chaos.mutants $(ARGS)
 
 .PHONY: simulate
