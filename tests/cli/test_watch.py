@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Command
     from tests.cli.running import Dev
 
+SLOW = '{"start": 600, "step_s": 60}'
 QUICK = '{"start": 3, "step_s": 0}'
 
 
@@ -24,6 +25,27 @@ def test_the_output_can_be_piped_on(run: Command) -> None:
     assert answer.code == 0, answer
     assert answer.out == "3 2 1 lift-off\n"
     assert "succeeded" in answer.err
+
+
+def test_where_all_goes_to_one_file_each_line_stands_alone(dev: Dev, run: Command) -> None:
+    """What a job emits need not end with a newline, and what is said of it has its own line."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "penstock.cli", "submit", "countdown", "-p", SLOW, "--watch"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=clean_environment(PENSTOCK_ADDRESS=dev.address),
+        cwd=ROOT,
+    ) as watching:
+        assert watching.stdout is not None
+        job_id = watching.stdout.readline().strip()
+        label = f"countdown {job_id[-6:]}"
+        assert watching.stdout.readline() == f"{label}: running attempt 1\n"
+        assert watching.stdout.read(len("600 ")) == "600 "
+        assert run("cancel", job_id).code == 0
+        out = watching.stdout.read()
+    assert watching.returncode == 1, out
+    assert out.startswith(f"\n{label}: cancelled"), out
 
 
 def test_a_job_that_has_ended_is_told_from_its_first_event(run: Command) -> None:

@@ -19,7 +19,14 @@ _EVERY_S: Final = 2.0
 
 
 class Board(ABC):
-    """A place where jobs are shown, by keys of the caller's choice. A context manager."""
+    """A place where jobs are shown, by keys of the caller's choice. A context manager.
+
+    Attributes:
+        line_open: Somebody else's line stands incomplete where this board prints, and is ended
+            before the next line of its own.
+    """
+
+    line_open = False
 
     @abstractmethod
     def add(self, key: str, label: str) -> None:
@@ -121,13 +128,28 @@ class PlainBoard(Board):
 
     def say(self, text: str) -> None:
         """Show the line."""
+        self._begin_line()
         self._console.print(text, soft_wrap=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._begin_line()
 
     def _line(self, key: str, what: str, detail: str, style: str = "") -> None:
         from rich.text import Text
 
+        self._begin_line()
         line = Text(f"{self._labels[key]}: ").append(what, style)
         self._console.print(line.append(f" {detail}" if detail else ""), soft_wrap=True)
+
+    def _begin_line(self) -> None:
+        if self.line_open:
+            self._console.print()
+            self.line_open = False
 
 
 def attempt_text(attempt: int) -> str:

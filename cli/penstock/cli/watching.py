@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +65,8 @@ class Follower:
         if isinstance(event, ChunkEvent) and self._to_stdout:
             sys.stdout.buffer.write(event.data)
             sys.stdout.buffer.flush()
+            if self._board is not None and event.data and _stderr_is_stdout():
+                self._board.line_open = not event.data.endswith(b"\n")
         else:
             self._narrator.tell(event)
 
@@ -108,6 +111,11 @@ async def follow_jobs(
             ExitCode.TIMED_OUT,
         ) from error
     return ExitCode.FAILED if follower.unsuccessful else ExitCode.OK
+
+
+def _stderr_is_stdout() -> bool:
+    """Return whether both go to one place (``2>&1``), so that one may break the other's line."""
+    return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
 
 
 async def _follow(client: AsyncClient, job_ids: Sequence[str], follower: Follower) -> None:
