@@ -136,6 +136,13 @@ def test_the_next_times(run: Command) -> None:
     answer = run("schedule", "next", "--cron", "0 0 1 1 *", "-n", "3", "--json")
     assert [line["run_time"][4:] for line in answer.lines] == ["-01-01T00:00:00.000+00:00"] * 3
     assert len(run("schedule", "next", "--every", "5m").out.splitlines()) == 5
+    nine = ("--cron", "0 9 * * *", "--time-zone", "Asia/Tokyo")
+    assert "09:00:00 JST  " in run("schedule", "next", *nine, TZ="UTC").out
+    assert "00:00:00 UTC  in " in run("schedule", "next", *nine, TZ="UTC").out
+    assert "09:00:00 JST  in " in run("schedule", "next", *nine, TZ="Asia/Tokyo").out
+    run("schedule", "create", "cli-tokyo", "echo", *nine)
+    assert "09:00:00 JST  " in run("schedule", "next", "cli-tokyo", TZ="UTC").out
+    run("schedule", "delete", "cli-tokyo")
     run("schedule", "create", "cli-next", "echo", "--every", "1h")
     assert len(run("schedule", "next", "cli-next", "-n", "7").out.splitlines()) == 7
 

@@ -215,10 +215,12 @@ def next_times(
     if schedule_id is None:
         when.check()
 
-    async def work(client: "AsyncClient") -> Any:  # noqa: ANN401 - a tuple of times.
+    async def work(client: "AsyncClient") -> Any:  # noqa: ANN401 - times, and their zone.
         if schedule_id is not None:
-            return (await client.get_schedule(schedule_id, run_times=run_times)).next_run_times
-        return await client.preview_schedule(
+            found = await client.get_schedule(schedule_id, run_times=run_times)
+            zone = found.schedule.time_zone if found.schedule.cron else ""
+            return found.next_run_times, zone
+        times = await client.preview_schedule(
             cron=when.cron or "",
             time_zone=when.time_zone or "UTC",
             every=when.every,
@@ -226,15 +228,16 @@ def next_times(
             end_time=when.end,
             run_times=run_times,
         )
+        return times, (when.time_zone or "UTC") if when.cron else ""
 
-    times = with_client(address, work)
-    from penstock.cli.times import ago, isoformat
+    times, zone = with_client(address, work)
+    from penstock.cli.times import ago, in_zones, isoformat
 
     for time in times:
         if json_wanted():
             emit({"run_time": isoformat(time)})
         else:
-            emit_text(f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}  {ago(time)}")
+            emit_text(f"{in_zones(time, zone)}  {ago(time)}")
 
 
 def _tell(schedule: "ScheduleInfo") -> None:

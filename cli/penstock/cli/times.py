@@ -3,8 +3,9 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = ["ago", "duration", "isoformat", "moment", "short"]
+__all__ = ["ago", "duration", "in_zones", "isoformat", "moment", "short"]
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
@@ -51,6 +52,22 @@ def moment(text: str) -> datetime:
 def isoformat(time: datetime | None) -> str | None:
     """Return the time in UTC for machines (``2030-01-31T18:00:00.000+00:00``), or None."""
     return None if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def in_zones(time: datetime, zone: str) -> str:
+    """Return the time in a zone, and beside it this machine's own where that is another.
+
+    Args:
+        time: With an offset.
+        zone: In the IANA's words; '' is this machine's, and so is one that it has no data of.
+    """
+    local = time.astimezone()
+    try:
+        there = time.astimezone(ZoneInfo(zone)) if zone else local
+    except (ZoneInfoNotFoundError, ValueError):
+        there = local
+    texts = (f"{each:%Y-%m-%d %H:%M:%S %Z}" for each in (there, local))
+    return "  ".join(dict.fromkeys(texts))
 
 
 def short(length: timedelta | float | None) -> str:
