@@ -51,6 +51,11 @@ def test_an_error_has_its_exit_code_and_says_why(
     assert "Traceback" not in answer.err
 
 
+def test_what_to_do_about_an_unknown_type_is_said_once(run: Command) -> None:
+    err = run("submit", "nothing").err
+    assert err.count("unregistered") == 1, err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["status", "x"], ["submit", "echo"], ["watch", "x"]],

@@ -168,8 +168,7 @@ class Schemas(Periodic):
         named = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
         return FailedPrecondition(
             "UNKNOWN_JOB_TYPE",
-            f"no worker has registered the job type {job_type}; known: {named or 'none'} "
-            "(allow_unregistered accepts it all the same)",
+            f"no worker has registered the job type {job_type}; known: {named or 'none'}",
             {"job_type": job_type, "known_types": named},
         )
 
