@@ -106,7 +106,7 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     if as_json:
         json.dump([asdict(result) for result in results], sys.stdout, indent=1)
         sys.stdout.write("\n")
-    _sum_up(results, out, strict=strict)
+    _sum_up(results, out, keep=keep, strict=strict)
 
 
 def _run_one(
@@ -122,15 +122,16 @@ def _run_one(
         _console.print(f"history, logs and data: {folder}")
 
 
-def _sum_up(results: list[Result], out: Path, *, strict: bool) -> None:
+def _sum_up(results: list[Result], out: Path, *, keep: bool, strict: bool) -> None:
     """Says what came of it all. Raises Exit where that is a failure."""
     skipped = sum(bool(result.skipped) for result in results)
     found = sum(len(result.violations) for result in results)
     missed = sum(len(result.misses) for result in results)
     _console.print(
-        f"{len(results)} run, {skipped} skipped, {found} violations, {missed} goals of time "
-        f"missed; see {out}"
+        f"{len(results)} run, {skipped} skipped, {found} violations, {missed} goals of time missed"
     )
+    kept = "with histories" if keep else "--keep keeps the history of a good run, too"
+    _console.print(f"results: {out} ({kept})", soft_wrap=True)
     if found or (strict and missed):
         raise typer.Exit(1)
 

@@ -265,6 +265,26 @@ def test_a_fault_is_for_the_mixed_run_alone(names: list[str], tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [([], "--keep keeps the history of a good run, too"), (["--keep"], "with histories")],
+    ids=["results alone", "kept"],
+)
+def test_the_end_of_a_run_tells_what_is_kept(options: list[str], says: str, tmp_path: Path) -> None:
+    run = [sys.executable, "-m", "tests.chaos", "run", "misrouted_jobs", *options]
+    # It breaks off at once, and is summed up like any other.
+    done = subprocess.run(
+        [*run, "--out", str(tmp_path), "--server", str(tmp_path / "nowhere")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"results: {tmp_path} ({says})"
+    assert (tmp_path / "misrouted_jobs.json").exists()
+
+
 def test_each_scenario_has_a_file_of_its_name() -> None:
     files = {path.stem for path in (Path(__file__).parent / "scenarios").glob("*.py")}
     assert files == {scenario.name for scenario in SCENARIOS}
