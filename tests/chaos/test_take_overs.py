@@ -34,3 +34,9 @@ def test_a_job_whose_next_worker_was_killed_before_it_began_is_not_measured() ->
     ]
     killed = {"worker-1": 2 * SECOND, "worker-2": 12 * SECOND, "worker-3": 29 * SECOND}
     assert take_overs(lines, killed) == TakeOvers([10.0, 11.0], 1)
+
+
+def test_what_is_counted_is_take_overs() -> None:
+    told = "30 take-overs of jobs of 5 workers"
+    assert TakeOvers([1.0] * 30, 0).count_of(5) == told
+    assert TakeOvers([1.0] * 30, 2).count_of(5) == f"{told}, 2 more not measured"

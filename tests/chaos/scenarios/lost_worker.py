@@ -85,6 +85,11 @@ class TakeOvers:
     after_s: list[float]
     unmeasured: int
 
+    def count_of(self, workers: int) -> str:
+        """How many they are: a job is counted each time that its worker was killed."""
+        left_out = f", {self.unmeasured} more not measured" if self.unmeasured else ""
+        return f"{len(self.after_s)} take-overs of jobs of {workers} workers{left_out}"
+
 
 def take_overs(lines: Iterable[Line], killed: Mapping[str, int]) -> TakeOvers:
     """How long after a kill each job of the victim began elsewhere.
@@ -121,11 +126,9 @@ def _judge(run: Run, lease_s: float, kills: int, seen: TakeOvers, lag: LoopLag) 
     median_s, worst_s = statistics.median(recovered_s), recovered_s[-1]
     p99_s = recovered_s[int(0.99 * (len(recovered_s) - 1))]
     late_s = lag.worst_s
-    left_out = f", {seen.unmeasured} more not measured" if seen.unmeasured else ""
     run.result.figures[f"jobs run elsewhere after, at a lease of {lease_s:g} s"] = (
         f"median {median_s:.2f} s, p99 {p99_s:.2f} s, worst {worst_s:.2f} s "
-        f"({len(recovered_s)} jobs of {kills} workers{left_out}; "
-        f"timers here were up to {late_s:.2f} s late)"
+        f"({seen.count_of(kills)}; timers here were up to {late_s:.2f} s late)"
     )
     run.result.aim(
         worst_s <= lease_s + WORST_S + late_s,
