@@ -28,7 +28,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
-say = @printf '\033[1m%s\033[0m\n' '$(1)'
+# In bold, where somebody looks on.
+say = @if test -t 1; then printf '\033[1m%s\033[0m\n' '$(1)'; else echo '$(1)'; fi
 
 .PHONY: help
 help: ## Show this list.

@@ -46,6 +46,18 @@ def test_scripts_are_executable_and_stop_at_the_first_error(root: Path) -> None:
         assert "\nset -euo pipefail\n" in path.read_text(), path.name
 
 
+def test_what_make_says_has_no_escapes_off_a_terminal(root: Path) -> None:
+    told = subprocess.run(
+        ["make", "--no-print-directory", "-f", "Makefile", "-f", "-", "probe"],  # noqa: S607 - make is a prerequisite.
+        cwd=root,
+        input="probe: ; $(call say,Installing (once, here))\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "Installing (once, here)\n"
+
+
 #: Imports all of the chaos harness, as if nothing were installed that the examples alone need.
 _WITHOUT_EXAMPLES = """
 import importlib, importlib.metadata, re, sys
