@@ -22,6 +22,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from penstock.cli.paragraphs import reflow
 from penstock.runtime.embedded import find_binary
 from tests.chaos.catalogue import FAULTS, SCENARIOS
 from tests.chaos.checker.checker import judge
@@ -195,4 +196,5 @@ def record() -> None:
 
 
 if __name__ == "__main__":
+    reflow(app)
     app()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -36,6 +38,18 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     answer = penstock(command, "--help", COLUMNS="200")
     assert answer.code == 0, answer
     assert "penstock" in answer.out.split("Usage:")[1].split("\n", 1)[1], "no example"
+
+
+@pytest.mark.parametrize("command", [("server",), ("worker",), ("submit",), ("queues", "clean")])
+def test_paragraphs_fill_the_lines_of_a_narrow_terminal(command: tuple[str, ...]) -> None:
+    answer = penstock(*command, "--help", COLUMNS="60")
+    text = answer.out.partition("Usage:")[2].partition("╭")[0]
+    paragraphs = [part.splitlines() for part in re.split(r"\n\s*\n", text)]
+    assert any(len(lines) > 1 for lines in paragraphs), answer
+    for lines in paragraphs:
+        for line, following in pairwise(lines):
+            first_word = following.split()[0]
+            assert len(f"{line.rstrip()} {first_word}") > 58, f"{line!r} had room for {first_word}"
 
 
 @pytest.mark.parametrize("command", QUEUE_COMMANDS)

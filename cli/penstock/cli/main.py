@@ -13,6 +13,7 @@ from penstock.cli.dev import dev
 from penstock.cli.health import health
 from penstock.cli.listing import list_jobs
 from penstock.cli.output import emit_text, report, want_json
+from penstock.cli.paragraphs import reflow
 from penstock.cli.policy import policy
 from penstock.cli.queues import queues
 from penstock.cli.retry import retry
@@ -72,6 +73,7 @@ app.add_typer(queues, name="queues", rich_help_panel="Operate")
 app.add_typer(policy, name="policy", rich_help_panel="Operate")
 app.add_typer(cache, name="cache", rich_help_panel="Operate")
 app.add_typer(topic, name="topic", rich_help_panel="Jobs")
+reflow(app)
 
 
 @app.callback()
