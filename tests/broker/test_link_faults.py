@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.broker.errors import ConnectionLost, Unavailable
+from penstock.broker.errors import ConnectionLost, ServerRefused, Unavailable, UnsafeServer
 from penstock.broker.link import RedisLink
 from penstock.broker.pipeline import LinkOptions
 from penstock.runtime.embedded import EmbeddedServer
@@ -87,6 +87,39 @@ async def test_a_killed_server_fails_what_is_pending_and_is_found_again(
     assert sum(": connected" in line for line in told) == 1
     assert sum("connection lost" in line for line in told) == 1
     assert sum(": reconnected" in line for line in told) == 1
+
+
+async def test_a_new_reason_is_told_and_one_that_stays_is_told_once(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "penstock.broker")
+    raised: list[Exception] = []
+    reason: Exception = ConnectionError("nobody is there")
+
+    async def hook(_: Caller) -> None:
+        raised.append(reason)
+        raise reason
+
+    link = RedisLink(server.url, QUICK)
+    link.on_connect.append(hook)
+    link.start()
+    try:
+        await eventually(lambda: len(raised) == 3, "it fails again and again", within_s=30)
+        with pytest.raises(Unavailable, match="not connected: nobody is there") as away:
+            await link.call("PING")
+        assert not isinstance(away.value, ServerRefused)
+        reason = UnsafeServer("its durability is NONE")
+        await eventually(lambda: raised.count(reason) == 3, "so it does anew", within_s=30)
+        with pytest.raises(ServerRefused, match="not connected: its durability is NONE") as refused:
+            await link.call("PING")
+        assert refused.value.verdict == "its durability is NONE"
+    finally:
+        await link.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition(": ")[2] for line in told] == [
+        "nobody is there",
+        "its durability is NONE",
+    ]
 
 
 async def test_what_was_never_written_is_known_not_to_have_run(server: EmbeddedServer) -> None:

@@ -97,6 +97,7 @@ def test_scripts_get_json(run: Command) -> None:
         "detail",
         "durability",
         "durability_reached",
+        "reason",
         "seconds",
         "service",
         "status",
@@ -126,3 +127,48 @@ def test_a_gateway_without_its_redis_is_alive_and_not_ready(tmp_path: Path) -> N
         server.kill()
         wait_until(lambda: penstock(*probe).code == 1, "the gateway is not ready", within_s=20)
         assert penstock(*probe, "--service", "liveness").code == 0
+
+
+@pytest.mark.timeout(180)
+def test_a_server_that_comes_back_unfit_is_told_wherever_one_looks(tmp_path: Path) -> None:
+    port, redis_port = free_port(), free_port()
+    url = f"redis://127.0.0.1:{redis_port}/0"
+    address = ("--address", f"127.0.0.1:{port}")
+    unfit = EmbeddedServer(tmp_path / "unfit", port=redis_port, options={"appendonly": "no"})
+    with Fleet(url, tmp_path) as fleet:
+        with EmbeddedServer(tmp_path / "fit", port=redis_port):
+            gateway = fleet.gateway(port)
+            worker = fleet.worker("examples.quickstart.app:app")
+            both = (gateway, worker)
+            wait_until(
+                lambda: penstock("health", *address).code == 0, "the gateway is ready", within_s=60
+            )
+            wait_until(
+                lambda: "worker started" in fleet.log_of(worker), "so is the worker", within_s=60
+            )
+        wait_until(
+            lambda: all("attempt 1: " in fleet.log_of(each) for each in both),
+            "both miss it",
+            within_s=60,
+        )
+        with unfit:
+            advice = "durability is NONE"
+            wait_until(
+                lambda: all(advice in fleet.log_of(each) for each in both),
+                "the logs tell why it is refused",
+                within_s=60,
+            )
+            wait_until(
+                lambda: advice in penstock("health", *address).err, "so does health", within_s=60
+            )
+            answer = penstock("health", *address, "--json")
+            assert (answer.code, answer.json["detail"]) == (1, "NOT_SERVING")
+            assert "set appendonly yes" in answer.json["reason"]
+            submit = penstock("submit", "greet", *address, "--payload", '{"name": "world"}')
+            assert submit.code != 0
+            assert "penstock health" in submit.err
+            assert "by itself" not in submit.err
+            # Once for each of its connections, not for each of their attempts.
+            told = [line for line in fleet.log_of(worker).splitlines() if ": attempt " in line]
+            refusals = sum(advice in line for line in told)
+            assert refusals <= fleet.log_of(worker).count(": connected (")

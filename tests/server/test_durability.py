@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from penstock.broker.link import RedisLink
 from penstock.server import upkeep
@@ -50,11 +51,19 @@ async def test_at_a_weaker_level_than_asked_for_nothing_is_acknowledged(
         await eventually(lambda: rig.readiness.ready, "the gateway is ready", within_s=30)
         await server.call("CONFIG", "SET", "appendfsync", "everysec")
         await eventually(lambda: not rig.readiness.ready, "it is not ready", within_s=30)
+
+        async def refused() -> bool:
+            check = rig.health.Check(health_pb2.HealthCheckRequest())
+            assert await check
+            reason = dict(await check.trailing_metadata())["penstock-reason"]
+            return "durability is EVERYSEC, and ALWAYS is asked for" in str(reason)
+
+        await eventually(refused, "health tells what to change", within_s=30)
         request = pb.SubmitJobRequest(job=spec())
         refusal = await refusal_of(rig.jobs.SubmitJob(request, timeout=3.0))
         assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.UNAVAILABLE,
-            "STORAGE_UNAVAILABLE",
+            "STORAGE_REFUSED",
         )
         await server.call("CONFIG", "SET", "appendfsync", "always")
         await eventually(lambda: rig.readiness.ready, "it is ready again", within_s=30)

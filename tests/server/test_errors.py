@@ -25,6 +25,7 @@ from penstock.broker import (
     QueueFull,
     ReplyError,
     ScheduleExists,
+    ServerRefused,
     StaleToken,
     StorageFull,
     Unavailable,
@@ -76,6 +77,7 @@ TABLE: Final[list[tuple[Exception, grpc.StatusCode, str, set[str]]]] = [
         {"RetryInfo", "QuotaFailure"},
     ),
     (NotReplicated(1, 2.0), Code.UNAVAILABLE, "NOT_REPLICATED", {"RetryInfo"}),
+    (ServerRefused(SECRET, SECRET), Code.UNAVAILABLE, "STORAGE_REFUSED", {"RetryInfo"}),
     (
         ConnectionLost(SECRET, maybe_executed=True),
         Code.UNAVAILABLE,

@@ -89,11 +89,14 @@ async def test_readiness_follows_the_storage_and_liveness_does_not(
     assert (await facts(ready))["penstock-durability"] == "EVERYSEC"
     redis_server.kill()
     assert (await next_of(watch)).status == NOT_SERVING
-    assert "penstock-durability" not in await facts(ready)
+    told = await facts(ready)
+    assert "penstock-durability" not in told
+    assert told["penstock-reason"] == "the storage behind this gateway cannot be reached now"
     assert [await check(ready, service) for service in READINESS] == [NOT_SERVING] * len(READINESS)
     assert await check(ready, "liveness") == SERVING
     redis_server.start()
     assert (await next_of(watch)).status == SERVING
+    assert "penstock-reason" not in await facts(ready)
 
 
 async def test_a_server_that_takes_no_writes_is_not_ready(ready: Rig) -> None:

@@ -350,6 +350,11 @@ class Link:
         if self._connection is not None:
             self._connection.send(*args)
 
+    @property
+    def trouble(self) -> Unavailable | None:
+        """See `RedisLink.trouble`."""
+        return None if self._connection is not None else Unavailable("the link is not connected")
+
     def start(self) -> None:
         """See `RedisLink.start`."""
         if self._keeper is None and not self._closed:

@@ -64,6 +64,16 @@ def fail(name: str) -> None:
     }[name]
 
 
+@app.on("order.*", name="topical")
+async def topical(ctx: Context) -> str:
+    return ctx.message.topic  # type: ignore[union-attr]  # As who forgets that it may be None.
+
+
+@app.on("order.*", name="either")
+async def either(ctx: Context) -> str | None:
+    return None if ctx.message is None else ctx.message.topic
+
+
 @app.job("huge")
 async def huge() -> bytes:
     return bytes(1024 * 1024 + 1)
@@ -194,6 +204,17 @@ async def test_its_time_is_limited() -> None:
     assert late.state == "EXPIRED"
     again = await try_out(app, "raise", "Retry")
     assert again.retry_after == timedelta(seconds=5)
+
+
+async def test_a_message_that_is_missing_is_named_and_one_that_is_not_read_is_not() -> None:
+    trial = await try_out(app, "topical")
+    with pytest.raises(AttributeError) as raised:
+        trial.result  # noqa: B018 - raises what the handler raised.
+    assert "pass message=MessageInfo(" in "".join(raised.value.__notes__)
+    assert (await try_out(app, "topical", message=MESSAGE)).result == "order.created"
+    # Its jobs may be submitted as well, and then they have none.
+    assert (await try_out(app, "either")).result is None
+    assert not hasattr((await try_out(app, "raise", "LookupError")).error, "__notes__")
 
 
 async def test_a_type_that_is_not_there_is_told_with_those_that_are() -> None:

@@ -5,7 +5,8 @@ The tree::
     PenstockError
     ├── Unavailable              Redis cannot be asked now; try again after retry_after_s
     │   ├── ConnectionLost       the connection broke under a command; maybe_executed
-    │   └── NotServing           (also a ReplyError) Redis answers, but cannot serve now
+    │   ├── NotServing           (also a ReplyError) Redis answers, but cannot serve now
+    │   └── ServerRefused        an UnsafeServer stands where the server was; verdict
     ├── NotReplicated            executed, but replicas have not confirmed it in time
     ├── Overloaded               this process has too many commands in flight
     ├── QueueFull                so many jobs wait that no more are taken; queue, depth, limit
@@ -145,6 +146,20 @@ class ReplyError(PenstockError):
 
 class NotServing(ReplyError, Unavailable):
     """Redis answers but cannot serve now: loading its data, read-only, failing over, or busy."""
+
+
+class ServerRefused(Unavailable):
+    """The server that came back is not one that jobs may be entrusted to.
+
+    It is asked again and again, as any that is away; and yet somebody has to change it first.
+
+    Attributes:
+        verdict: the text of the UnsafeServer: what to change. It names no host.
+    """
+
+    def __init__(self, message: str, verdict: str) -> None:
+        super().__init__(message)
+        self.verdict = verdict
 
 
 class StorageFull(ReplyError):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from penstock.broker.errors import Unavailable
+from penstock.broker.errors import ServerRefused, Unavailable, UnsafeServer
 from penstock.broker.handshake import open_connection, parse_endpoint
 from penstock.broker.pipeline import Arg, Caller, LinkOptions, LinkStats, Pipeline, Reply, fail
 from penstock.broker.retry import backoff
@@ -85,6 +85,11 @@ class RedisLink:
         return self._pipeline is not None
 
     @property
+    def trouble(self) -> Unavailable | None:
+        """Why commands cannot be issued now; None while they can."""
+        return None if self.connected else self._unavailable()
+
+    @property
     def stats(self) -> LinkStats:
         """A snapshot of the counters."""
         return replace(self._stats, pending=self._pipeline.pending if self._pipeline else 0)
@@ -141,7 +146,13 @@ class RedisLink:
 
     def _unavailable(self) -> Unavailable:
         state = "closed" if self._closed else "not connected"
-        return Unavailable(f"the link to Redis at {self.endpoint} is {state}")
+        text = f"the link to Redis at {self.endpoint} is {state}"
+        if self._closed or self._last_error is None:
+            return Unavailable(text)
+        text += f": {_reason_of(self._last_error)}"
+        if isinstance(self._last_error, UnsafeServer):
+            return ServerRefused(text, str(self._last_error))
+        return Unavailable(text)
 
     # The keeper.
 
@@ -164,14 +175,17 @@ class RedisLink:
         loop = asyncio.get_running_loop()
         since = loop.time()
         attempt = 0
+        told = ""
         while True:
             attempt += 1
             try:
                 pipeline = await self._attempt()
             except Exception as error:  # noqa: BLE001 - whatever a hook raises, we go on trying.
                 self._last_error = error
-                level = logging.WARNING if attempt == 1 else logging.DEBUG
-                reason = str(error) or type(error).__name__
+                reason = _reason_of(error)
+                # One that stays is told once: a server is asked twice a second.
+                level = logging.DEBUG if reason == told else logging.WARNING
+                told = reason
                 _log.log(level, "redis %s: attempt %d: %s", self.endpoint, attempt, reason)
                 await asyncio.sleep(next(delays_s))
             else:
@@ -216,3 +230,7 @@ class RedisLink:
         self._pipeline = None
         if not self._closed:
             self._changed.clear()
+
+
+def _reason_of(error: Exception) -> str:
+    return str(error) or type(error).__name__

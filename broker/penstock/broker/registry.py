@@ -17,6 +17,7 @@ from penstock.broker.script import load_script
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from penstock.broker.errors import Unavailable
     from penstock.broker.pipeline import Arg
 
 REGISTER = load_script("register")
@@ -161,6 +162,11 @@ class Registry:
             await self._call("ZREM", names.workers(), *gone, budget_s=budget_s)
         found = [_worker(json.loads(text)) for text in texts if text is not None]
         return [worker for worker in found if not queue or queue in worker.queues]
+
+    @property
+    def trouble(self) -> Unavailable | None:
+        """Why nothing that is registered can be read now; None while it can."""
+        return self._engine.link.trouble
 
     async def _call(self, command: str, *args: Arg, budget_s: float) -> Any:  # noqa: ANN401
         link = self._engine.link

@@ -34,7 +34,10 @@ _GATEWAY: Final = (
 _NO_QUEUE: Final = "A queue begins with its first job or worker; `penstock queues` lists them."
 
 _HINTS: Final = {
-    "STORAGE_UNAVAILABLE": "Its Redis is down or out of reach. It recovers by itself: try again.",
+    "STORAGE_REFUSED": "Its Redis is up, but would lose jobs, or holds what is not its own. "
+    "`penstock health` says what to change on it.",
+    "STORAGE_UNAVAILABLE": "Its Redis is down or out of reach. The gateway finds it by itself once "
+    "it is back: try again then.",
     "MESSAGE_ID_REUSED": "Publish another message under another --message-id.",
     "SCHEDULE_EXISTS": "Change it with penstock schedule update, or choose another ID.",
     "SCHEDULE_NOT_FOUND": "`penstock schedule list` shows those that there are.",

@@ -20,6 +20,7 @@ _UNIMPLEMENTED: Final = "UNIMPLEMENTED"
 
 _DURABILITY: Final = "penstock-durability"
 _REACHED: Final = "penstock-durability-reached"
+_REASON: Final = "penstock-reason"
 
 _START: Final = "is the gateway running? start it with: penstock dev, or penstock server"
 _CAUSES: Final = {
@@ -48,6 +49,7 @@ class Probe(NamedTuple):
         words: gRPC's own, where it failed.
         durability: Name of the level that submits are acknowledged with; None is unknown.
         reached: Of what is written now; None is unknown.
+        reason: Why it is not serving, in the gateway's words; None where it does not say.
     """
 
     health: Health
@@ -56,6 +58,7 @@ class Probe(NamedTuple):
     words: str = ""
     durability: str | None = None
     reached: str | None = None
+    reason: str | None = None
 
 
 def health(
@@ -95,6 +98,7 @@ def health(
                 "detail": found.detail,
                 "durability": found.durability,
                 "durability_reached": found.reached,
+                "reason": found.reason,
                 "seconds": round(found.seconds, 4),
                 "service": service,
                 "status": found.health.name,
@@ -148,7 +152,8 @@ def probe(address: str, service: str, timeout_s: float) -> Probe:
             state = Health.SERVING if serving else Health.NOT_SERVING
             facts = dict(call.trailing_metadata() or ())
     took_s = time.perf_counter() - began
-    return Probe(state, detail, took_s, words, facts.get(_DURABILITY), facts.get(_REACHED))
+    told = (facts.get(key) for key in (_DURABILITY, _REACHED, _REASON))
+    return Probe(state, detail, took_s, words, *told)
 
 
 def _tell(found: Probe, address: str, service: str, timeout_s: float) -> None:
@@ -159,6 +164,8 @@ def _tell(found: Probe, address: str, service: str, timeout_s: float) -> None:
         text = f"{what} is serving ({found.seconds * 1000:.0f} ms)"
     elif found.health is Health.NOT_SERVING:
         text = f"{what} is not serving ({found.detail})"
+        if found.reason is not None:
+            text += f": {found.reason}"
     else:
         text = _unreachable(found, address, timeout_s)
     if found.durability is not None:

@@ -31,6 +31,7 @@ from penstock.broker import (
     Overloaded,
     QueueFull,
     ScheduleExists,
+    ServerRefused,
     StaleToken,
     StorageFull,
     Unavailable,
@@ -275,6 +276,16 @@ def _unavailable(error: Unavailable) -> Fault:
     )
 
 
+def _storage_refused(error: ServerRefused) -> Fault:
+    # Repeated as any UNAVAILABLE: another gateway may reach another server, and this one may be
+    # mended at any time. What to change is for operators: health tells them, and the log.
+    return Fault(
+        grpc.StatusCode.UNAVAILABLE,
+        "the gateway refuses the storage behind it, until somebody changes how that is set up",
+        (_retry_info(error.retry_after_s), _info("STORAGE_REFUSED")),
+    )
+
+
 def _not_replicated(error: NotReplicated) -> Fault:
     # Whether it survives is not known, as with a reply that was lost.
     return Fault(
@@ -314,6 +325,7 @@ _TABLE: Final[Mapping[type, Callable[[Any], Fault]]] = {
     StaleToken: _stale_token,
     CursorOutOfRange: _cursor_out_of_range,
     Unavailable: _unavailable,
+    ServerRefused: _storage_refused,
     NotReplicated: _not_replicated,
     SlowReader: _slow_reader,
     Stopping: _stopping,

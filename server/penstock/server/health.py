@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-__all__ = ["LIVENESS", "Health"]
+__all__ = ["LIVENESS", "REASON_KEY", "Health"]
 
 LIVENESS: Final = "liveness"
+#: Trailing metadata of a check of readiness: why it is not there.
+REASON_KEY: Final = "penstock-reason"
+_MAX_REASON: Final = 512
 #: For the last answers to watchers (s).
 _TELL_S: Final = 1.0
 #: A watcher that takes nothing for so long does not keep its place (s).
@@ -62,6 +65,7 @@ class Health:
         self._max_watches = max_watches
         self._facts = facts
         self._ready = False
+        self._reason = ""
         self._closing = False
         self._changed = asyncio.Event()
         self._open = OpenCalls()
@@ -72,8 +76,15 @@ class Health:
         """What readiness is answered with."""
         return self._ready
 
-    def set_ready(self, *, ready: bool) -> None:
-        """Says whether the services can serve; once closed, they never can again."""
+    def set_ready(self, *, ready: bool, reason: str = "") -> None:
+        """Says whether the services can serve; once closed, they never can again.
+
+        Args:
+            ready: whether they can.
+            reason: why they cannot, fit for everybody who may check health.
+        """
+        if not self._closing:
+            self._reason = reason
         ready = ready and not self._closing
         if ready is not self._ready:
             self._ready = ready
@@ -83,6 +94,7 @@ class Health:
         """The gateway goes down: nothing is ready any more, and watches end after saying so."""
         self._closing = True
         self._ready = False
+        self._reason = "this gateway is stopping"
         self._tell()
 
     async def finish(self) -> None:
@@ -104,7 +116,7 @@ class Health:
         if status == _UNKNOWN:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
         if request.service != LIVENESS:
-            context.set_trailing_metadata(tuple(self._facts().items()))
+            context.set_trailing_metadata(self._trailers())
         return health_pb2.HealthCheckResponse(status=status)
 
     async def List(self, _: health_pb2.HealthListRequest, __: Context) -> object:
@@ -180,6 +192,14 @@ class Health:
         if service not in self._readiness:
             return _UNKNOWN
         return _SERVING if self._ready else _NOT_SERVING
+
+    def _trailers(self) -> tuple[tuple[str, str], ...]:
+        facts = dict(self._facts())
+        if not self._ready and self._reason:
+            # The values of metadata are printable ASCII.
+            printable = (char if " " <= char <= "~" else "?" for char in self._reason[:_MAX_REASON])
+            facts[REASON_KEY] = "".join(printable).strip()
+        return tuple(facts.items())
 
     def _tell(self) -> None:
         # Each watcher holds the event of the state that it told, so that none misses a change.

@@ -134,7 +134,8 @@ class Schemas(Periodic):
                     await self._read(asked_at + budget_s - began)
                     self._refreshed_at = began
         except TimeoutError:
-            raise Unavailable("what is registered could not be read in time") from None
+            late = Unavailable("what is registered could not be read in time")
+            raise self._registry.trouble or late from None
 
     async def _read(self, budget_s: float) -> None:
         types = await self._registry.types(budget_s)

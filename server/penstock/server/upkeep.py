@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from penstock.broker import PenstockError, Unavailable
+from penstock.broker import PenstockError, ServerRefused, Unavailable
 from penstock.runtime import Periodic
+from penstock.server.errors import fault_of
 
 if TYPE_CHECKING:
     from penstock.broker import Broker
@@ -92,18 +93,26 @@ class Prober(Periodic):
         self._broker = broker
         self._health = health
         self._admission = admission
+        self._told = ""
 
     async def tick(self) -> None:
         """Writes once, and says how it went."""
         try:
             await self._broker.probe(PROBE_WITHIN_S)
         except PenstockError as error:
-            if self._health.ready:
-                _log.warning("not ready", reason=str(error))
-            self._health.set_ready(ready=False)
+            reason = str(error)
+            if self._health.ready or reason != self._told:
+                _log.warning("not ready", reason=reason)
+                self._health.set_ready(ready=False, reason=_public_reason(error))
+            self._told = reason
             self._admission.storage_away = isinstance(error, Unavailable)
         else:
             if not self._health.ready:
                 _log.info("ready")
             self._health.set_ready(ready=True)
             self._admission.storage_away = False
+
+
+def _public_reason(error: PenstockError) -> str:
+    """What whoever checks health may know: it names no host, as the log's reason does."""
+    return error.verdict if isinstance(error, ServerRefused) else fault_of(error).message

@@ -66,7 +66,7 @@ async def try_out(
         metadata: As submitted.
         timeout: Of the attempt, in seconds or as a timedelta; None is the handler's own.
         deadline: Of the job.
-        message: For a handler of a topic.
+        message: That the job is made of, for a handler of a topic; None leaves `ctx.message` None.
         schedule_id: For a job of a schedule.
         occurrence_time: Likewise.
         stop_when: Asked whenever something that the handler said or saved was noted; once it
@@ -106,7 +106,10 @@ async def try_out(
         schedule_id=schedule_id,
         occurrence_ms=_ms(occurrence_time) if occurrence_time else None,
     )
-    return await _run(app, grant, stop_when, stop_reason)
+    trial = await _run(app, grant, stop_when, stop_reason)
+    if message is None and any(each.name == job_type for each in app.subscriptions):
+        _note_missing_message(trial.error)
+    return trial
 
 
 async def _run(
@@ -153,6 +156,15 @@ def _content(payload: object) -> Content:
     if isinstance(payload, bytes):
         return Content(payload, "application/octet-stream")
     return Content(to_json(payload))
+
+
+def _note_missing_message(error: BaseException | None) -> None:
+    """Says what it may come from. A handler can do without: such jobs may be submitted, too."""
+    if isinstance(error, AssertionError | AttributeError):
+        error.add_note(
+            "try_out was given no message, so ctx.message is None: pass "
+            "message=MessageInfo(message_id, topic, time, source)"
+        )
 
 
 def _message(info: MessageInfo | None) -> Message | None:
