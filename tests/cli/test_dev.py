@@ -44,6 +44,9 @@ def test_told_twice_it_stops_at_once_and_the_job_goes_on_later(tmp_path: Path) -
         dev.process.send_signal(signal.SIGINT)
         wait_until(lambda: "draining" in dev.log.read_text(), "it drains", within_s=20)
         assert dev.stop(signal.SIGINT) == 130
+        lines = dev.log.read_text().splitlines()
+        assert "worker-1 | killed, as it had not stopped yet" in lines
+        assert not [line for line in lines if line.startswith("{")], "it is for people"
         assert not any(map(_lives, pids))
         dev.start()
         job = penstock("cancel", job_id, "--json", address=dev.address).json

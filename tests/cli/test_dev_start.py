@@ -50,6 +50,7 @@ def test_a_second_one_on_the_same_folder_is_told_of_the_first(dev: Dev) -> None:
     assert answer.code == 2, answer
     assert f"the penstock dev with pid {dev.process.pid}" in answer.err
     assert "--data-dir FOLDER" in answer.err
+    assert "stopped" not in answer.err  # Nothing was started.
 
 
 def test_a_second_one_in_all_respects_is_told_of_the_first_and_not_of_the_port(dev: Dev) -> None:

@@ -49,7 +49,8 @@ class ChildProcess(Component):
         on_output_line: Callable[[str], None],
         drain_s: float,
     ) -> None:
-        super().__init__(name=name, stop_grace_s=drain_s)
+        # That it was cut short is told as its other ends are, in a line marked with its name.
+        super().__init__(name=name, stop_grace_s=drain_s, expendable=True)
         self.command: Sequence[str] = list(command)
         """What the next start runs."""
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
@@ -95,6 +96,7 @@ class ChildProcess(Component):
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+                self._on_error_line("killed, as it had not stopped yet")
         return process.returncode
 
     async def _follow(self, process: Process) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.cli.dev import DevPlan
+    from penstock.runtime import LogFormat
 
 __all__ = ["DevOutput", "Whereabouts"]
 
@@ -49,7 +50,7 @@ class DevOutput:
         self._coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
         self._workers: list[str] = []
 
-    def log_format(self, configured: str) -> str:
+    def log_format(self, configured: LogFormat) -> LogFormat:
         """Return how the processes are to log: for people, unless something else was asked for."""
         return "console" if configured == "auto" else configured
 

@@ -54,24 +54,30 @@ def run_dev(plan: DevPlan) -> None:
         log_level=plan.log_level,
         log_format=plan.log_format,
     )
-    configure_logging("warning", settings.log_format)
+    output = DevOutput()
+    configure_logging("warning", output.log_format(settings.log_format))
     if plan.workers:  # Before anything is started, so that its fault is told once, and alone.
         app = checked_app(plan.app)
         plan = dataclasses.replace(plan, first_submit=first_submit(app, plan.queues))
     folder = None if settings.redis_url else settings.data_dir or default_data_dir()
     check_port(plan.listen, folder)
-    run(lambda: _run(plan, settings, folder), event_loop="asyncio")
+    run(lambda: _run(plan, settings, folder, output), event_loop="asyncio")
 
 
-async def _run(plan: DevPlan, settings: RedisSettings, folder: Path | None) -> None:
-    output = DevOutput()
-    async with stop_signals() as stopping, contextlib.AsyncExitStack() as stack:
-        stack.callback(output.stopped)
+async def _run(
+    plan: DevPlan, settings: RedisSettings, folder: Path | None, output: DevOutput
+) -> None:
+    async with (
+        stop_signals() as stopping,
+        contextlib.AsyncExitStack() as last,
+        contextlib.AsyncExitStack() as stack,
+    ):
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         if folder is not None:
             server = await stack.enter_async_context(own_server(folder))
             await stack.enter_async_context(_ServerKeeper(server, output))
             redis_url = server.url
+        last.callback(output.stopped)  # What was never started does not stop.
         environment = {
             "PENSTOCK_LOG_LEVEL": settings.log_level,
             "PENSTOCK_LOG_FORMAT": output.log_format(settings.log_format),
