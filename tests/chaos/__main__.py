@@ -39,6 +39,8 @@ from tests.support.onlookers import Onlookers
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from tests.chaos.scenario import Scenario
+
 _console: Final = Console(stderr=True)
 app: Final = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -77,27 +79,20 @@ def run(  # noqa: PLR0917 - typer calls it by name.
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,  # noqa: FBT002
 ) -> None:
     """Runs scenarios, one after the other."""
-    unknown = set(names or ()) - set(_BY_NAME)
-    if unknown:
-        raise typer.BadParameter(f"no scenario {', '.join(sorted(unknown))}")
     faults = frozenset(fault or ())
-    if strange := faults - {each.name for each in FAULTS}:
-        raise typer.BadParameter(f"no fault {', '.join(sorted(strange))}; see `list`")
-    if faults and set(names or _BY_NAME) != {Mixed.name}:
-        raise typer.BadParameter("--fault is for mixed: name that scenario, and no other")
+    scenarios = _chosen(names or list(_BY_NAME), faults)
     seed = random.randrange(1_000_000) if seed is None else seed  # noqa: S311 - no secret.
     binary = server or find_binary()
     out = out or Path(tempfile.mkdtemp(prefix="chaos-"))
     results = []
     kind = HastyResult if fail_fast else Result
     _console.print(f"seed {seed}")
-    for scenario in [_BY_NAME[name] for name in names or _BY_NAME]:
-        chosen, length = scale, f"--scale {scale:g}"
-        if minutes is not None and scenario is Mixed:
-            chosen, length = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
-        if scenario is Mixed:
-            length += "".join(f' --fault "{name}"' for name in sorted(faults))
-        command = f"python -m tests.chaos run {scenario.name} --seed {seed} {length}"
+    for scenario in scenarios:
+        chosen, options = scale, f"--scale {scale:g}"
+        if scenario is Mixed and minutes is not None:
+            chosen, options = minutes * 60 / SECONDS, f"--minutes {minutes:g}"
+        options += "".join(f' --fault "{name}"' for name in sorted(faults))
+        command = f"python -m tests.chaos run {scenario.name} --seed {seed} {options}"
         result = kind(scenario.name, seed=seed, command=command)
         one = partial(
             run_scenario, scenario, result, scale=chosen, server=binary, keep=keep, faults=faults
@@ -108,6 +103,17 @@ def run(  # noqa: PLR0917 - typer calls it by name.
         json.dump([asdict(result) for result in results], sys.stdout, indent=1)
         sys.stdout.write("\n")
     _sum_up(results, out, keep=keep, strict=strict)
+
+
+def _chosen(names: list[str], faults: frozenset[str]) -> list[type[Scenario]]:
+    """The scenarios of these names. Raises BadParameter."""
+    if unknown := set(names) - set(_BY_NAME):
+        raise typer.BadParameter(f"no scenario {', '.join(sorted(unknown))}")
+    if strange := faults - {each.name for each in FAULTS}:
+        raise typer.BadParameter(f"no fault {', '.join(sorted(strange))}; see `list`")
+    if faults and set(names) != {Mixed.name}:
+        raise typer.BadParameter("--fault is for mixed: name that scenario, and no other")
+    return [_BY_NAME[name] for name in names]
 
 
 def _run_one(

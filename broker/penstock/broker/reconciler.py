@@ -1,8 +1,9 @@
 """Rebuilds streams and sets from records, should the server have lost part of them.
 
 That happens after a failover to a replica that was behind, or by foreign hands (a stream deleted,
-entries trimmed). A walk is bounded per step, goes on after a lost connection, and repairs only what
-is out of place, so any process may do it at any time. A mark keeps a fleet from walking together.
+entries trimmed). A walk is bounded per step and repairs only what is out of place, so any process
+may do it at any time; after an outage of some seconds it begins anew. A mark keeps a fleet from
+walking together.
 
 Who keeps house sees about once a second whether a job is missing in a slot (`lib/balance.lua`),
 and asks for a walk then. What no count can show is left to walks at long intervals.
@@ -14,7 +15,7 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
-from secrets import token_hex
+from secrets import randbits
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
@@ -97,7 +98,7 @@ class Reconciler:
         try:
             weighed = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
             repaired = await self._walk()
-            name = int(token_hex(6), 16)
+            name = randbits(48)
             for slot, (missing, doubt) in weighed.items():
                 # Where something was put back, what is missing now may have gone behind the walk.
                 before = SINCE if repaired else missing

@@ -29,16 +29,6 @@ def attempts_option(others: str) -> typer.models.OptionInfo:
 
 
 MaxAttempts = Annotated[int | None, attempts_option("the policy's")]
-BackoffInitial = Annotated[
-    timedelta | None,
-    typer.Option(
-        "--backoff",
-        parser=duration,
-        metavar="DURATION",
-        help="The pause before the first retry (default: 1s).",
-        rich_help_panel=_FAILS,
-    ),
-]
 
 
 class BackoffOptions(Options):

@@ -18,7 +18,7 @@ import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import uvloop
 
@@ -30,6 +30,9 @@ from tests.chaos.load.recorder import Recorder
 from tests.chaos.load.schedule_calls import ScheduleCalls
 from tests.chaos.load.session import Session
 from tests.chaos.load.topic_calls import GUESTS, TopicCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["ClientSettings"]
 
@@ -88,8 +91,6 @@ async def _main(settings: ClientSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     name = os.environ["CHAOS_NAME"]
-    numbers = itertools.count(1)
-    pace = Pace(settings.rate)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(Path(os.environ["CHAOS_JOURNALS"]), name))
         clients = [
@@ -100,34 +101,8 @@ async def _main(settings: ClientSettings) -> None:
         ]
         # So that dates and times can be compared.
         journal.write("date", date_ns=time.time_ns())
-
-        def chance(who: object) -> random.Random:
-            return random.Random(f"{settings.seed}:{name}:{who}")  # noqa: S311 - no secret.
-
-        sessions: list[Session | Publisher | Guest | Planner] = [
-            Session(
-                Recorder(clients[number % _CHANNELS], journal, numbers),
-                pace.take,
-                stopping,
-                f"{name}:{number}",
-                chance(number),
-            )
-            for number in range(settings.sessions)
-        ]
-        topics = TopicCalls(clients[0], journal, numbers)
-        for place in range(settings.publishers):
-            who = f"{name}:publisher-{place}"
-            sessions.append(Publisher(topics, pace.take, stopping, who, chance(who)))
-        # Who comes after a client that was killed takes its place.
-        guest = f"chaos.guest.{name.partition('.')[0].rpartition('-')[2]}"
-        if settings.publishers and guest in GUESTS:
-            wanted = guest, GUESTS[guest]
-            sessions.append(Guest(topics, stopping, wanted, chance("guest")))
-        schedules = ScheduleCalls(clients[0], journal, numbers)
-        for place in range(settings.planners):
-            who = f"{name}:planner-{place}"
-            sessions.append(Planner(schedules, stopping, who, chance(who)))
-        tasks = [asyncio.create_task(session.run()) for session in sessions]
+        people = _people(settings, name, clients, journal, stopping)
+        tasks = [asyncio.create_task(person.run()) for person in people]
         await stopping.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.finish_s):
@@ -135,6 +110,36 @@ async def _main(settings: ClientSettings) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _people(
+    settings: ClientSettings,
+    name: str,
+    clients: list[AsyncClient],
+    journal: Journal,
+    stopping: asyncio.Event,
+) -> Iterator[Session | Publisher | Guest | Planner]:
+    """All who do something in this process."""
+    numbers, pace = itertools.count(1), Pace(settings.rate)
+
+    def chance(who: object) -> random.Random:
+        return random.Random(f"{settings.seed}:{name}:{who}")  # noqa: S311 - no secret.
+
+    for number in range(settings.sessions):
+        calls = Recorder(clients[number % _CHANNELS], journal, numbers)
+        yield Session(calls, pace.take, stopping, f"{name}:{number}", chance(number))
+    topics = TopicCalls(clients[0], journal, numbers)
+    for place in range(settings.publishers):
+        who = f"{name}:publisher-{place}"
+        yield Publisher(topics, pace.take, stopping, who, chance(who))
+    # Who comes after a client that was killed takes its place.
+    guest = f"chaos.guest.{name.partition('.')[0].rpartition('-')[2]}"
+    if settings.publishers and guest in GUESTS:
+        yield Guest(topics, stopping, (guest, GUESTS[guest]), chance("guest"))
+    schedules = ScheduleCalls(clients[0], journal, numbers)
+    for place in range(settings.planners):
+        who = f"{name}:planner-{place}"
+        yield Planner(schedules, stopping, who, chance(who))
 
 
 if __name__ == "__main__":
