@@ -21,6 +21,7 @@ from penstock.client import (
     NotFound,
     Overlap,
     Schedule,
+    WaitTimeout,
 )
 from tests.chaos.load.loops import Loops
 from tests.chaos.load.plan import QUEUE, TYPES
@@ -41,6 +42,8 @@ CALLS_QUEUE: Final = "calls"
 LIMITED_QUEUE: Final = "calls.limited"
 #: No answer of a service that is killed now and then takes longer (s).
 PATIENCE_S: Final = 90.0
+#: For so long it is waited at a time where patience begins only later (s).
+SPELL_S: Final = 10.0
 PAUSE_S: Final = 0.15
 #: For so many pauses a job that is to be cancelled may wait until it runs.
 LOOKS: Final = 20
@@ -192,6 +195,12 @@ class EveryCall(Loops):
         job_id = await self._note(delay=0.3)
         slot, tail = _place_of(job_id)
         await self._redis("HSET", slot.record(tail), "k", MOST_CRASHES - 1, "a", MOST_CRASHES - 1)
+        # Workers are killed that wait to have it run alone, and that again and again. So patience
+        # begins when no more are killed.
+        while not self.stopping:
+            with suppress(WaitTimeout):
+                await self._client.wait(job_id, timeout=SPELL_S)
+                return
         await self._client.wait(job_id, timeout=PATIENCE_S)
 
     async def _do_losses(self) -> None:

@@ -25,6 +25,7 @@ class Loops(ABC):
 
     Attributes:
         failures: what a call fails with.
+        stopping: no loop begins a further round.
     """
 
     failures: ClassVar[tuple[type[Exception], ...]] = (PenstockError,)
@@ -32,7 +33,7 @@ class Loops(ABC):
     def __init__(self, pause_s: float) -> None:
         self.pause_s = pause_s
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
+        self.stopping = False
 
     @abstractmethod
     def failed(self, loop: str, error: Exception, /) -> None:
@@ -44,7 +45,7 @@ class Loops(ABC):
 
     async def finish(self) -> None:
         """Lets each loop end the round that it is at. Raises what none of them expected."""
-        self._stopping = True
+        self.stopping = True
         await asyncio.gather(*self._tasks)
 
     async def __aenter__(self) -> Self:
@@ -56,7 +57,7 @@ class Loops(ABC):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _repeat(self, loop: str, once: Callable[[], Awaitable[object]]) -> None:
-        while not self._stopping:
+        while not self.stopping:
             try:
                 await once()
             except self.failures as error:

@@ -35,9 +35,11 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "drop": "it is sent by a process that has seen a slot empty for ten minutes, and no sooner",
 }
 
-#: How long all calls are listened to, to learn what is sent (s), and until all scripts were seen.
-RECORD_S: Final = 6.0
+#: All calls are listened to, to learn what is sent, until all scripts were seen; or so long (s).
 HEARD_IN_S: Final = 150.0
+#: For so long a process is left in peace between two restarts meanwhile (s). By chance, so that the
+#: two processes do not fall into step.
+PEACE_S: Final = (2.0, 6.0)
 #: Points of the short run; every further one costs a start of a process.
 SHORT_RUN: Final = 28
 #: What is sent now and then is sent within it (s).
@@ -141,9 +143,10 @@ class _Driver:
         listener = Listener()
         self._link.traps.append(listener)
         give_up_s = time.monotonic() + HEARD_IN_S
+        peace_s = self._run.chance.uniform(*PEACE_S)
         for number in count():
             await self._nudge()
-            await asyncio.sleep(RECORD_S / 2)
+            await asyncio.sleep(peace_s)
             heard |= listener.heard
             if number and (expected <= heard or time.monotonic() > give_up_s):
                 break
@@ -202,7 +205,10 @@ class _Driver:
         async with self._nudging:
             other.pause()
             try:
-                await self._world.redis("ZPOPMAX", _CALLS.due())  # It is put back by a walk.
+                # The one is put back by a walk, the other taken off: no schedule is stored for it.
+                await self._world.redis("ZPOPMAX", _CALLS.due())
+                entry = b"cut-short", b"1 %s" % CALLS_QUEUE.encode()
+                await self._world.redis("HSET", NamespaceKeys("default").schedules(), *entry)
                 await self._restart()
                 await asyncio.sleep(ALONE_S)
             finally:
