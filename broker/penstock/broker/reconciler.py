@@ -2,7 +2,7 @@
 
 That happens after a failover to a replica that was behind, or by foreign hands (a stream deleted,
 entries trimmed). A walk is bounded per step and repairs only what is out of place, so any process
-may do it at any time; after an outage of some seconds it begins anew. A mark keeps a fleet from
+may do it at any time. After an outage it goes on from where it was. A mark keeps a fleet from
 walking together.
 
 Who keeps house sees about once a second whether a job is missing in a slot (`lib/balance.lua`),
@@ -15,11 +15,13 @@ import asyncio
 import logging
 import re
 from collections import defaultdict
-from secrets import randbits
+from dataclasses import dataclass, field
+from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
-from penstock.broker.errors import NotFound, ReplyError
+from penstock.broker.errors import NotFound, ReplyError, Unavailable
+from penstock.broker.info import history_of, parse_info
 from penstock.broker.retry import with_retry
 from penstock.broker.schedule_ids import ALIVE, ScheduleIds, entry_of
 from penstock.broker.script import load_script
@@ -55,6 +57,35 @@ _RECORD: Final = re.compile(rb"ps\{[^:]*:([^:]*):([0-9]{1,4})\}:([jy]):([0-9a-z]
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class _Course:
+    """A walk, as far as it has come.
+
+    Attributes:
+        history: of the server that gave the cursor (see `history_of`).
+        cursor: where SCAN goes on.
+        is_over: every record was visited.
+        weighed: of slots where something was missing, what `weigh.lua` said before the walk.
+        met: ids of the schedules that were visited.
+        repaired: how many jobs and schedules were put back.
+        unreadable: records that were left alone, since foreign keys stand in the way.
+    """
+
+    history: str = ""
+    cursor: bytes = b"0"
+    is_over: bool = False
+    weighed: dict[Slot, list[int | bytes]] = field(default_factory=dict)
+    met: set[bytes] = field(default_factory=set)
+    repaired: int = 0
+    unreadable: int = 0
+
+    def restart(self, history: str) -> None:
+        """From the beginning on another server, to which the cursor means nothing."""
+        self.history, self.cursor, self.is_over = history, b"0", False
+        self.met.clear()
+        self.unreadable = 0
+
+
 class Reconciler:
     """Walks over all records of a namespace, those of jobs and those of schedules.
 
@@ -69,13 +100,14 @@ class Reconciler:
         self._engine = engine
         self._activity = activity
         self._ids = ScheduleIds(engine)
-        self._enlisted: set[bytes] = set()  # Ids of schedules that this walk has met.
+        self._name = token_hex(8)
         self._wanted: set[Slot] = set()
+        self._interrupted: _Course | None = None
 
     @property
     def wanted(self) -> bool:
-        """Whether something was seen to be missing, and nobody has walked here since."""
-        return bool(self._wanted)
+        """Whether something was seen to be missing, or a walk begun, and none has ended since."""
+        return bool(self._wanted) or self._interrupted is not None
 
     def want(self, slot: Slot) -> None:
         """Asks for a walk: something is missing in that slot."""
@@ -88,50 +120,78 @@ class Reconciler:
 
         Does nothing if another process is walking; or has done so within the last minute, unless
         something is known to be missing.
+
+        Raises:
+            Unavailable: the server is. The next call goes on from here.
         """
-        wanted, self._wanted = self._wanted, set()
-        hold_off_s = WANTED_AGAIN_S if wanted else WALK_MARK_S
+        hold_off_s = WANTED_AGAIN_S if self.wanted else WALK_MARK_S
         marks_s = (WALKING_MARK_S, WALK_MARK_S, hold_off_s)
+        marks_ms = [int(each * 1000) for each in marks_s]
         mark = self._engine.names.walk()
-        if not await self._engine.run(WALK, [mark], *(int(each * 1000) for each in marks_s)):
+        may_walk = await self._engine.run(WALK, [mark], *marks_ms, self._name)
+        course, self._interrupted = self._interrupted, None
+        if not may_walk:
+            self._wanted.clear()
             return 0
         try:
-            weighed = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
-            repaired = await self._walk()
-            name = randbits(48)
-            for slot, (missing, doubt) in weighed.items():
-                # Where something was put back, what is missing now may have gone behind the walk.
-                before = SINCE if repaired else missing
-                await self._engine.run(WEIGH, [slot.base], before, doubt, name)
-        except BaseException:
+            if course is None:
+                course = await self._set_out()
+            await self._walk(course)
+            await self._weigh(course)
+        except BaseException as error:
+            if isinstance(error, Unavailable):
+                self._interrupted = course
             # Not done: whoever tries next must not be held off.
             self._engine.link.send("DEL", mark)
             raise
         self._engine.link.send("SET", mark, "walked", "PX", int(WALK_MARK_S * 1000))
-        if repaired:
-            _log.warning("put back where their records say: %d", repaired)
-        if self.unreadable:
-            _log.warning("records that cannot be read, and stay as they are: %d", self.unreadable)
-        return repaired
+        self._tell(course)
+        return course.repaired
 
-    async def _walk(self) -> int:
-        pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
-        repaired, cursor = 0, b"0"
-        mark, mark_ms = self._engine.names.walk(), int(WALKING_MARK_S * 1000)
-        self._enlisted.clear()
-        self.unreadable = 0
+    async def _set_out(self) -> _Course:
+        wanted, self._wanted = self._wanted, set()
+        weighed = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
+        return _Course(weighed=weighed)
+
+    async def _walk(self, course: _Course) -> None:
+        """Follows a course to its end, on one and the same server."""
         while True:
+            history = await self._history()
+            if history != course.history:
+                course.restart(history)
+            elif course.is_over:
+                break
+            await self._follow(course)
+        await self._strike_dead(course)
+
+    async def _follow(self, course: _Course) -> None:
+        pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
+        mark, mark_ms = self._engine.names.walk(), int(WALKING_MARK_S * 1000)
+        while not course.is_over:
             self._engine.link.send("PEXPIRE", mark, mark_ms)
             cursor, found = await self._call(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP
+                "SCAN", course.cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP
             )
-            repaired += await self._repair(found)
-            if cursor == b"0":
-                await self._strike_dead()
-                return repaired
+            await self._repair(course, found)
+            course.cursor, course.is_over = cursor, cursor == b"0"
             await asyncio.sleep(STEP_PAUSE_S)
 
-    async def _repair(self, record_keys: list[bytes]) -> int:
+    async def _weigh(self, course: _Course) -> None:
+        """Says where something was missing that the walk is over."""
+        name = randbits(48)
+        for slot, (missing, doubt) in course.weighed.items():
+            # Where something was put back, what is missing now may have gone behind the walk.
+            before = SINCE if course.repaired else missing
+            await self._engine.run(WEIGH, [slot.base], before, doubt, name)
+
+    def _tell(self, course: _Course) -> None:
+        self.unreadable = course.unreadable
+        if course.repaired:
+            _log.warning("put back where their records say: %d", course.repaired)
+        if course.unreadable:
+            _log.warning("records that cannot be read, and stay as they are: %d", course.unreadable)
+
+    async def _repair(self, course: _Course, record_keys: list[bytes]) -> None:
         found: defaultdict[tuple[Slot, Script], list[str]] = defaultdict(list)
         for key in record_keys:
             if name := _RECORD.fullmatch(key):
@@ -143,35 +203,34 @@ class Reconciler:
             for (slot, script), tails in found.items()
             for start in range(0, len(tails), SCRIPT_BATCH)
         ]
-        # Together, since it is the round trips that make a walk long, and each outage ends one.
-        return sum(await asyncio.gather(*(self._repair_batch(*batch) for batch in batches)))
+        # Together, since it is the round trips that make a walk long, and some outages end one.
+        await asyncio.gather(*(self._repair_batch(course, *batch) for batch in batches))
 
-    async def _repair_batch(self, slot: Slot, script: Script, tails: list[str]) -> int:
+    async def _repair_batch(
+        self, course: _Course, slot: Slot, script: Script, tails: list[str]
+    ) -> None:
         await self._activity.mark(slot)
         count, failed, *entries = await self._engine.run(script, [slot.base], *tails)
-        self._complain(slot, failed)
-        return int(count) + await self._enlist(*entries)
-
-    def _complain(self, slot: Slot, failed: list[bytes]) -> None:
-        """Counts records that cannot be read, and names the first of a walk."""
-        if failed and not self.unreadable:
+        course.repaired += int(count)
+        if failed and not course.unreadable:
             tail, error = (part.decode(errors="replace") for part in failed[:2])
             _log.warning("a record of %s cannot be read: %s (%s)", slot.base.decode(), tail, error)
-        self.unreadable += len(failed) // 2
+        course.unreadable += len(failed) // 2
+        if entries:
+            await self._enlist(course, *entries)
 
-    async def _enlist(self, *entries: bytes) -> int:
-        """Puts schedules back that the list of ids, in another slot, has lost; how many those are.
+    async def _enlist(self, course: _Course, *entries: bytes) -> None:
+        """Puts schedules back that the list of ids, in another slot, has lost.
 
         Args:
+            course: of the walk.
             entries: id, claim and queue of each schedule that was met.
         """
-        if not entries:
-            return 0
-        self._enlisted.update(entries[::3])
+        course.met.update(entries[::3])
         enlisted, doubles = await self._ids.enlist(*entries)
+        course.repaired += enlisted
         for start in range(0, len(doubles), 4):
-            enlisted += await self._settle(*doubles[start : start + 4])
-        return enlisted
+            course.repaired += await self._settle(*doubles[start : start + 4])
 
     async def _settle(self, name: bytes, claim: bytes, queue: bytes, listed: bytes) -> int:
         """Buries the older one, where the list has the id of a schedule in another queue.
@@ -199,10 +258,10 @@ class Reconciler:
         enlisted, _ = await self._ids.enlist(name, claim, queue)
         return enlisted
 
-    async def _strike_dead(self) -> None:
+    async def _strike_dead(self, course: _Course) -> None:
         """Takes entries off the list of ids that calls left which were cut between two writes."""
         for schedule_id, entry in (await self._ids.all()).items():
-            if schedule_id.encode() in self._enlisted:
+            if schedule_id.encode() in course.met:
                 continue
             try:
                 # Nothing can be stored under the claim any more, if nothing is there yet.
@@ -215,6 +274,10 @@ class Reconciler:
                 continue  # It was counted where the walk met it.
             if buried != ALIVE:
                 await self._ids.strike(schedule_id, entry)
+
+    async def _history(self) -> str:
+        sections = [await self._call("INFO", name) for name in ("server", "replication")]
+        return history_of(parse_info(b"\n".join(sections)))
 
     async def _call(self, command: str, *args: Arg) -> Reply:
         link = self._engine.link
