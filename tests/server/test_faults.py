@@ -194,12 +194,18 @@ async def test_a_lost_stream_is_rebuilt_at_once(rig: Rig) -> None:
 
 
 async def lose_a_deadline(rig: Rig) -> bytes:
-    """Takes away what no count misses. Returns the key."""
+    """Takes away what no count misses, once the gateway's first walk is over. Returns the key."""
+    mark, call = rig.broker.engine.names.walk(), rig.broker.link.call
+
+    async def has_walked() -> bool:
+        return await call("GET", mark) == b"walked"
+
+    await eventually(has_walked, "the gateway has walked over all records")
     expires_in = job_pb2.JobOptions(expires_in=seconds(3_600))
     await rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec(options=expires_in)))
     key: bytes
-    [key] = await rig.broker.link.call("KEYS", "*:dl")
-    await rig.broker.link.call("DEL", key)
+    [key] = await call("KEYS", "*:dl")
+    await call("DEL", key)
     return key
 
 

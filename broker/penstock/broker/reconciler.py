@@ -174,7 +174,8 @@ class Reconciler:
             )
             await self._repair(course, found)
             course.cursor, course.is_over = cursor, cursor == b"0"
-            await asyncio.sleep(STEP_PAUSE_S)
+            if not course.is_over:
+                await asyncio.sleep(STEP_PAUSE_S)
 
     async def _weigh(self, course: _Course) -> None:
         """Says where something was missing that the walk is over."""
@@ -276,8 +277,7 @@ class Reconciler:
                 await self._ids.strike(schedule_id, entry)
 
     async def _history(self) -> str:
-        sections = [await self._call("INFO", name) for name in ("server", "replication")]
-        return history_of(parse_info(b"\n".join(sections)))
+        return history_of(parse_info(await self._call("INFO", "server", "replication")))
 
     async def _call(self, command: str, *args: Arg) -> Reply:
         link = self._engine.link
