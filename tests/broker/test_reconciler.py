@@ -10,7 +10,6 @@ from penstock.broker import (
     JobState,
     Priority,
     ReplyError,
-    Unavailable,
     housekeeper,
     ids,
     reconciler,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from penstock.broker import Broker
-    from penstock.broker.pipeline import Arg, Reply
     from penstock.broker.reconciler import _Course
 
     Damage = Callable[[Rig, str], Awaitable[object]]
@@ -306,102 +304,6 @@ async def test_a_walk_that_fails_does_not_hold_off_the_next(
     monkeypatch.undo()
     await other.reconciler.walk()
     assert await rig.call("ZCARD", rig.slot.due()) == 1
-
-
-@pytest.fixture
-async def visited(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Jobs in the order in which walks repair them, over 100 that are delayed, in small steps."""
-    monkeypatch.setattr(reconciler, "KEYS_PER_STEP", 10)
-    for _ in range(100):
-        await delayed(rig)
-    visited = list[str]()
-
-    async def note(script: Script, *args: Arg) -> None:
-        if script is reconciler.REPAIR:
-            visited.extend(str(tail) for tail in args)
-
-    before_scripts(rig, monkeypatch, note)
-    return visited
-
-
-async def interrupt(rig: Rig, visited: list[str]) -> None:
-    """An outage ends a walk when it has done about half of its way."""
-
-    async def fail(*_: object) -> None:
-        if len(visited) > 50:
-            raise Unavailable("the server is away")
-
-    with pytest.MonkeyPatch.context() as patch:
-        before_scripts(rig, patch, fail)
-        with pytest.raises(Unavailable):
-            await rig.broker.reconciler.walk()
-    assert 50 < len(visited) < 100
-
-
-def before_scripts(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, act: Callable[..., Awaitable[None]]
-) -> None:
-    """Has something done before each script that the broker runs."""
-    run = rig.broker.engine.run
-
-    async def act_and_run(script: Script, keys: list[bytes], *args: Arg) -> Reply:
-        await act(script, *args)
-        return await run(script, keys, *args)
-
-    monkeypatch.setattr(rig.broker.engine, "run", act_and_run)
-
-
-async def test_an_interrupted_walk_goes_on_where_it_was(rig: Rig, visited: list[str]) -> None:
-    await rig.call("DEL", rig.slot.due())
-    await interrupt(rig, visited)
-    assert rig.broker.reconciler.wanted
-    assert await rig.broker.reconciler.walk() == 100
-    assert len(set(visited)) == 100
-    assert len(visited) < 150
-    assert not rig.broker.reconciler.wanted
-
-
-async def test_an_interrupted_walk_begins_anew_on_another_server(
-    rig: Rig, visited: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What gave the cursor is gone, and to the next process it may mean a place further on."""
-    await interrupt(rig, visited)
-    visited.clear()
-    monkeypatch.setattr(reconciler, "history_of", lambda _: "restarted")
-    await rig.broker.reconciler.walk()
-    assert len(set(visited)) == 100
-
-
-async def test_a_walk_begins_anew_if_the_server_restarts_meanwhile(
-    rig: Rig, visited: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reconciler, "history_of", lambda _: f"restarted: {bool(visited)}")
-    await rig.broker.reconciler.walk()
-    assert len(visited) >= 200
-    assert len(set(visited)) == 100
-
-
-async def test_a_walk_is_left_to_who_walks_meanwhile(
-    rig: Rig, other: Broker, visited: list[str]
-) -> None:
-    await rig.call("DEL", rig.slot.due())
-    await interrupt(rig, visited)
-    await rig.call("DEL", rig.slot.due())
-    assert await other.reconciler.walk() == 100
-    assert await rig.broker.reconciler.walk() == 0
-    assert not rig.broker.reconciler.wanted
-
-
-async def test_a_walker_is_not_held_off_by_a_mark_that_it_could_not_take_away(
-    rig: Rig, other: Broker, visited: list[str]
-) -> None:
-    await interrupt(rig, visited)
-    mark = rig.broker.engine.names.walk()
-    own = b"walking " + rig.broker.reconciler._name.encode()
-    await rig.call("SET", mark, own, "PX", 15_000)
-    assert await other.reconciler.walk() == 0
-    await rig.broker.reconciler.walk()
-    assert len(set(visited)) == 100
 
 
 @pytest.mark.foreign_hands

@@ -198,7 +198,7 @@ async def lose_a_deadline(rig: Rig) -> bytes:
     mark, call = rig.broker.engine.names.walk(), rig.broker.link.call
 
     async def has_walked() -> bool:
-        return await call("GET", mark) == b"walked"
+        return bool(await call("GET", mark) == b"walked")
 
     await eventually(has_walked, "the gateway has walked over all records")
     expires_in = job_pb2.JobOptions(expires_in=seconds(3_600))

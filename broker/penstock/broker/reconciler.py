@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
-from penstock.broker.errors import NotFound, ReplyError, Unavailable
+from penstock.broker.errors import NotFound, ReplyError
 from penstock.broker.info import history_of, parse_info
 from penstock.broker.retry import with_retry
 from penstock.broker.schedule_ids import ALIVE, ScheduleIds, entry_of
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 REPAIR = load_script("repair")
 REPAIR_SCHEDULE = load_script("repair_schedule")
 WALK = load_script("walk")
+WALKED = load_script("walked")
 WEIGH = load_script("weigh")
 
 KEYS_PER_STEP: Final = 500
@@ -48,6 +50,8 @@ WALK_MARK_S: Final = 60.0
 WANTED_AGAIN_S: Final = 5.0
 #: In place of what was missing before a walk, where it shows nothing about what is missing now.
 SINCE: Final = "since"
+#: A walk that has stood still for so long is begun anew (s): too much may have changed.
+COURSE_S: Final = 60.0
 #: A walker that was not heard of for so long has vanished (s).
 WALKING_MARK_S: Final = 15.0
 
@@ -62,25 +66,30 @@ class _Course:
     """A walk, as far as it has come.
 
     Attributes:
+        weighed: of slots where something was missing, what `weigh.lua` said before the walk.
         history: of the server that gave the cursor (see `history_of`).
         cursor: where SCAN goes on.
         is_over: every record was visited.
-        weighed: of slots where something was missing, what `weigh.lua` said before the walk.
+        was_interrupted: what it has visited may have changed much since.
+        interrupted_s: when it was last, by the monotonic clock.
         met: ids of the schedules that were visited.
         repaired: how many jobs and schedules were put back.
         unreadable: records that were left alone, since foreign keys stand in the way.
     """
 
+    weighed: dict[Slot, list[int | bytes]] = field(default_factory=dict)
     history: str = ""
     cursor: bytes = b"0"
     is_over: bool = False
-    weighed: dict[Slot, list[int | bytes]] = field(default_factory=dict)
+    was_interrupted: bool = False
+    interrupted_s: float = 0.0
     met: set[bytes] = field(default_factory=set)
     repaired: int = 0
     unreadable: int = 0
 
-    def restart(self, history: str) -> None:
-        """From the beginning on another server, to which the cursor means nothing."""
+    def start_on(self, history: str) -> None:
+        """Goes to the beginning: to another server the cursor means nothing."""
+        self.was_interrupted |= bool(self.history)
         self.history, self.cursor, self.is_over = history, b"0", False
         self.met.clear()
         self.unreadable = 0
@@ -122,47 +131,59 @@ class Reconciler:
         something is known to be missing.
 
         Raises:
-            Unavailable: the server is. The next call goes on from here.
+            Unavailable: the server is. The next call goes on from here, within a minute.
         """
-        hold_off_s = WANTED_AGAIN_S if self.wanted else WALK_MARK_S
-        marks_s = (WALKING_MARK_S, WALK_MARK_S, hold_off_s)
-        marks_ms = [int(each * 1000) for each in marks_s]
         mark = self._engine.names.walk()
-        may_walk = await self._engine.run(WALK, [mark], *marks_ms, self._name)
-        course, self._interrupted = self._interrupted, None
-        if not may_walk:
-            self._wanted.clear()
+        verdict = await self._ask_leave(mark)
+        if verdict != b"walk":
+            if verdict == b"walked":  # It is asked for again, if that walk does not find it.
+                self._interrupted = None
+                self._wanted.clear()
             return 0
+        course, self._interrupted = self._interrupted, None
+        if course is None or time.monotonic() - course.interrupted_s > COURSE_S:
+            course = _Course()
         try:
-            if course is None:
-                course = await self._set_out()
+            await self._set_out(course)
             await self._walk(course)
             await self._weigh(course)
-        except BaseException as error:
-            if isinstance(error, Unavailable):
-                self._interrupted = course
+            await self._strike_dead(course)
+            # What an outage cut in two shows less than a walk: another may be wanted at once.
+            life_s = 0.0 if course.was_interrupted else WALK_MARK_S
+            await self._engine.run(WALKED, [mark], self._name, int(life_s * 1000))
+        except BaseException:
+            course.was_interrupted, course.interrupted_s = True, time.monotonic()
+            self._interrupted = course
             # Not done: whoever tries next must not be held off.
-            self._engine.link.send("DEL", mark)
+            self._engine.link.send("EVAL", WALKED.source, 1, mark, self._name, 0)
             raise
-        self._engine.link.send("SET", mark, "walked", "PX", int(WALK_MARK_S * 1000))
         self._tell(course)
         return course.repaired
 
-    async def _set_out(self) -> _Course:
-        wanted, self._wanted = self._wanted, set()
-        weighed = {slot: await self._engine.run(WEIGH, [slot.base], "") for slot in wanted}
-        return _Course(weighed=weighed)
+    async def _ask_leave(self, mark: bytes) -> bytes:
+        """What `walk.lua` says."""
+        hold_off_s = WANTED_AGAIN_S if self.wanted else WALK_MARK_S
+        marks_s = (WALKING_MARK_S, WALK_MARK_S, hold_off_s)
+        marks_ms = [int(each * 1000) for each in marks_s]
+        verdict: bytes = await self._engine.run(WALK, [mark], *marks_ms, self._name)
+        return verdict
+
+    async def _set_out(self, course: _Course) -> None:
+        """Weighs the slots where something is missing, before any record of them is visited."""
+        while self._wanted and not course.history:
+            slot = next(iter(self._wanted))
+            course.weighed[slot] = await self._engine.run(WEIGH, [slot.base], "")
+            self._wanted.discard(slot)
 
     async def _walk(self, course: _Course) -> None:
         """Follows a course to its end, on one and the same server."""
         while True:
             history = await self._history()
             if history != course.history:
-                course.restart(history)
+                course.start_on(history)
             elif course.is_over:
-                break
+                return
             await self._follow(course)
-        await self._strike_dead(course)
 
     async def _follow(self, course: _Course) -> None:
         pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
@@ -181,8 +202,9 @@ class Reconciler:
         """Says where something was missing that the walk is over."""
         name = randbits(48)
         for slot, (missing, doubt) in course.weighed.items():
-            # Where something was put back, what is missing now may have gone behind the walk.
-            before = SINCE if course.repaired else missing
+            # Where something was put back, what is missing now may have gone behind the walk. So it
+            # may behind one that stood still, or put something back and never heard of it.
+            before = SINCE if course.repaired or course.was_interrupted else missing
             await self._engine.run(WEIGH, [slot.base], before, doubt, name)
 
     def _tell(self, course: _Course) -> None:
@@ -205,20 +227,20 @@ class Reconciler:
             for start in range(0, len(tails), SCRIPT_BATCH)
         ]
         # Together, since it is the round trips that make a walk long, and some outages end one.
-        await asyncio.gather(*(self._repair_batch(course, *batch) for batch in batches))
+        answers = await asyncio.gather(*(self._repair_batch(*batch) for batch in batches))
+        for (slot, *_), (count, failed, *entries) in zip(batches, answers, strict=True):
+            course.repaired += int(count)
+            if failed and not course.unreadable:
+                tail, error = (part.decode(errors="replace") for part in failed[:2])
+                base = slot.base.decode()
+                _log.warning("a record of %s cannot be read: %s (%s)", base, tail, error)
+            course.unreadable += len(failed) // 2
+            if entries:
+                await self._enlist(course, *entries)
 
-    async def _repair_batch(
-        self, course: _Course, slot: Slot, script: Script, tails: list[str]
-    ) -> None:
+    async def _repair_batch(self, slot: Slot, script: Script, tails: list[str]) -> Reply:
         await self._activity.mark(slot)
-        count, failed, *entries = await self._engine.run(script, [slot.base], *tails)
-        course.repaired += int(count)
-        if failed and not course.unreadable:
-            tail, error = (part.decode(errors="replace") for part in failed[:2])
-            _log.warning("a record of %s cannot be read: %s (%s)", slot.base.decode(), tail, error)
-        course.unreadable += len(failed) // 2
-        if entries:
-            await self._enlist(course, *entries)
+        return await self._engine.run(script, [slot.base], *tails)
 
     async def _enlist(self, course: _Course, *entries: bytes) -> None:
         """Puts schedules back that the list of ids, in another slot, has lost.

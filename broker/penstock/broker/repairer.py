@@ -58,6 +58,7 @@ class Repairer(Periodic):
             await self._reconciler.walk()
         except Unavailable as error:
             _log.debug("no walk: %s", error)
+            self._reconnected |= again
             return RETRY_WALK_S
         return WALK_AGAIN_S if again else None
 
