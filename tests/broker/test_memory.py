@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker import Content, Submitted
+from penstock.broker.info import parse_info
 
 if TYPE_CHECKING:
     from penstock.broker import Broker
@@ -16,8 +17,10 @@ PAYLOAD: Final = Content(b"x" * 64, "text/plain")
 
 
 async def used_bytes(broker: Broker) -> int:
-    info = (await broker.link.call("INFO", "memory")).decode()
-    return int(info.partition("used_memory:")[2].split()[0])
+    """Without what the server has set aside for connections, and for what it will write to disk."""
+    info = parse_info(await broker.link.call("INFO", "memory"))
+    buffers = int(info["mem_clients_normal"]) + int(info["mem_aof_buffer"])
+    return int(info["used_memory"]) - buffers
 
 
 async def submit_all(rig: Rig) -> None:
