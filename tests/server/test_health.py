@@ -45,7 +45,6 @@ async def facts(rig: Rig) -> dict[str, object]:
 async def ready(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """A gateway that is ready, and probes often."""
     monkeypatch.setattr(upkeep, "PROBE_EVERY_S", 0.05)
-    monkeypatch.setattr(upkeep, "PROBE_WITHIN_S", 0.2)
     async with rig_on(redis_url) as rig:
         await eventually(lambda: rig.readiness.ready, "the gateway is ready")
         yield rig

@@ -82,7 +82,7 @@ async def test_another_gateway_applies_it_soon(rig: Rig, redis_url: str) -> None
         async def applied() -> bool:
             return (await other.job((await other.submit()).job_id)).max_attempts == 5
 
-        await eventually(applied, "the other gateway applies the policy", within_s=2)
+        await eventually(applied, "the other gateway applies the policy", within_s=10)
 
 
 BAD: Final = [

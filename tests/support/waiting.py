@@ -33,7 +33,7 @@ async def eventually(
     probe: Callable[[], Any],
     description: str,
     *,
-    within_s: float = 5.0,
+    within_s: float = 30.0,
     every_s: float = _POLL_S,
 ) -> Any:  # The overloads say more.
     """Call ``probe`` until what it returns is true, and return that.
@@ -57,7 +57,7 @@ async def eventually(
         await sleep(every_s)
 
 
-def wait_until(probe: Callable[[], Value], description: str, *, within_s: float = 5.0) -> Value:
+def wait_until(probe: Callable[[], Value], description: str, *, within_s: float = 30.0) -> Value:
     """As eventually(), for a test without an event loop."""
     give_up = time.monotonic() + within_s
     while not (value := probe()):

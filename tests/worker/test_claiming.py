@@ -92,7 +92,7 @@ async def test_the_bell_wakes_an_idle_worker_at_once(rig: Rig) -> None:
         for _ in range(20):
             await rig.result(await rig.submit("quick"))
         # By polling, each would have taken a second or two.
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 10
 
 
 async def test_a_lost_ring_costs_no_more_than_a_poll(rig: Rig) -> None:
@@ -111,7 +111,7 @@ async def test_a_lost_ring_costs_no_more_than_a_poll(rig: Rig) -> None:
         ended = await rig.ended(slot.job_id(tail.decode()))
     assert ended.state is JobState.SUCCEEDED
     assert ended.started_ms is not None
-    assert ended.started_ms - ended.created_ms < 3_000
+    assert ended.started_ms - ended.created_ms < 8_000
 
 
 async def test_a_job_of_an_unknown_type_waits_for_a_worker_that_knows_it(rig: Rig) -> None:
@@ -126,7 +126,7 @@ async def test_a_job_of_an_unknown_type_waits_for_a_worker_that_knows_it(rig: Ri
         job = await rig.until(job_id, JobState.SCHEDULED)
         assert (job.attempt, job.crashes) == (0, 0)
         assert job.run_at_ms is not None
-        assert 1_500 <= job.run_at_ms - job.created_ms <= 3_500
+        assert 1_500 <= job.run_at_ms - job.created_ms <= 15_000
         last = (await rig.events(job_id))[-1].body
         why = "no handler for special here"
         assert last == StateChange(JobState.SCHEDULED, 0, why, job.run_at_ms)
