@@ -241,16 +241,21 @@ async def test_without_a_deadline_the_cap_holds(
         began = asyncio.get_running_loop().time()
         refusal = await refusal_of(rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec())))
         assert refusal.code is grpc.StatusCode.UNAVAILABLE
-        assert asyncio.get_running_loop().time() - began < 2.0
+        assert asyncio.get_running_loop().time() - began < 4.0
 
 
+@pytest.mark.usefixtures("patient_calls")
 async def test_the_answer_comes_before_the_callers_deadline(
-    rig: Rig, redis_server: EmbeddedServer
+    redis_url: str, redis_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = (await rig.submit()).job_id
-    redis_server.kill()
-    request = pb.GetStatusRequest(job_id=job_id)
-    refusal = await refusal_of(rig.jobs.GetStatus(request, timeout=0.5))
+    # A long way back, for a machine that is slow: it is answered after a tenth of the time.
+    monkeypatch.setattr(calls, "_MARGIN", 0.9)
+    monkeypatch.setattr(calls, "_MAX_MARGIN_S", 60.0)
+    async with rig_on(redis_url, call_budget_s=60.0) as rig:
+        job_id = (await rig.submit()).job_id
+        redis_server.kill()
+        request = pb.GetStatusRequest(job_id=job_id)
+        refusal = await refusal_of(rig.jobs.GetStatus(request, timeout=20))
     # Not DEADLINE_EXCEEDED: it is the gateway that knows why.
     assert refusal.code is grpc.StatusCode.UNAVAILABLE
     assert "RetryInfo" in refusal.details
