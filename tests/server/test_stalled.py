@@ -102,7 +102,7 @@ async def test_a_shutdown_does_not_wait_for_the_abandoned(redis_url: str) -> Non
 
 
 async def test_a_stalled_reader_has_one_message_held_for_it(redis_url: str) -> None:
-    async with rig_on(redis_url, stream_stall_s=4.0) as rig:
+    async with rig_on(redis_url, stream_stall_s=60.0) as rig:
         job_id, grant = await running(rig, chunks=12)
         async with (
             Peer(rig.gateway.port, window=SMALL, greedy=False) as early,
@@ -134,7 +134,7 @@ async def test_a_stalled_reader_has_one_message_held_for_it(redis_url: str) -> N
 
 
 async def test_one_who_comes_back_gets_all_that_was_dropped(redis_url: str) -> None:
-    async with rig_on(redis_url, stream_stall_s=2.0) as rig:
+    async with rig_on(redis_url, stream_stall_s=60.0) as rig:
         job_id, grant = await running(rig, chunks=12)
         async with Peer(rig.gateway.port, window=SMALL, greedy=False) as peer:
             stream = watch(peer, job_id)
