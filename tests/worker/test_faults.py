@@ -6,11 +6,14 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from penstock.broker import Backoff, Content, JobState, NewJob, StateChange, Submitted
 from penstock.runtime._probe import ask
 from penstock.runtime.embedded import EmbeddedServer
 from penstock.worker import Context, StopReason, Worker
 from tests.chaos.link.proxy import FaultProxy
+from tests.chaos.worlds.loop_lag import LoopLag
 from tests.support.waiting import eventually
 from tests.worker.rig import Rig
 
@@ -33,7 +36,7 @@ async def test_a_killed_worker_s_job_goes_on_elsewhere_from_its_checkpoint(
             async def taken_over() -> bool:
                 return (await rig.job(job_id)).worker_id != first.worker_id
 
-            await eventually(taken_over, "the other worker has the job", within_s=10)
+            await eventually(taken_over, "the other worker has the job", within_s=30)
             gate.touch()
             assert await rig.result(job_id) == [3, 3]
             heir.signal(signal.SIGTERM)
@@ -43,7 +46,8 @@ async def test_a_killed_worker_s_job_goes_on_elsewhere_from_its_checkpoint(
     assert (job.attempt, job.crashes) == (2, 1)
     assert job.fencing_token > first.fencing_token
     assert job.started_ms is not None
-    assert job.started_ms - killed_ms <= (LEASE_S + 1) * 1000
+    # Taken over when the lease had run out, but for what a busy machine adds.
+    assert job.started_ms - killed_ms <= (LEASE_S + 4) * 1000
     assert (await rig.stats()).counters["lost"] == 1
 
 
@@ -213,7 +217,7 @@ async def test_a_handler_is_stopped_when_its_lease_cannot_be_renewed(
         # RUNNING would not be enough: the worker may not have heard yet of the grant.
         await eventually(began.is_set, "the handler has begun")
         durable_server.kill()
-        await eventually(lambda: stops, "the handler has been stopped", within_s=10)
+        await eventually(lambda: stops, "the handler has been stopped", within_s=30)
         await asyncio.to_thread(durable_server.start)
         await durable_rig.broker.link.ready(10)
         assert await durable_rig.result(job_id) == "run again"
@@ -242,33 +246,35 @@ async def test_a_handler_learns_in_time_that_its_lease_cannot_be_renewed(
             stopped_s.append(time.monotonic())
             reasons.append(ctx.stop_reason)
 
-    async with rig.working(app, lease_s=lease_s):
+    async with rig.working(app, lease_s=lease_s), LoopLag() as lag:
         await rig.progressed(await rig.submit("cut.off"))
         # The server is there, and answers; it only takes no writes.
         ask(redis_server.socket_path, "REPLICAOF", "127.0.0.1", "1", timeout_s=10)
         cut_off_s = time.monotonic()
         try:
-            await eventually(lambda: stopped_s, "the handler has been stopped", within_s=10)
+            await eventually(lambda: stopped_s, "the handler has been stopped", within_s=30)
         finally:
             ask(redis_server.socket_path, "REPLICAOF", "NO", "ONE", timeout_s=10)
             await rig.broker.link.ready(10)
     assert reasons[0] is StopReason.UNREACHABLE
     # The lease was renewed last before the server was cut off. What is left of it is for the
-    # handler to stop; the slack is for a busy machine, and less than a renewal's interval.
-    assert stopped_s[0] - cut_off_s < lease_s * 0.75 + 0.5
+    # handler to stop; the slack is less than a renewal's interval, but for what a busy machine
+    # adds: to the timer, and to the handler's turn after it.
+    assert stopped_s[0] - cut_off_s < lease_s * 0.75 + 0.5 + 2 * lag.worst_s
 
 
+@pytest.mark.timeout(180)
 async def test_leases_are_kept_over_a_way_that_is_longer_than_a_renewal_s_interval(
     durable_rig: Rig, durable_server: EmbeddedServer
 ) -> None:
-    lease_s, way_s = 4.0, 0.6
+    lease_s, way_s = 12.0, 1.6
     app = Worker()
     begun = asyncio.Event()
 
     @app.job("far.away")
     async def far_away() -> str:
         begun.set()
-        await asyncio.sleep(2 * lease_s)
+        await asyncio.sleep(1.5 * lease_s)
         return "done"
 
     assert durable_server.port is not None
@@ -277,16 +283,16 @@ async def test_leases_are_kept_over_a_way_that_is_longer_than_a_renewal_s_interv
         durable_rig.working(app, redis_url=link.url, lease_s=lease_s),
     ):
         job_id = await durable_rig.submit("far.away")
-        await eventually(begun.is_set, "the handler has begun", within_s=10)
+        await eventually(begun.is_set, "the handler has begun", within_s=30)
         first = await _lease(durable_rig, job_id)
 
         async def renewed() -> bool:
             return await _lease(durable_rig, job_id) != first
 
-        await eventually(renewed, "the lease has been renewed", within_s=10)
+        await eventually(renewed, "the lease has been renewed", within_s=30)
         # There and back it is longer than a quarter of the lease, after which it is renewed.
         link.delay_s = way_s
-        job = await durable_rig.ended(job_id, within_s=30)
+        job = await durable_rig.ended(job_id, within_s=60)
         link.restore()
     assert (job.state, job.attempt, job.crashes) == (JobState.SUCCEEDED, 1, 0)
 
