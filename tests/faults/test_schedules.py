@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 APP: Final = "tests.faults.app:app"
 WORKERS: Final = 2
+#: What making the schedules may take, before the first occurrence; and how long before that the
+#: first are killed (s).
+PATIENCE_S: Final = 20
+LEAD_S: Final = 2
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ async def test_every_occurrence_is_fired_once(
         address = f"ipv4:{','.join(f'127.0.0.1:{port}' for port in crew.ports)}"
         async with AsyncClient(address, timeout=60) as client:
             await _worker_registered(redis_url)
-            begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+            begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=PATIENCE_S)
             end = begin + timedelta(seconds=run.seconds - 1)
             definition = Schedule(
                 NewJob("tally", 0),
@@ -127,6 +131,8 @@ async def test_every_occurrence_is_fired_once(
             names = [f"s{number:03}" for number in range(run.schedules)]
             await asyncio.gather(*(client.create_schedule(name, definition) for name in names))
             assert datetime.now(UTC) < begin, "the machine is too slow for this test"
+            # That all are gone at once is to fall into the middle of it.
+            await asyncio.sleep((begin - datetime.now(UTC)).total_seconds() - LEAD_S)
             await crew.suffer(run, end.timestamp())
 
             expected = run.schedules * run.seconds
