@@ -1,8 +1,9 @@
-"""A siege: round after round of requests by chance, until the time is up or something is found."""
+"""A siege: round after round of requests by chance, until enough is done or something is found."""
 
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from penstock.runtime.embedded import EmbeddedServer
     from tests.fuzz.target import Target
 
-__all__ = ["Siege"]
+__all__ = ["ROUND", "Siege"]
 
 #: Requests of a round, after which the server is emptied.
 ROUND: Final = 2_000
@@ -65,17 +66,25 @@ class Siege:
         return len(self.outcomes)
 
     async def run(
-        self, server: EmbeddedServer, *, seconds: float, say: Callable[[str], None]
+        self,
+        server: EmbeddedServer,
+        *,
+        say: Callable[[str], None],
+        seconds: float = math.inf,
+        rounds: float = math.inf,
     ) -> None:
         """Goes on for so long, to the end of a round; stops early where too much is wrong.
 
         Args:
             server: is emptied again and again.
-            seconds: how long.
             say: is told after each round.
+            seconds: how long.
+            rounds: how many, however long they take.
         """
         begun = time.monotonic()
-        while self.seconds < seconds and len(self.findings) < _MOST_FINDINGS:
+        while (
+            self.seconds < seconds and self.rounds < rounds and len(self.findings) < _MOST_FINDINGS
+        ):
             ask(server.socket_path, "FLUSHALL", timeout_s=30)
             chance = random.Random(f"{self.seed} {self.rounds}")  # noqa: S311 - no secret.
             quiet = self.rounds % _KEPT_EVERY != _KEPT_EVERY - 1

@@ -16,7 +16,7 @@ from penstock.broker import InvalidArgument
 from penstock.server.service import JobService
 from penstock.v1 import job_service_pb2 as pb
 from tests.fuzz.forge import Forge
-from tests.fuzz.siege import Siege
+from tests.fuzz.siege import ROUND, Siege
 from tests.fuzz.target import METHODS, target_on
 from tests.support.waiting import eventually
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 GET_STATUS = next(method for method in METHODS if method.name == "GetStatus")
 SUBMIT = next(method for method in METHODS if method.name == "SubmitJob")
+#: Of the siege: they take about twenty seconds.
+ROUNDS = 7
 UNKNOWN_ID = pb.GetStatusRequest(job_id="0" * 36).SerializeToString()
 
 
@@ -70,12 +72,13 @@ async def _nothing_counted(target: Target) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_a_siege(redis_server: EmbeddedServer, redis_url: str) -> None:
     assert redis_url
     siege = Siege(seed=1)
-    await siege.run(redis_server, seconds=20, say=lambda _: None)
+    await siege.run(redis_server, rounds=ROUNDS, say=lambda _: None)
     assert not siege.findings
-    assert siege.requests >= 2_000
+    assert siege.requests >= ROUNDS * ROUND
     # The requests are not so odd that all are refused, nor so tame that none is.
     for method in METHODS:
         assert siege.outcomes[method.full_name, "OK"], method.full_name
