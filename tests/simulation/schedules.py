@@ -157,6 +157,8 @@ class Planner(Client):
             self._life.witness.expect(self._doubtful, "I1", f"{self._key}: acknowledged, and lost")
             return None
         except InvalidArgument:
-            return None  # Its end has come before it was there.
+            # Its end has come before it was there: by this try, if not by one that had no answer.
+            self._doubtful = True
+            return None
         self._doubtful = self._doubtful or answer is None
         return answer

@@ -68,8 +68,9 @@ class Trouble:
         life.bells.loss = min(life.bells.loss, 0.2)
         life.clock.settle()
         life.network.away_until_s = 0.0
-        # The last thing that befalls it: nobody connects anew after that, and has them loaded.
-        life.network.server.forget_scripts()
+        if not life.calm:  # There every ring is to be heard, and one that knows no script is lost.
+            # The last thing that befalls it: nobody connects anew after that, and has them loaded.
+            life.network.server.forget_scripts()
         for actor in (*life.gateways, *life.workers):
             if actor.process.stopped:
                 actor.process.go_on()
