@@ -10,7 +10,7 @@ import pytest
 
 from penstock.broker import Backoff, Keep, Policy, PolicyKey, Priority
 from penstock.runtime import ConfigurationError
-from penstock.server import Gateway, ServerSettings
+from penstock.server import Gateway, ServerSettings, policy_file
 from penstock.server.policy_file import PolicyFile, read_policies
 from penstock.v1 import queue_service_pb2 as pb
 from tests.server.rig import rig_on
@@ -181,8 +181,9 @@ async def test_an_older_gateway_leaves_the_newer_file_in_place(redis_url: str, f
 
 
 async def test_a_gateway_with_a_file_serves_without_redis_as_soon_as_one_without(
-    file: Path,
+    file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(policy_file, "PUBLISH_WITHIN_S", 50.0)
     write(file, "[queue.default]\nmax_attempts = 7")
     settings = ServerSettings.load(
         redis_url="redis://127.0.0.1:1",
@@ -192,7 +193,7 @@ async def test_a_gateway_with_a_file_serves_without_redis_as_soon_as_one_without
         policy_file=file,
     )
     gateway = Gateway(settings)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         await gateway.start()
     await gateway.stop()
 
