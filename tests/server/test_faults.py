@@ -33,10 +33,12 @@ async def test_a_killed_server_is_unavailable_and_then_all_goes_on(
     stream = rig.stream(job_id)
     assert (await next_of(stream)).HasField("snapshot")
     waiting = rig.jobs.WaitJob(pb.WaitJobRequest(job_id=job_id, timeout=seconds(60)))
+    watched = rig.hub._feeds[job_id]
+    await eventually(lambda: len(watched.watchers) == 2, "the wait has begun")
     redis_server.kill()
     refusals = [
-        await refusal_of(rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec()), timeout=0.3)),
-        await refusal_of(rig.jobs.GetStatus(pb.GetStatusRequest(job_id=job_id), timeout=0.3)),
+        await refusal_of(rig.jobs.SubmitJob(pb.SubmitJobRequest(job=spec()), timeout=10)),
+        await refusal_of(rig.jobs.GetStatus(pb.GetStatusRequest(job_id=job_id), timeout=10)),
         await refusal_of(next_of(stream_with_deadline(rig, job_id))),
     ]
     for refusal in refusals:
@@ -46,7 +48,7 @@ async def test_a_killed_server_is_unavailable_and_then_all_goes_on(
         assert "valkey" not in refusal.message
     redis_server.start()
     # The streams that were open go on, without a hole, when the storage is back.
-    await rig.broker.link.ready(5)
+    await rig.broker.link.ready(30)
     await rig.complete(await rig.claim())
     assert states_of(await rest_of(stream)) == [
         "JOB_STATE_QUEUED",
@@ -59,7 +61,7 @@ async def test_a_killed_server_is_unavailable_and_then_all_goes_on(
 def stream_with_deadline(
     rig: Rig, job_id: str
 ) -> grpc.aio.UnaryStreamCall[pb.StreamProgressRequest, pb.StreamProgressResponse]:
-    return rig.jobs.StreamProgress(pb.StreamProgressRequest(job_id=job_id), timeout=0.3)
+    return rig.jobs.StreamProgress(pb.StreamProgressRequest(job_id=job_id), timeout=10)
 
 
 async def test_a_short_absence_is_only_a_delay(rig: Rig, redis_server: EmbeddedServer) -> None:
@@ -111,7 +113,7 @@ async def test_a_refused_call_leaves_nothing_to_the_garbage_collector(
             for call in calls:
                 await refusal_of(call)
             await eventually(lambda: not rig.admission.unary, "the gateway is done with them")
-            await eventually(lambda: jobs() == before, "their jobs are gone", within_s=2)
+            await eventually(lambda: jobs() == before, "their jobs are gone", within_s=30)
         finally:
             gc.enable()
             if how == "silent":
@@ -135,7 +137,7 @@ async def test_a_gateway_starts_without_its_storage_and_finds_it_later() -> None
             request = pb.SubmitJobRequest(
                 job=spec(options=job_pb2.JobOptions(allow_unregistered=True))
             )
-            refusal = await refusal_of(jobs.SubmitJob(request, timeout=0.3))
+            refusal = await refusal_of(jobs.SubmitJob(request, timeout=10))
             assert refusal.code is grpc.StatusCode.UNAVAILABLE
             server.start()
 
@@ -244,7 +246,7 @@ async def test_a_shutdown_ends_streams_with_a_cursor(redis_url: str) -> None:
         began = asyncio.get_running_loop().time()
         await rig.gateway.stop()
         # The grace is a limit, not a pause.
-        assert asyncio.get_running_loop().time() - began < 5.0
+        assert asyncio.get_running_loop().time() - began < 15.0
         for stream in streams:
             [end] = await rest_of(stream)
             assert end.end.reason == pb.EndOfStream.REASON_SHUTDOWN
