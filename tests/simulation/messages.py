@@ -107,10 +107,16 @@ class Publisher(Client):
     async def _publish(self, message: NewMessage) -> None:
         topic, message_id = message.envelope.topic, message.envelope.message_id
         self._texts[message_id].add(message.payload.data)
-        told: list[Published] | None = await self._ask(lambda broker: _publish(broker, message))
+        witness = self._life.witness
+        told: list[Published] | None = None
+        try:
+            told = await self._ask(lambda broker: _publish(broker, message))
+        except MessageReused:
+            # Whoever subscribed in between has been told something else under this id.
+            texts = self._texts[message_id]
+            witness.expect(len(texts) > 1, "I3", f"{message_id} is told once, and refused later")
         if told is None:
             return
-        witness = self._life.witness
         names = {each.subscription for each in told}
         for name, patterns in self._patterns.items():
             wants = {matches(each, topic) for each in patterns}
