@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PoisonJobs"]
 
-LEASE_S: Final = 1.0
+#: No neighbour may lose its lease to a stall of the machine: it runs one crash short of quarantine
+#: (s).
+LEASE_S: Final = 4.0
 MAX_CRASHES: Final = 3
 NEIGHBOURS: Final = 12
 #: A neighbour runs longer than a poison takes to work, so that each crash meets some (s).
@@ -36,7 +38,7 @@ class PoisonJobs(Scenario):
         "each is quarantined after 3 crashes, one in a child process alone fails; no neighbour is "
         "quarantined for what it was beside"
     )
-    seconds: ClassVar = 60.0
+    seconds: ClassVar = 115.0
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
