@@ -92,8 +92,8 @@ class Expectations:
         recovery_s: calls fail by that only while a fault strikes by which they can, or for so long
             after it. None where strikes are not written down: then they may at any time.
         patience_s: a job that was waited for so long has ended, whatever struck; None is any time.
-        strays: of 10,000 calls, so many may fail by it outside of that: a machine that has much
-            else to do may be late.
+        strays: of 10,000 calls, so many may fail by it outside of that, and once in any run: a
+            machine that has much else to do may be late. 0 is never.
         coroutines: job types whose handlers always note their end, unless their process is killed.
         durability: that every acknowledgement must promise; "" is any.
         least: how many operations of a kind there must be; see `History.operations`.

@@ -35,7 +35,8 @@ REWRITE_OFTEN: Final = {"auto-aof-rewrite-min-size": "4mb"}
 RECOVERY_S: Final = 5.0
 #: Within this a job ends that is waited for (s).
 PATIENCE_S: Final = 60.0
-#: And of 10,000 calls so many at any time, should the machine be busy with other things.
+#: And of 10,000 calls so many at any time, one at least, should the machine be busy with other
+#: things.
 STRAYS: Final = 1.0
 _TELL_S: Final = 2.0
 #: What happens in each second, at the least: about a tenth of what does on two busy cores. A run in

@@ -114,7 +114,9 @@ def _was_displaced(scene: Scene, job: JobHistory, failure: Failure) -> bool:
 
 
 def _strays_allowed(scene: Scene) -> float:
-    return scene.history.calls * scene.expectations.strays / 10_000
+    strays = scene.expectations.strays
+    # One stall of the machine is no matter of how many calls a short run makes.
+    return max(1.0, scene.history.calls * strays / 10_000) if strays else 0.0
 
 
 def stray_failures(scene: Scene) -> list[Failure | Submit]:

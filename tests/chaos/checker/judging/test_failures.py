@@ -145,9 +145,16 @@ class TestOutages:
         tale = plain()
         for _ in range(98):
             tale.seen()
-        calls = sum(line.kind == "call" for line in self.failed(tale).lines)
-        assert self.outages(tale, strays=10_000 / calls) == set()
-        assert self.outages(tale, strays=9_999 / calls) == {"outages"}
+        self.failed(tale)
+        calls = sum(line.kind == "call" for line in self.failed(tale, 1).lines)
+        assert self.outages(tale, strays=20_000 / calls) == set()
+        assert self.outages(tale, strays=19_999 / calls) == {"outages"}
+
+    def test_a_short_run_may_meet_one_stall(self) -> None:
+        tale = self.failed(plain())
+        assert self.outages(tale, strays=1.0) == set()
+        assert self.outages(tale, strays=0.0) == {"outages"}
+        assert self.outages(self.failed(tale, 1), strays=1.0) == {"outages"}
 
     def test_one_stall_that_fails_many_calls_counts_once(self) -> None:
         tale = plain()
