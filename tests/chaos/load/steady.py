@@ -32,12 +32,14 @@ class Ack:
     Attributes:
         number: what was submitted; its request id is made of it.
         job_id: as answered.
-        at: when, in seconds of the monotonic clock.
+        began: when it was first sent, in seconds of the monotonic clock.
+        at: when it was answered, likewise.
         durability: as answered.
     """
 
     number: int
     job_id: str
+    began: float
     at: float
     durability: Durability | None
 
@@ -138,7 +140,7 @@ class Load(Loops):
         now = time.monotonic()
         self.slowest_s = max(self.slowest_s, now - began)
         assert handle.submitted is not None
-        self.acks[number] = Ack(number, handle.job_id, now, handle.submitted.durability)
+        self.acks[number] = Ack(number, handle.job_id, began, now, handle.submitted.durability)
         if number % 3 == 0:
             await self._wait(number, handle.job_id)
 

@@ -123,16 +123,23 @@ class _Level:
         await asyncio.sleep(self._run.chance.uniform(0.1, 1.5) + 2 * self._slow_s)
         cut_at = time.monotonic()
         await asyncio.to_thread(world.server.power_cut)
-        await asyncio.sleep(0.2)  # Answers that are on their way arrive.
-        before = [ack for number, ack in load.acks.items() if number not in self._seen]
-        self._seen |= load.acks.keys()
+        await asyncio.sleep(0.2)  # Most answers that are on their way arrive.
         world.server.preload.fsync_delay.value = 0
+        starting = time.monotonic()
         await asyncio.to_thread(world.server.start)
         restarted = time.monotonic()
         tally = self._run.result.tally(f"power cut at {self._name}", PowerCut.rows)
         tally.strikes += 1
         await world.working()
         tally.recovery_ms.append((time.monotonic() - restarted) * 1000)
+        # An answer to what was sent before the cut may tell of either server: it is judged by this
+        # cut, and by the next one, too. What was sent after it, and answered since, by that alone.
+        before = [
+            ack
+            for number, ack in load.acks.items()
+            if number not in self._seen and (ack.at < starting or ack.began < cut_at)
+        ]
+        self._seen |= {ack.number for ack in before if ack.at < starting}
         lost = await self._look(load, before, cut_at)
         for ack in self._run.chance.sample(lost, min(50, len(lost))):
             self._run.result.expect(
