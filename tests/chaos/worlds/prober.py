@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Prober"]
 
-#: Of a call that looks whether the service works (s).
+#: Of a call that looks whether the service works (s). Short, so that one that was lost does not
+#: pass for a slow recovery; each further submit has longer, for the machine may be slow.
 _PROBE_S: Final = 1.0
+_LONGEST_PROBE_S: Final = 5.0
 #: A probe that has not run for so long (s) was struck itself, by a fault that overlaps. It is put
 #: back, but whether the service works is asked with the next one.
 _STRUCK_S: Final = 20.0
@@ -69,16 +71,18 @@ class Prober:
         began = loop.time()
         calls = Recorder(self._client, self._journal, self._calls)
         submit, sent, job = self._probe(), began, ""
+        submit_s = _PROBE_S
         while True:
             if loop.time() - sent > _STRUCK_S:
                 submit, sent, job = self._probe(), loop.time(), ""
             try:
-                job = job or await calls.submit(submit, rpc_timeout=_PROBE_S)
+                job = job or await calls.submit(submit, rpc_timeout=submit_s)
                 if (await calls.wait(job, _PROBE_S)).done:
                     return loop.time() - began
             except WaitTimeout:
                 pass
             except StatusError:
+                submit_s = min(2 * submit_s, _LONGEST_PROBE_S)
                 await asyncio.sleep(_LOOK_S / 2)
             if loop.time() - began > within_s:
                 raise TimeoutError(f"nothing has worked for {within_s:g} s")
