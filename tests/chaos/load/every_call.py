@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from penstock.broker import ids
@@ -111,6 +112,36 @@ class EveryCall(Loops):
         """See `Loops`."""
         self._result.expect(None, "calls", f"{loop}: {type(error).__name__}: {error}")
 
+    async def _ended(self, wait: Callable[..., Awaitable[object]]) -> None:
+        """Waits for a job. The only worker is killed and suspended: patience begins after that.
+
+        Args:
+            wait: for so long (`timeout`, in seconds); raises `WaitTimeout`.
+        """
+        while not self.stopping:
+            with suppress(WaitTimeout):
+                await wait(timeout=SPELL_S)
+                return
+        await wait(timeout=PATIENCE_S)
+
+    async def _watched(self, job: str) -> None:
+        """Watches a job to its end, with such patience."""
+        cursor = 0
+
+        async def watch(timeout: float) -> None:  # noqa: ASYNC109 - of each look.
+            nonlocal cursor
+            try:
+                async with (
+                    asyncio.timeout(timeout),
+                    self._client.watch(job, after=cursor) as events,
+                ):
+                    async for event in events:
+                        cursor = event.last_sequence
+            except TimeoutError as error:
+                raise WaitTimeout(job, timeout, None) from error
+
+        await self._ended(watch)
+
     # Jobs of the history.
 
     async def _submit(self, plan: Plan, type_: str = TYPES[0], **options: Any) -> str:  # noqa: ANN401 - of a submit.
@@ -141,7 +172,7 @@ class EveryCall(Loops):
             ]
         )
         for job in (plain, failing, soon, dead):
-            await self._calls.wait(job, PATIENCE_S)
+            await self._ended(partial(self._calls.wait, job))
             await self._calls.status(job)
         await self._calls.list_page(QUEUE, ["SUCCEEDED"])
 
@@ -155,10 +186,8 @@ class EveryCall(Loops):
                 break
             await asyncio.sleep(PAUSE_S)
         await self._calls.cancel(hanging)
-        async with asyncio.timeout(PATIENCE_S):
-            async for event in self._client.watch(talking):
-                del event
-        await self._calls.wait(hanging, PATIENCE_S)
+        await self._watched(talking)
+        await self._ended(partial(self._calls.wait, hanging))
         request = f"call-{next(self._numbers)}"
         first = await self._calls.retry(hanging, request)
         self._same(first, await self._calls.retry(hanging, request), request)
@@ -180,10 +209,10 @@ class EveryCall(Loops):
                 "call.note", 1, queue=CALLS_QUEUE, cache=policy, retention=1
             )
             with suppress(NotFound):  # It may be forgotten by then.
-                await handle.wait(timeout=PATIENCE_S)
+                await self._ended(handle.wait)
         await self._client.invalidate("call.note", key="key-0")
         forgetful = await self._client.submit("call.forget", "calls", queue=CALLS_QUEUE)
-        await forgetful.wait(timeout=PATIENCE_S)
+        await self._ended(forgetful.wait)
 
     @staticmethod
     def _schedule() -> Schedule:
@@ -195,13 +224,8 @@ class EveryCall(Loops):
         job_id = await self._note(delay=0.3)
         slot, tail = _place_of(job_id)
         await self._redis("HSET", slot.record(tail), "k", MOST_CRASHES - 1, "a", MOST_CRASHES - 1)
-        # Workers are killed that wait to have it run alone, and that again and again. So patience
-        # begins when no more are killed.
-        while not self.stopping:
-            with suppress(WaitTimeout):
-                await self._client.wait(job_id, timeout=SPELL_S)
-                return
-        await self._client.wait(job_id, timeout=PATIENCE_S)
+        # Workers are killed that wait to have it run alone, and that again and again.
+        await self._ended(partial(self._client.wait, job_id))
 
     async def _do_losses(self) -> None:
         """Jobs that a foreign hand takes out of their place, so that records are walked over."""
