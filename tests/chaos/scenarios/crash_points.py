@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from itertools import count
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -36,19 +37,22 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
 }
 
 #: All calls are listened to, to learn what is sent, until all scripts were seen; or so long (s).
-HEARD_IN_S: Final = 150.0
+HEARD_IN_S: Final = 400.0
 #: For so long a process is left in peace between two restarts meanwhile (s). By chance, so that the
-#: two processes do not fall into step.
-PEACE_S: Final = (2.0, 6.0)
+#: two processes do not fall into step; mostly longer than a nudge, or one would rarely run.
+PEACE_S: Final = (3.0, 10.0)
 #: Points of the short run; every further one costs a start of a process.
 SHORT_RUN: Final = 28
 #: What is sent now and then is sent within it (s).
-REACHED_IN_S: Final = 45.0
+REACHED_IN_S: Final = 120.0
 #: Of the points, what a run may miss of those that come up seldom: on a slow machine, say.
 MISSED_AT_MOST: Final = 0.05
 #: After so long the process is restarted in peace, since it sends some things then alone (s).
 NUDGE_AFTER_S: Final = 4.0
-#: For so long the other process is suspended then: its part in keeping house falls to this one (s).
+#: Between two further ones it is left in peace for ever longer, up to so long (s).
+LONGEST_PEACE_S: Final = 10.0
+#: For so long the other process is suspended once this one is at work: its part in keeping house
+#: falls to this one (s).
 ALONE_S: Final = 3.5
 _LOOK_EVERY_S: Final = 0.02
 
@@ -124,6 +128,8 @@ class _Driver:
         self, role: str, member: Member, link: FaultProxy, world: World, nudging: asyncio.Lock
     ) -> None:
         self._run = world.run
+        # Of its own: in which order the drivers draw is up to the machine.
+        self._chance = random.Random(f"{world.run.seed}:{role}")  # noqa: S311 - no secret.
         self._nudging = nudging
         self._role = role
         self._member = member
@@ -143,10 +149,9 @@ class _Driver:
         listener = Listener()
         self._link.traps.append(listener)
         give_up_s = time.monotonic() + HEARD_IN_S
-        peace_s = self._run.chance.uniform(*PEACE_S)
         for number in count():
             await self._nudge()
-            await asyncio.sleep(peace_s)
+            await asyncio.sleep(self._chance.uniform(*PEACE_S))
             heard |= listener.heard
             if number and (expected <= heard or time.monotonic() > give_up_s):
                 break
@@ -160,7 +165,7 @@ class _Driver:
     async def crash_at_points(self) -> None:
         """Goes through the points; in a short run, through some that are chosen by chance."""
         chosen = list(self.points)
-        self._run.chance.shuffle(chosen)
+        self._chance.shuffle(chosen)
         if self._run.scale < 2:
             chosen = chosen[: self._run.scaled(SHORT_RUN / 2)]
         for number, point in enumerate(chosen):
@@ -188,7 +193,7 @@ class _Driver:
             if now_s - nudged_s > patience_s:
                 await self._nudge()
                 nudged_s = time.monotonic()
-                patience_s *= 2  # The machine may be slow.
+                patience_s = min(2 * patience_s, LONGEST_PEACE_S)  # The machine may be slow.
             await asyncio.sleep(_LOOK_EVERY_S)
         else:
             self.reached += 1
@@ -199,17 +204,18 @@ class _Driver:
 
     async def _nudge(self) -> None:
         """Brings about what comes up seldom, and has this process alone keep house for a while."""
-        await self._world.redis("DEL", NamespaceKeys("default").walk())
-        self._world.worker_link.lose_replies(1, DIGESTS["claim"])
         other = self._world.workers[0] if self._role == "gateway" else self._world.gateways[0]
         async with self._nudging:
             other.pause()
             try:
-                # The one is put back by a walk, the other taken off: no schedule is stored for it.
-                await self._world.redis("ZPOPMAX", _CALLS.due())
+                await self._world.redis("DEL", NamespaceKeys("default").walk())
+                self._world.worker_link.lose_replies(1, DIGESTS["claim"])
+                # The one is taken off by a walk, no schedule is stored for it; the other put back.
                 entry = b"cut-short", b"1 %s" % CALLS_QUEUE.encode()
                 await self._world.redis("HSET", NamespaceKeys("default").schedules(), *entry)
+                await self._world.redis("ZPOPMAX", _CALLS.due())
                 await self._restart()
+                await self._see_it_work()
                 await asyncio.sleep(ALONE_S)
             finally:
                 other.resume()
@@ -220,6 +226,19 @@ class _Driver:
             self._member.terminate()
             await self._member.stopped(PATIENCE_S)
         await self._see_it_run()
+
+    async def _see_it_work(self) -> None:
+        """Returns once it has sent something to the server, or was killed as it did."""
+        listener = Listener()
+        self._link.traps.append(listener)
+        try:
+            await when(
+                lambda: listener.heard or not self._member.alive,
+                f"the {self._role} sends something",
+                PATIENCE_S,
+            )
+        finally:
+            self._link.traps.remove(listener)
 
     async def _see_it_run(self) -> None:
         if not self._member.alive:
