@@ -38,7 +38,7 @@ class PoisonJobs(Scenario):
         "each is quarantined after 3 crashes, one in a child process alone fails; no neighbour is "
         "quarantined for what it was beside"
     )
-    seconds: ClassVar = 115.0
+    seconds: ClassVar = 100.0
 
     async def run(self, run: Run) -> None:
         """See `Scenario`."""
