@@ -91,11 +91,11 @@ async def test_a_gateway_may_come_later_than_its_client(connect: Connect) -> Non
 
     async def scenario(calls: AsyncCalls) -> None:
         with pytest.raises(Unavailable) as trouble:
-            await calls.status("job", rpc_timeout=2)
+            await calls.status("job", rpc_timeout=8)
         assert f"127.0.0.1:{port}" in str(trouble.value)
         assert "PENSTOCK_ADDRESS" in str(trouble.value), "it says where to look"
 
-    async with connect(f"127.0.0.1:{port}") as client:
+    async with connect(f"127.0.0.1:{port}", timeout=30) as client:
         await client(scenario)
         async with ScriptedGateway(port) as gateway:
             gateway.on("GetStatus", FOUND)
