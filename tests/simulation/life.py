@@ -238,9 +238,12 @@ class Life:
         """Waits for the last job to end. Nobody holds one for long who does not renew its lease."""
         healed_s = self.clock.now_s
         give_up_s = healed_s + SETTLED_WITHIN_S
+        fewest = len(self.witness.jobs)
         while under_way := self._under_way():
             for tail in under_way:
                 self._check_lease(tail, healed_s)
+            if len(under_way) < fewest:  # A schedule may have had much to catch up with.
+                fewest, give_up_s = len(under_way), self.clock.now_s + SETTLED_WITHIN_S
             if self.clock.now_s > give_up_s:
                 for tail in under_way:
                     record = self.witness.jobs[tail].record

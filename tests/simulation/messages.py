@@ -170,8 +170,11 @@ class Publisher(Client):
         self._settle(name, _NOBODY, answered=told is not None)
 
     def _settle(self, name: str, pattern: str, *, answered: bool) -> None:
-        """What was asked for holds; without an answer it may come to pass at any later time."""
-        if not answered:
+        """What was asked for holds; a try without an answer may come to pass at any later time.
+
+        So may one that a gateway has repeated by itself, where the first is still on its way.
+        """
+        if not answered or self._tries > 1 or self._life.trouble.delays:
             self._doubtful.add(name)
         if name not in self._doubtful:
             self._patterns[name] = {pattern}
