@@ -13,19 +13,18 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, Self
 
 from penstock.runtime import configure_logging, run, stop_signals
 from penstock.server import Gateway, ServerSettings
 from tests.chaos.waiting import PATIENCE_S, when
-from tests.chaos.worlds.vitals import Vitals, heap_reader, vitals_of
+from tests.chaos.worlds.vitals import Vitals, heap_reader, tell_on, vitals_of
 from tests.support.processes import free_port
 
 if TYPE_CHECKING:
     from tests.support.processes import Fleet
 
-__all__ = ["ObservedGateway"]
+__all__ = ["PORT", "ObservedGateway"]
 
 #: The environment variable that names the second port.
 PORT: Final = "PENSTOCK_TEST_VITALS_PORT"
@@ -49,17 +48,20 @@ class ObservedGateway:
         self.port = port
 
     @classmethod
-    async def start(cls, fleet: Fleet, port: int, **settings: object) -> Self:
+    async def start(
+        cls, fleet: Fleet, port: int, *, module: str = __name__, **settings: object
+    ) -> Self:
         """Starts it; returns once it listens.
 
         Args:
             fleet: that it is to be one of.
             port: of loopback, for clients.
+            module: which runs it.
             settings: by the names of `ServerSettings`.
         """
         vitals_port = free_port()
         env = {PORT: str(vitals_port)}
-        process = await asyncio.to_thread(fleet.gateway, port, module=__name__, env=env, **settings)
+        process = await asyncio.to_thread(fleet.gateway, port, module=module, env=env, **settings)
         return cls(fleet, process, port, vitals_port)
 
     @property
@@ -111,14 +113,9 @@ class ObservedGateway:
 async def _serve(settings: ServerSettings, port: int) -> None:
     heap = heap_reader()
     gateway = Gateway(settings)
-
-    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(json.dumps(asdict(vitals_of(gateway, heap))).encode())
-        writer.close()
-
     async with stop_signals() as stopping:
         # Before the gateway listens: whoever waits for that may ask at once.
-        server = await asyncio.start_server(tell, _HOST, port)
+        server = await tell_on(port, lambda: vitals_of(gateway, heap))
         async with gateway:
             await stopping.wait()
             server.close()

@@ -119,11 +119,19 @@ class Stage:
         settings = {**self._settings, **settings}
         return await asyncio.to_thread(self._fleet.gateway, port, env=env, **settings)
 
-    async def start_observed_gateway(self, **settings: object) -> ObservedGateway:
+    async def start_observed_gateway(
+        self,
+        **settings: Any,  # noqa: ANN401 - by name.
+    ) -> ObservedGateway:
         """Starts a gateway that tells what it holds; returns once it listens."""
         port = free_port()
         self.ports.append(port)
         return await ObservedGateway.start(self._fleet, port, **{**self._settings, **settings})
+
+    async def start_bare_server(self) -> ObservedGateway:
+        """Starts a gRPC server that tells what it holds, and has nothing of Penstock behind it."""
+        module = "tests.chaos.worlds.bare_server"
+        return await ObservedGateway.start(self._fleet, free_port(), module=module)
 
     def start_worker(
         self,

@@ -1,12 +1,13 @@
-"""What a gateway holds: calls, streams, tasks, files and memory."""
+"""What a gateway holds: calls, streams, tasks, files and memory; and what tells it from outside."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import gc
+import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from penstock.server import Gateway
 
-__all__ = ["Vitals", "heap_reader", "vitals_of"]
+__all__ = ["Vitals", "heap_reader", "tell_on", "vitals_of", "vitals_of_process"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Vitals:
     """What a gateway holds.
 
     Attributes:
+        tasks: of asyncio.
+        descriptors: open files and sockets.
+        rss_kb: resident memory.
+        heap_bytes: what the process has got from the C library's heap and not given back.
         unary: calls with one answer, as admission counts them.
         streams: streams and waits, likewise.
         peers: client addresses that have streams, likewise.
@@ -32,25 +37,21 @@ class Vitals:
         readers: jobs that are watched.
         open_calls: calls that a shutdown would wait for.
         pending: commands that wait for the server's reply.
-        tasks: of asyncio.
-        descriptors: open files and sockets.
-        rss_kb: resident memory.
-        heap_bytes: what the process has got from the C library's heap and not given back.
     """
 
-    unary: int
-    streams: int
-    peers: int
-    watches: int
-    followed: int
-    waiters: int
-    readers: int
-    open_calls: int
-    pending: int
     tasks: int
     descriptors: int
     rss_kb: int
     heap_bytes: int
+    unary: int = 0
+    streams: int = 0
+    peers: int = 0
+    watches: int = 0
+    followed: int = 0
+    waiters: int = 0
+    readers: int = 0
+    open_calls: int = 0
+    pending: int = 0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -68,11 +69,9 @@ def vitals_of(gateway: Gateway, heap: Callable[[], int]) -> Vitals:
         gateway: of this process.
         heap: a reader of its heap.
     """
-    gc.collect()
     admission, streams = gateway._admission, gateway._streams
-    status = Path("/proc/self/status").read_text()
-    (rss_line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
-    return Vitals(
+    return replace(
+        vitals_of_process(heap),
         unary=admission.unary,
         streams=admission.streams,
         peers=len(admission.stream_lane._by_caller) + len(admission.unary_lane._by_caller),
@@ -82,11 +81,30 @@ def vitals_of(gateway: Gateway, heap: Callable[[], int]) -> Vitals:
         readers=gateway._hub.readers,
         open_calls=len(gateway._front._calls._open) + len(gateway._health._open),
         pending=_pending(gateway),
+    )
+
+
+def vitals_of_process(heap: Callable[[], int]) -> Vitals:
+    """What this process holds that any process does."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    (rss_line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return Vitals(
         tasks=len(asyncio.all_tasks()),
         descriptors=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - numbers, no paths.
         rss_kb=int(rss_line.split()[1]),
         heap_bytes=heap(),
     )
+
+
+async def tell_on(port: int, vitals: Callable[[], Vitals]) -> asyncio.Server:
+    """Tells each connection to a port of loopback what there is at that moment, as JSON."""
+
+    async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(json.dumps(asdict(vitals())).encode())
+        writer.close()
+
+    return await asyncio.start_server(tell, "127.0.0.1", port)
 
 
 def _pending(gateway: Gateway) -> int:
