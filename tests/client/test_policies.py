@@ -99,15 +99,12 @@ async def test_limits_and_who_is_held_by_them_are_shown(
     async def make() -> None:
         await go_on.wait()
 
-    async def scenario(calls: AsyncCalls) -> None:
+    async def submit_two(calls: AsyncCalls) -> list[str]:
         await calls.set_queue_policy("default", concurrency=3)
         await calls.set_queue_policy("default", "report.make", concurrency=1)
-        handles = [await calls.submit("report.make") for _ in range(2)]
+        return [(await calls.submit("report.make")).job_id for _ in range(2)]
 
-        async def held() -> bool:
-            return (await handles[1].status()).hold_reason is HoldReason.TYPE_CONCURRENCY
-
-        await eventually(held, "the second is held")
+    async def look(calls: AsyncCalls) -> None:
         stats = await calls.queue_stats()
         assert (stats.held, stats.running, stats.waiting[Priority.DEFAULT]) == (1, 1, 1)
         assert stats.limits == (
@@ -116,7 +113,14 @@ async def test_limits_and_who_is_held_by_them_are_shown(
         )
 
     async with run_worker(app), connect(gateway.address) as client:
-        await client(scenario)
+        _, second = await client(submit_two)
+
+        async def held() -> bool:
+            status = await client(lambda calls: calls.status(second))
+            return status.hold_reason is HoldReason.TYPE_CONCURRENCY
+
+        await eventually(held, "the second is held")
+        await client(look)
         go_on.set()
 
 
