@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.broker import Unavailable, housekeeper, ids, reconciler
+from penstock.broker import ReplyError, Unavailable, housekeeper, ids, reconciler
 from penstock.broker.reconciler import REPAIR, WEIGH
 from penstock.broker.repairer import Repairer
 from tests.broker.rig import Rig, tail_of
@@ -92,6 +93,21 @@ async def lose_answer(rig: Rig, wanted: Script) -> None:
             await rig.broker.reconciler.walk()
 
 
+def repeat_once(rig: Rig, monkeypatch: pytest.MonkeyPatch, wanted: Script) -> None:
+    """The first answer to such a script is lost with its connection, and the script repeated."""
+    run, link, lost = rig.broker.engine.run, rig.broker.link, list[str]()
+
+    async def repeat(script: Script, keys: list[bytes], *args: Arg, **options: float) -> Reply:
+        if script is wanted and not lost:
+            lost.append(script.name)
+            await run(script, keys, *args, **options)
+            link.renew("it was lost")
+            await link.ready(10)
+        return await run(script, keys, *args, **options)
+
+    monkeypatch.setattr(rig.broker.engine, "run", repeat)
+
+
 async def is_walk_wanted(rig: Rig) -> bool:
     """Whether one is, after a visit of the slot."""
     await rig.broker.housekeeper.visit(rig.slot)
@@ -133,7 +149,7 @@ async def test_it_begins_anew_if_the_server_restarts_meanwhile(
     assert len(set(visited)) == JOBS
 
 
-async def test_it_begins_anew_after_a_minute(
+async def test_it_begins_anew_after_some_minutes(
     rig: Rig, visited: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await interrupt(rig, visited)
@@ -172,7 +188,12 @@ async def test_what_was_lost_behind_it_is_asked_for_at_once(rig: Rig, visited: l
     assert await rig.broker.reconciler.walk() == 1
 
 
-async def test_it_gives_nothing_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_outage_short", [False, True])
+async def test_it_gives_nothing_up(
+    rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+    is_outage_short: bool,  # noqa: FBT001 - of pytest.
+) -> None:
     """It put one back, never heard of it, and another was lost behind it: as many are missing."""
     walk_on, walker = rig.broker.reconciler._walk, rig.broker.reconciler
     grant = await rig.granted()
@@ -187,9 +208,12 @@ async def test_it_gives_nothing_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) ->
     assert await walker.walk() == 0  # It leaves a doubt.
     monkeypatch.setattr(walker, "_walk", walk_on)
     assert await is_walk_wanted(rig)
-    await rig.call("SET", rig.broker.engine.names.walk(), "walked", "PX", 50_000)
+    await some_time_passes(rig)
     lost_behind = await rig.submit()
-    await lose_answer(rig, REPAIR)
+    if is_outage_short:
+        repeat_once(rig, monkeypatch, REPAIR)
+    else:
+        await lose_answer(rig, REPAIR)
 
     async def walk_on_while_one_is_lost(course: _Course) -> None:
         await walk_on(course)
@@ -199,7 +223,13 @@ async def test_it_gives_nothing_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) ->
     assert await walker.walk() == 0
     monkeypatch.setattr(walker, "_walk", walk_on)
     assert await is_walk_wanted(rig)
+    await some_time_passes(rig)
     assert await walker.walk() == 1
+
+
+async def some_time_passes(rig: Rig) -> None:
+    """Since the last walk, but less than a minute."""
+    await rig.call("SET", rig.broker.engine.names.walk(), "walked", "PX", 50_000)
 
 
 async def delete_entry(rig: Rig, job_id: str) -> None:
@@ -243,20 +273,43 @@ async def test_it_waits_for_one_that_is_under_way(rig: Rig, visited: list[str]) 
     assert len(set(visited)) == JOBS
 
 
-async def test_no_mark_of_another_is_taken_away(rig: Rig) -> None:
-    await rig.submit(delay_ms=3_600_000)
+@pytest.mark.parametrize("its_mark", [b"walking another", b"walked"])
+@pytest.mark.parametrize("is_interrupted", [False, True])
+async def test_the_mark_of_another_is_left_alone(
+    rig: Rig,
+    visited: list[str],
+    its_mark: bytes,
+    is_interrupted: bool,  # noqa: FBT001 - of pytest.
+) -> None:
     mark = rig.broker.engine.names.walk()
 
     async def stand_still(script: Script, _args: tuple[Arg, ...]) -> None:
-        if script is REPAIR:
-            await rig.call("SET", mark, "walking another", "PX", 15_000)
+        if script is REPAIR and len(visited) < JOBS / 2:
+            await rig.call("SET", mark, its_mark, "PX", 60_000)
+        elif script is REPAIR and is_interrupted:
             raise Unavailable("for too long")
 
     with pytest.MonkeyPatch.context() as patch:
         around_scripts(rig, patch, after=stand_still)
-        with pytest.raises(Unavailable):
+        with pytest.raises(Unavailable) if is_interrupted else nullcontext():
             await rig.broker.reconciler.walk()
-    assert await mark_of(rig) == b"walking another"
+    assert await mark_of(rig) == its_mark
+    assert await rig.call("PTTL", mark) > 15_000
+
+
+@pytest.mark.foreign_hands
+async def test_a_lasting_fault_ends_no_later_walk(rig: Rig) -> None:
+    """A foreign key at the list of schedules: walks fail at their end, and repair all the same."""
+    schedules = rig.broker.engine.names.schedules()
+    await rig.call("SET", schedules, "foreign")
+    with pytest.raises(ReplyError):
+        await rig.broker.reconciler.walk()
+    await rig.submit(delay_ms=3_600_000)
+    await rig.call("DEL", rig.slot.due())
+    with pytest.raises(ReplyError):
+        await rig.broker.reconciler.walk()
+    assert await rig.call("ZCARD", rig.slot.due()) == 1
+    await rig.call("DEL", schedules)
 
 
 async def test_it_is_not_held_off_by_a_mark_that_it_could_not_take_away(

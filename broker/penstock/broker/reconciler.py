@@ -21,7 +21,7 @@ from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Final
 
 from penstock.broker.engine import SCRIPT_BATCH, Engine
-from penstock.broker.errors import NotFound, ReplyError
+from penstock.broker.errors import NotFound, ReplyError, Unavailable
 from penstock.broker.info import history_of, parse_info
 from penstock.broker.retry import with_retry
 from penstock.broker.schedule_ids import ALIVE, ScheduleIds, entry_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 REPAIR = load_script("repair")
 REPAIR_SCHEDULE = load_script("repair_schedule")
 WALK = load_script("walk")
-WALKED = load_script("walked")
+MARK_WALK = load_script("mark_walk")
 WEIGH = load_script("weigh")
 
 KEYS_PER_STEP: Final = 500
@@ -50,8 +50,8 @@ WALK_MARK_S: Final = 60.0
 WANTED_AGAIN_S: Final = 5.0
 #: In place of what was missing before a walk, where it shows nothing about what is missing now.
 SINCE: Final = "since"
-#: A walk that has stood still for so long is begun anew (s): too much may have changed.
-COURSE_S: Final = 60.0
+#: A walk that was interrupted is begun anew so long after its beginning (s).
+COURSE_S: Final = 300.0
 #: A walker that was not heard of for so long has vanished (s).
 WALKING_MARK_S: Final = 15.0
 
@@ -66,23 +66,25 @@ class _Course:
     """A walk, as far as it has come.
 
     Attributes:
+        begun_s: when it was begun, by the monotonic clock.
+        connects: of the link, by then: a reply that never came was lost with a connection.
         weighed: of slots where something was missing, what `weigh.lua` said before the walk.
         history: of the server that gave the cursor (see `history_of`).
         cursor: where SCAN goes on.
         is_over: every record was visited.
-        was_interrupted: what it has visited may have changed much since.
-        interrupted_s: when it was last, by the monotonic clock.
+        was_interrupted: by an outage; what it has visited may have changed much since.
         met: ids of the schedules that were visited.
         repaired: how many jobs and schedules were put back.
         unreadable: records that were left alone, since foreign keys stand in the way.
     """
 
+    begun_s: float
+    connects: int
     weighed: dict[Slot, list[int | bytes]] = field(default_factory=dict)
     history: str = ""
     cursor: bytes = b"0"
     is_over: bool = False
     was_interrupted: bool = False
-    interrupted_s: float = 0.0
     met: set[bytes] = field(default_factory=set)
     repaired: int = 0
     unreadable: int = 0
@@ -131,42 +133,62 @@ class Reconciler:
         something is known to be missing.
 
         Raises:
-            Unavailable: the server is. The next call goes on from here, within a minute.
+            Unavailable: the server is. The next call goes on from here, for some minutes.
         """
-        mark = self._engine.names.walk()
-        verdict = await self._ask_leave(mark)
-        if verdict != b"walk":
-            if verdict == b"walked":  # It is asked for again, if that walk does not find it.
-                self._interrupted = None
-                self._wanted.clear()
+        begun, self._interrupted = self._interrupted, None
+        verdict = await self._ask_leave(is_wanted=bool(self._wanted or begun))
+        if verdict == b"walking":
+            self._interrupted = begun
             return 0
-        course, self._interrupted = self._interrupted, None
-        if course is None or time.monotonic() - course.interrupted_s > COURSE_S:
-            course = _Course()
+        if verdict == b"walked":
+            self._wanted.clear()  # They are wanted again, if that walk does not find it.
+            if begun is not None and begun.is_over:  # It may be that very walk.
+                self._tell(begun)
+            return 0
+        course = begun or self._new_course()
+        if time.monotonic() - course.begun_s > COURSE_S:
+            course = self._new_course()
         try:
-            await self._set_out(course)
-            await self._walk(course)
-            await self._weigh(course)
-            await self._strike_dead(course)
-            # What an outage cut in two shows less than a walk: another may be wanted at once.
-            life_s = 0.0 if course.was_interrupted else WALK_MARK_S
-            await self._engine.run(WALKED, [mark], self._name, int(life_s * 1000))
-        except BaseException:
-            course.was_interrupted, course.interrupted_s = True, time.monotonic()
-            self._interrupted = course
+            await self._make(course)
+        except BaseException as error:
+            if isinstance(error, Unavailable):
+                course.was_interrupted = True
+                self._interrupted = course
+            else:
+                self._wanted |= course.weighed.keys()
             # Not done: whoever tries next must not be held off.
-            self._engine.link.send("EVAL", WALKED.source, 1, mark, self._name, 0)
+            mark = self._engine.names.walk()
+            self._engine.link.send("EVAL", MARK_WALK.source, 1, mark, self._name, "", 0)
             raise
         self._tell(course)
         return course.repaired
 
-    async def _ask_leave(self, mark: bytes) -> bytes:
+    async def _ask_leave(self, *, is_wanted: bool) -> bytes:
         """What `walk.lua` says."""
-        hold_off_s = WANTED_AGAIN_S if self.wanted else WALK_MARK_S
+        hold_off_s = WANTED_AGAIN_S if is_wanted else WALK_MARK_S
         marks_s = (WALKING_MARK_S, WALK_MARK_S, hold_off_s)
         marks_ms = [int(each * 1000) for each in marks_s]
-        verdict: bytes = await self._engine.run(WALK, [mark], *marks_ms, self._name)
+        verdict: bytes = await self._engine.run(
+            WALK, [self._engine.names.walk()], *marks_ms, self._name
+        )
         return verdict
+
+    async def _mark(self, state: str, life_s: float) -> None:
+        """Says how far the walk is; see `mark_walk.lua`."""
+        mark = self._engine.names.walk()
+        await self._engine.run(MARK_WALK, [mark], self._name, state, int(life_s * 1000))
+
+    def _new_course(self) -> _Course:
+        return _Course(time.monotonic(), self._engine.link.stats.connects)
+
+    async def _make(self, course: _Course) -> None:
+        """A whole walk, or the rest of one."""
+        await self._set_out(course)
+        await self._walk(course)
+        await self._weigh(course)
+        await self._strike_dead(course)
+        # What an outage cut in two shows less than a walk: another may be wanted at once.
+        await self._mark("" if course.was_interrupted else "walked", WALK_MARK_S)
 
     async def _set_out(self, course: _Course) -> None:
         """Weighs the slots where something is missing, before any record of them is visited."""
@@ -187,9 +209,8 @@ class Reconciler:
 
     async def _follow(self, course: _Course) -> None:
         pattern = f"ps{{{self._engine.names.code}:*}}:[jy]:*"
-        mark, mark_ms = self._engine.names.walk(), int(WALKING_MARK_S * 1000)
         while not course.is_over:
-            self._engine.link.send("PEXPIRE", mark, mark_ms)
+            await self._mark("walking", WALKING_MARK_S)
             cursor, found = await self._call(
                 "SCAN", course.cursor, "MATCH", pattern, "COUNT", KEYS_PER_STEP
             )
@@ -201,10 +222,11 @@ class Reconciler:
     async def _weigh(self, course: _Course) -> None:
         """Says where something was missing that the walk is over."""
         name = randbits(48)
+        # Where something was put back, what is missing now may have gone behind the walk. So it may
+        # behind one that stood still, or that put something back and never heard of it.
+        has_gap = course.was_interrupted or course.connects != self._engine.link.stats.connects
         for slot, (missing, doubt) in course.weighed.items():
-            # Where something was put back, what is missing now may have gone behind the walk. So it
-            # may behind one that stood still, or put something back and never heard of it.
-            before = SINCE if course.repaired or course.was_interrupted else missing
+            before = SINCE if course.repaired or has_gap else missing
             await self._engine.run(WEIGH, [slot.base], before, doubt, name)
 
     def _tell(self, course: _Course) -> None:

@@ -56,9 +56,11 @@ class Repairer(Periodic):
         again, self._reconnected = self._reconnected, False
         try:
             await self._reconciler.walk()
-        except Unavailable as error:
-            _log.debug("no walk: %s", error)
+        except BaseException as error:
             self._reconnected |= again
+            if not isinstance(error, Unavailable):
+                raise
+            _log.debug("no walk: %s", error)
             return RETRY_WALK_S
         return WALK_AGAIN_S if again else None
 
