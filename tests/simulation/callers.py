@@ -52,7 +52,10 @@ class Client:
     def __init__(self, life: Life, chance: Random) -> None:
         self._life = life
         self._chance = chance
-        self._tries = 0  # Of the last call: all but the last may come to pass at any later time.
+        # Of the last call: all tries but the last may come to pass at any later time. So may what
+        # a gateway has sent over a connection that it gave up since, and sent once more.
+        self._tries = 0
+        self._given_up = 0
 
     async def _ask(self, call: Callable[[Broker], Awaitable[Any]]) -> Any:  # noqa: ANN401 - as the call.
         """As a client does: at one gateway after the other, until there is an answer.
@@ -61,7 +64,7 @@ class Client:
         stopped, gets none; what it had begun may come to pass all the same.
         """
         give_up_s = self._life.clock.now_s + PATIENCE_S
-        self._tries = 0
+        self._tries, self._given_up = 0, self._life.network.given_up
         while self._life.clock.now_s < give_up_s:
             self._tries += 1
             gateway = self._life.any_gateway()

@@ -118,6 +118,7 @@ class Planner(Client):
         self._plans.current[self._key] = {spec.name}
         if await self._change(lambda broker: broker.schedules.create(spec.as_new())) is None:
             # It may be there, and whatever it is, it has to go before there is another.
+            self._doubtful = True
             await self.delete()
 
     async def _update(self) -> None:
@@ -157,8 +158,8 @@ class Planner(Client):
             self._life.witness.expect(self._doubtful, "I1", f"{self._key}: acknowledged, and lost")
             return None
         except InvalidArgument:
-            # Its end has come before it was there: by this try, if not by one that had no answer.
-            self._doubtful = True
+            # Its end has come before it was there; but a try before this may have had no answer.
+            self._doubtful = self._doubtful or self._tries > 1
             return None
         self._doubtful = self._doubtful or answer is None
         return answer

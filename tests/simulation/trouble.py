@@ -54,11 +54,6 @@ class Trouble:
         elif life.seed % 5 == 3:
             self._kinds, self._every_s = ["date", "kill worker"], 0.3
 
-    @property
-    def delays(self) -> bool:
-        """Whether a command of a connection that was given up may still be on its way."""
-        return bool(self.counts["freeze"] or self.counts["cut"])
-
     async def brew(self) -> None:
         """Until it is cancelled."""
         while self._kinds:

@@ -190,6 +190,7 @@ class Network:
         slowness_s: how long a command takes on its way, on average.
         links: of living processes.
         away_until_s: until then nobody can connect.
+        given_up: connections that broke while what they had sent was still on its way.
     """
 
     server: Server
@@ -198,6 +199,7 @@ class Network:
     slowness_s: float = 0.001
     links: list[Link] = field(default_factory=list)
     away_until_s: float = 0.0
+    given_up: int = 0
 
     def link(self, _url: str, options: object = None) -> Link:
         """What a `Broker` takes for its `RedisLink`."""
@@ -400,6 +402,7 @@ class Link:
     def cut(self, *, deliver_late: bool) -> None:
         """The connection breaks; what was sent may still be executed, or not at all."""
         if self._connection is not None:
+            self._network.given_up += deliver_late and self._connection.waiting
             self._connection.cut(deliver_late=deliver_late)
             self._connection = None
             if not self._closed:
