@@ -16,6 +16,7 @@ import grpc.aio
 
 from penstock.runtime import run, stop_signals
 from penstock.server import ServerSettings
+from penstock.server.front import _options
 from tests.chaos.worlds.observed_gateway import PORT
 from tests.chaos.worlds.vitals import heap_reader, tell_on, vitals_of_process
 
@@ -47,9 +48,9 @@ async def _for_ever() -> NoReturn:
         await asyncio.Event().wait()
 
 
-async def _serve(address: str, port: int) -> None:
+async def _serve(settings: ServerSettings, port: int) -> None:
     heap = heap_reader()
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=_options(settings, share_port=False))
     methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "SubmitJob": grpc.unary_unary_rpc_method_handler(_answer),
         "WaitJob": grpc.unary_unary_rpc_method_handler(_hold),
@@ -58,7 +59,7 @@ async def _serve(address: str, port: int) -> None:
     }
     service = grpc.method_handlers_generic_handler("penstock.v1.JobService", methods)
     server.add_generic_rpc_handlers((service,))
-    server.add_insecure_port(address)
+    server.add_insecure_port(settings.listen)
     async with stop_signals() as stopping:
         vitals = await tell_on(port, lambda: vitals_of_process(heap))
         await server.start()
@@ -70,7 +71,7 @@ async def _serve(address: str, port: int) -> None:
 def main() -> None:
     """Runs one until it is told to stop."""
     settings = ServerSettings.load()
-    run(lambda: _serve(settings.listen, int(os.environ[PORT])), event_loop=settings.event_loop)
+    run(lambda: _serve(settings, int(os.environ[PORT])), event_loop=settings.event_loop)
 
 
 if __name__ == "__main__":
