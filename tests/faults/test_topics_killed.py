@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 APP: Final = "tests.faults.topics_app:app"
 PUBLISHERS: Final = 12
 WORKERS: Final = 2
+#: More than so many kills could have a job quarantined.
+MAX_CRASHES: Final = 50
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ class _Run:
         self.began_s = 0.0
 
     async def go(self, client: AsyncClient) -> None:
-        gateway = await asyncio.to_thread(self._fleet.gateway, self._port)
+        gateway = await self._gateway()
         workers = [self._worker() for _ in range(WORKERS)]
         await _subscribed(self._redis_url)
         self.began_s = time.monotonic()
@@ -135,11 +137,16 @@ class _Run:
             if number % 3 == 2:
                 gateway.kill()
                 await asyncio.to_thread(gateway.wait)
-                gateway = await asyncio.to_thread(self._fleet.gateway, self._port)
+                gateway = await self._gateway()
                 self.killed += 1
 
     def _worker(self) -> subprocess.Popen[bytes]:
-        return self._fleet.worker(APP, lease_s=1, max_crashes=50)
+        return self._fleet.worker(APP, lease_s=1, max_crashes=MAX_CRASHES)
+
+    async def _gateway(self) -> subprocess.Popen[bytes]:
+        # It takes jobs back, too.
+        start = self._fleet.gateway
+        return await asyncio.to_thread(start, self._port, max_crashes=MAX_CRASHES)
 
 
 async def _subscribed(redis_url: str) -> None:
