@@ -122,7 +122,9 @@ def _may_be_skipped(
     """Whether a job lived for which an occurrence, and those before it, can have been skipped."""
     due = start.at
     if not scene.history.calendar.turned(start.at, point.at):
-        due = max(scene.history.calendar.moments(newest_ms, 0), default=due)
+        # Not those to come: a date that is turned back later comes round once more.
+        moments = scene.history.calendar.moments(newest_ms, 0)
+        due = max((each for each in moments if each <= point.at), default=due)
     return any(
         any(at < point.at for at in scene.made(job))
         and (

@@ -163,6 +163,10 @@ class TestLeftOut:
         assert refuted(looked(tale, 4000, 2, skipped=1)) == set()
         assert refuted(looked(tale, 4000, 2)) == {"schedules"}
 
+    def test_skipped_at_a_date_that_comes_round_once_more(self) -> None:
+        tale = created(overlap="SKIP").at(1001).fired(1000, takes_ms=1500).at(3001).fired(3000)
+        assert refuted(looked(tale, 4000, 2, skipped=1).turned(-2500).at(8000)) == set()
+
     def test_skipped_with_another_policy(self) -> None:
         tale = created().at(1001).fired(1000, takes_ms=1500).at(3001).fired(3000)
         assert refuted(tale) == {"schedules"}
