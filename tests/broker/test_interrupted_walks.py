@@ -129,6 +129,23 @@ async def test_it_goes_on_where_it_was(rig: Rig, visited: list[str]) -> None:
     assert not rig.broker.reconciler.wanted
 
 
+async def test_it_goes_on_after_an_outage_that_lasts(rig: Rig, visited: list[str]) -> None:
+    """Tries to go on fail too, until the server is back."""
+    await interrupt(rig, visited)
+
+    async def fail(_script: Script, _args: tuple[Arg, ...]) -> None:
+        raise Unavailable("the server is away")
+
+    with pytest.MonkeyPatch.context() as patch:
+        around_scripts(rig, patch, before=fail)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await rig.broker.reconciler.walk()
+    await rig.broker.reconciler.walk()
+    assert len(set(visited)) == JOBS
+    assert len(visited) < JOBS * 1.5
+
+
 async def test_it_begins_anew_on_another_server(
     rig: Rig, visited: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,11 +135,10 @@ class Reconciler:
         Raises:
             Unavailable: the server is. The next call goes on from here, for some minutes.
         """
-        begun, self._interrupted = self._interrupted, None
-        verdict = await self._ask_leave(is_wanted=bool(self._wanted or begun))
+        verdict = await self._ask_leave()
         if verdict == b"walking":
-            self._interrupted = begun
             return 0
+        begun, self._interrupted = self._interrupted, None
         if verdict == b"walked":
             self._wanted.clear()  # They are wanted again, if that walk does not find it.
             if begun is not None and begun.is_over:  # It may be that very walk.
@@ -163,9 +162,9 @@ class Reconciler:
         self._tell(course)
         return course.repaired
 
-    async def _ask_leave(self, *, is_wanted: bool) -> bytes:
+    async def _ask_leave(self) -> bytes:
         """What `walk.lua` says."""
-        hold_off_s = WANTED_AGAIN_S if is_wanted else WALK_MARK_S
+        hold_off_s = WANTED_AGAIN_S if self.wanted else WALK_MARK_S
         marks_s = (WALKING_MARK_S, WALK_MARK_S, hold_off_s)
         marks_ms = [int(each * 1000) for each in marks_s]
         verdict: bytes = await self._engine.run(
